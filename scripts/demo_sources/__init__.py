@@ -1,0 +1,1 @@
+"""The demo's sources: a real API and a real database, with made-up data."""

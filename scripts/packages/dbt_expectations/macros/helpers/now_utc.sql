@@ -2,10 +2,6 @@
     {{- return(adapter.dispatch("now_utc", "dbt_expectations")()) -}}
 {% endmacro %}
 
-{% macro default__now_utc() %}
+{% macro duckdb__now_utc() %}
     {{- return("timezone('UTC', now())") -}}
-{% endmacro %}
-
-{% macro spark__now_utc() %}
-    {{- return("to_utc_timestamp(current_timestamp(), current_timezone())") -}}
 {% endmacro %}

@@ -5,13 +5,7 @@
 {% endmacro %}
 
 {#- DuckDB reads every literal as it stands, so a raw one needs nothing more. -#}
-{% macro default__regex_matches(expression, regex, is_raw, flags) %}
+{% macro duckdb__regex_matches(expression, regex, is_raw, flags) %}
     {{- "regexp_matches(" ~ expression ~ ", '" ~ regex ~ "'" -}}
     {{- (", '" ~ flags ~ "'" if flags else "") ~ ")" -}}
-{% endmacro %}
-
-{#- Spark unescapes a literal unless it is raw, and takes flags inside the pattern. -#}
-{% macro spark__regex_matches(expression, regex, is_raw, flags) %}
-    {{- expression ~ " rlike " ~ ("r'" if is_raw else "'") -}}
-    {{- ("(?" ~ flags ~ ")" if flags else "") ~ regex ~ "'" -}}
 {% endmacro %}

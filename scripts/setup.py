@@ -1,0 +1,21 @@
+"""Set up dbt's packages and DuckDB's extensions: `python scripts/setup.py`."""
+
+import sys
+
+from deftunes.settings import PROJECT
+from deftunes.setup import SetupError, set_up_extensions, set_up_packages
+
+
+def main() -> int:
+    """Set up both, say what was done, and return the exit code."""
+    try:
+        for step in (set_up_extensions(), set_up_packages(PROJECT)):
+            print(step[0].upper() + step[1:] + ".")
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -35,7 +35,7 @@ class Source(Protocol):
     """What the service serves.
 
     A window has its start in it and its end not; None is open. A record is anything
-    that msgspec writes as JSON, or `bytes` or `msgspec.Raw` that are sent as they stand.
+    that msgspec can write as JSON; `bytes` and `msgspec.Raw` are sent as they stand.
     """
 
     def users(self, start: date | None, end: date | None) -> Iterator[Any]:

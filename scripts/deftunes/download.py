@@ -1,0 +1,159 @@
+"""Downloads that are repeated until they are whole, within a limit."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import requests
+import stamina
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from deftunes.records import BodyError
+
+CONNECT_TIMEOUT = 10.0  # seconds
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class DownloadError(Exception):
+    """A download failed for good; the message names it, the reason and the remedy."""
+
+
+class _BrokenError(Exception):
+    """One attempt brought something unusable."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to insist.
+
+    Attributes:
+        attempts: how often a request is made at most, and how often an answer is asked
+            for again that came in pieces or was not what it should be.
+        wait: seconds before the second attempt; doubled, with jitter, at each further.
+        longest_wait: most seconds between two attempts, also for `Retry-After`.
+        read_timeout: most seconds of silence from the server.
+
+    """
+
+    attempts: int = 5
+    wait: float = 0.5
+    longest_wait: float = 60.0
+    read_timeout: float = 120.0
+
+
+def download(
+    url: str,
+    read: Callable[[bytes], T],
+    *,
+    query: Mapping[str, str] | None = None,
+    patience: Patience | None = None,
+) -> T:
+    """Download a URL and read what came.
+
+    Statuses 429 and 5xx, refused and broken connections, time-outs, bodies that end too
+    early and bodies that `read` refuses are tried again.
+
+    Args:
+        url: what to download.
+        read: makes a value of the body; raises BodyError if that is not possible.
+        query: the URL's query parameters.
+        patience: how long to insist.
+
+    Returns:
+        What `read` returned.
+
+    Raises:
+        DownloadError: the last attempt failed, or the server refuses the request. The
+            message holds neither the host nor any credentials of the URL.
+
+    """
+    patience = patience or Patience()
+    # The host is left out because credentials may stand before it.
+    name = urlsplit(url).path + (f"?{urlencode(query)}" if query else "")
+    attempts = stamina.retry_context(
+        on=_BrokenError,
+        attempts=patience.attempts,
+        timeout=None,
+        wait_initial=patience.wait,
+        wait_max=patience.longest_wait,
+        wait_jitter=patience.wait,
+    )
+    try:
+        for attempt in attempts:
+            with attempt:
+                return _attempt(url, name, read, query, patience)
+    except _BrokenError as error:
+        raise DownloadError(
+            f"{name}: {error} That was attempt {patience.attempts} of "
+            f"{patience.attempts}; run the same again later."
+        ) from None
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _attempt(
+    url: str,
+    name: str,
+    read: Callable[[bytes], T],
+    query: Mapping[str, str] | None,
+    patience: Patience,
+) -> T:
+    """Ask until there is an answer, then read it once."""
+    retries = _CappedRetry(
+        total=patience.attempts - 1,
+        status_forcelist=[429, *range(500, 600)],
+        backoff_factor=patience.wait,
+        backoff_jitter=patience.wait,
+        backoff_max=patience.longest_wait,
+        retry_after_max=int(patience.longest_wait),
+    )
+    timeout = CONNECT_TIMEOUT, patience.read_timeout
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retries))
+        try:
+            response = session.get(url, params=query, timeout=timeout, stream=True)
+            response.raise_for_status()
+        except requests.HTTPError as error:
+            raise DownloadError(
+                f"{name}: the server refuses it with status "
+                f"{error.response.status_code}. Check the address in the settings."
+            ) from None
+        except requests.RequestException as error:
+            raise DownloadError(
+                f"{name}: {_reason(error)} after {patience.attempts} attempts. Check "
+                "the address in the settings and the server, then run the same again."
+            ) from None
+        try:
+            return read(response.content)
+        except requests.RequestException as error:
+            broken = _BrokenError(f"The answer broke off ({type(error).__name__}).")
+        except BodyError as error:
+            broken = _BrokenError(str(error))
+    logger.warning("%s: %s", name, broken)
+    raise broken
+
+
+def _reason(error: requests.RequestException) -> str:
+    """Say what went wrong, without the address that the library's message holds."""
+    if isinstance(error, requests.exceptions.RetryError):
+        return "the server keeps answering 429 or 5xx"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection, or it breaks before an answer"
+    return f"the request failed ({type(error).__name__})"
+
+
+class _CappedRetry(urllib3.Retry):
+    """Retries that obey `Retry-After`, and say that they wait."""
+
+    def sleep(self, response: urllib3.BaseHTTPResponse | None = None) -> None:
+        """Wait before the next attempt."""
+        if response is not None:
+            logger.warning("Status %d; waiting to try again.", response.status)
+        super().sleep(response)

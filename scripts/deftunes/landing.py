@@ -1,0 +1,218 @@
+"""The landing zone: raw, immutable Parquet, one folder per batch.
+
+A batch is `<entity>/_batch_id=<id>/<entity>.parquet`. Its id is the UTC time of the
+fetch, the window and a digest of the content, so that ids sort by time and the same
+content is recognised. A batch is made in `.incoming` and appears by one rename.
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow.parquet  # type: ignore[import-untyped]
+from duckdb import ConstantExpression, DuckDBPyRelation, StarExpression
+
+WHOLE = "all"
+"""The window of an extract of everything."""
+
+_TIME = "%Y%m%dT%H%M%S%fZ"
+_PREFIX = "_batch_id="
+
+
+class ShrinkError(Exception):
+    """An extract is much smaller than the last one; the message names both sizes."""
+
+
+@dataclass(frozen=True, order=True)
+class Batch:
+    """A batch's identity.
+
+    Attributes:
+        ingested_at: when it was fetched (UTC); no other batch has the same time.
+        window: the day it covers, or `WHOLE`.
+        digest: 16 hexadecimal digits that depend on its rows but not on their order.
+
+    """
+
+    ingested_at: datetime
+    window: str
+    digest: str
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return f"{self.ingested_at.strftime(_TIME)}_{self.window}_{self.digest}"
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> "Batch":
+        """Return the batch that a folder holds."""
+        time, window, digest = folder.name.removeprefix(_PREFIX).split("_")
+        moment = datetime.strptime(time, _TIME).replace(tzinfo=timezone.utc)
+        return cls(moment, window, digest)
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What came of landing one window.
+
+    Attributes:
+        records: rows.
+        misfits: how many of them hold a `_payload`, at any level.
+        changed: False if the window's newest batch has the same content already.
+
+    """
+
+    records: int
+    misfits: int
+    changed: bool
+
+
+class LandingZone:
+    """A landing zone with one writer, whose threads may share it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Look at what has landed.
+
+        Args:
+            folder: the landing zone; made when first needed.
+
+        """
+        self.folder = folder
+        self.incoming = folder / ".incoming"
+        self._lock = threading.Lock()
+        self._newest: dict[tuple[str, str], Batch] = {}
+        batches = sorted(
+            (Batch.of_folder(path), path.parent.name)
+            for path in folder.glob(f"[!.]*/{_PREFIX}*")
+        )
+        for batch, entity in batches:
+            self._newest[entity, batch.window] = batch
+        self._last = batches[-1][0].ingested_at if batches else None
+
+    def next_time(self) -> datetime:
+        """Return the present time (UTC), always later than at any batch before."""
+        with self._lock:
+            now = datetime.now(timezone.utc)
+            if self._last is not None and now <= self._last:
+                now = self._last + timedelta(microseconds=1)
+            self._last = now
+            return now
+
+    def land(
+        self,
+        entity: str,
+        window: str,
+        rows: DuckDBPyRelation,
+        *,
+        misfit: str,
+        source: str,
+        ingested_at: datetime,
+        max_shrink: float | None = None,
+    ) -> Landed:
+        """Land a window's rows, unless its newest batch holds the same.
+
+        Args:
+            entity: what they are.
+            window: the day, or `WHOLE`.
+            rows: the rows; `_position` is no content.
+            misfit: the SQL condition of a row that does not fit its types.
+            source: where they come from, without secrets.
+            ingested_at: when they were fetched, from `next_time`.
+            max_shrink: the share by which there may be fewer than in the window's
+                newest batch; None for any.
+
+        Returns:
+            What came of it.
+
+        Raises:
+            ShrinkError: there are too few rows.
+
+        """
+        records, misfits, digest = _content(rows, misfit)
+        newest = self._newest.get((entity, window))
+        if newest is not None and newest.digest == digest:
+            return Landed(records, misfits, changed=False)
+        if newest is not None and max_shrink is not None:
+            before = self._count(entity, newest)
+            if records < before * (1 - max_shrink):
+                raise ShrinkError(
+                    f"{records:,} records came, but {before:,} the last time: that is "
+                    f"more than {max_shrink:.0%} fewer. If it is right, allow it with "
+                    "--max-shrink."
+                )
+        batch = Batch(ingested_at, window, digest)
+        self._publish(entity, batch, rows, source)
+        self._newest[entity, window] = batch
+        return Landed(records, misfits, changed=True)
+
+    @contextmanager
+    def workplace(self) -> Iterator[Path]:
+        """Yield a folder on the same file system that goes at the end of the block."""
+        self.incoming.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self.incoming) as folder:
+            yield Path(folder)
+
+    def sweep(self) -> None:
+        """Remove the folders that killed runs left in `.incoming`."""
+        for folder in self.incoming.glob("*/"):
+            shutil.rmtree(folder)
+
+    def _file(self, entity: str, batch: Batch) -> Path:
+        return self.folder / entity / f"{_PREFIX}{batch.id}" / f"{entity}.parquet"
+
+    def _count(self, entity: str, batch: Batch) -> int:
+        metadata = pyarrow.parquet.read_metadata(self._file(entity, batch))
+        return int(metadata.num_rows)
+
+    def _publish(
+        self, entity: str, batch: Batch, rows: DuckDBPyRelation, source: str
+    ) -> None:
+        """Write a batch and let it appear."""
+        target = self._file(entity, batch)
+        with self.workplace() as place:
+            # The workplace is for its owner's eyes; what is made in it is not.
+            file = place / target.parent.name / target.name
+            file.parent.mkdir()
+            rows.select(
+                StarExpression(),
+                ConstantExpression(batch.ingested_at).alias("_ingested_at"),
+                ConstantExpression(source).alias("_source"),
+                ConstantExpression(batch.id).alias("_batch_id"),
+            ).write_parquet(str(file), compression="zstd")
+            target.parent.parent.mkdir(parents=True, exist_ok=True)
+            _sync(file)
+            _sync(file.parent)
+            file.parent.rename(target.parent)
+        _sync(target.parent.parent)
+
+
+def _content(rows: DuckDBPyRelation, misfit: str) -> tuple[int, int, str]:
+    """Return the number of rows, of misfits among them, and the digest."""
+    # DuckDB hashes an empty list like null, so it is the rows' texts that are hashed.
+    fields = ", ".join(
+        f'"{name}" := "{name}"' for name in rows.columns if name != "_position"
+    )
+    counts = rows.aggregate(
+        f"count(*), count(*) filter ({misfit}),"
+        f" hash(count(*), sum(hash(cast(to_json(struct_pack({fields})) as varchar))))"
+    ).fetchone()
+    assert counts is not None  # noqa: S101 - an aggregate has one row
+    records, misfits, digest = counts
+    return records, misfits, f"{digest:016x}"
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,313 @@
+"""One run of the loader: what to fetch, side by side, and what came of it."""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import duckdb
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from deftunes import api, postgres, rates
+from deftunes.download import DownloadError, Patience
+from deftunes.landing import WHOLE, Landed, LandingZone, ShrinkError
+from deftunes.lock import home_lock
+from deftunes.settings import Settings
+
+ENTITIES = ("users", "sessions", "songs", "exchange_rates")
+
+_MISFIT = "_payload is not null"
+_SESSION_MISFIT = (
+    f"{_MISFIT} or"
+    " len(list_filter(session_items, lambda item: item._payload is not null)) > 0"
+)
+_EXPECTED = (
+    DownloadError,
+    postgres.PostgresError,
+    rates.RatesError,
+    ShrinkError,
+)
+_JOURNAL_LIFE = timedelta(days=1)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to land.
+
+    Attributes:
+        entities: some of `ENTITIES`.
+        start: the first day of sessions (UTC).
+        end: the day after the last.
+        workers: how many windows to land side by side.
+        max_shrink: the share by which an extract may be smaller than the one before.
+        wait: how long to wait for another run to end, in seconds.
+
+    """
+
+    entities: tuple[str, ...]
+    start: date
+    end: date
+    workers: int = 4
+    max_shrink: float = 0.1
+    wait: float = 60.0
+
+
+@dataclass
+class Summary:
+    """What came of a run.
+
+    Attributes:
+        landed: what came of each window, by entity.
+        resumed: how many windows an unfinished run of the same command had done.
+        failed: the windows that did not land.
+
+    """
+
+    landed: dict[str, list[Landed]] = field(default_factory=dict)
+    resumed: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Return the run in one line."""
+        parts = [_one_line(entity, landed) for entity, landed in self.landed.items()]
+        if self.resumed:
+            parts.append(f"{self.resumed} windows done before")
+        if self.failed:
+            parts.append(f"{len(self.failed)} windows did not land: run the same again")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One window to fetch and land.
+
+    Attributes:
+        entity: one of `ENTITIES`.
+        window: the day, or `WHOLE`.
+        source: where its records come from, without secrets.
+        misfit: the SQL condition of a record that does not fit its types.
+        read: fetches the records by way of a connection.
+
+    """
+
+    entity: str
+    window: str
+    source: str
+    misfit: str
+    read: Callable[[DuckDBPyConnection], DuckDBPyRelation]
+
+    def __str__(self) -> str:
+        return self.entity if self.window == WHOLE else f"{self.entity} {self.window}"
+
+
+def run(settings: Settings, plan: Plan, patience: Patience | None = None) -> Summary:
+    """Land what is asked for.
+
+    A window that fails does not stop the others. A run that does not finish leaves a
+    journal, and the same command within a day goes on from there.
+
+    Args:
+        settings: where the sources and the landing zone are.
+        plan: what to land.
+        patience: how long to insist on downloads.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        SettingsError: a setting is missing that an entity needs.
+        LockedError: another run holds the lakehouse.
+
+    """
+    tasks = list(_tasks(settings, plan, patience))
+    with home_lock(settings.home, plan.wait):
+        zone = LandingZone(settings.landing)
+        zone.sweep()
+        with _journal(zone, _command(settings, plan)) as journal:
+            todo = [task for task in tasks if str(task) not in journal.done]
+            summary = Summary(resumed=len(tasks) - len(todo))
+            if summary.resumed:
+                logger.info(
+                    "Going on with an unfinished run of the same command: %d of %d "
+                    "windows are done.",
+                    summary.resumed,
+                    len(tasks),
+                )
+            _land_all(todo, zone, plan, journal, summary)
+            journal.finished = not summary.failed
+    return summary
+
+
+def _tasks(
+    settings: Settings, plan: Plan, patience: Patience | None
+) -> Iterator[_Task]:
+    """Yield the windows, after making sure that the settings suffice."""
+    if {"users", "sessions"} & {*plan.entities}:
+        url = settings.need("api_url")
+    if "songs" in plan.entities:
+        dsn = settings.need("postgres_dsn")
+        yield _Task(
+            "songs",
+            WHOLE,
+            "postgres:deftunes.songs",
+            _MISFIT,
+            lambda connection: postgres.read_songs(connection, dsn),
+        )
+    if "users" in plan.entities:
+        yield _Task(
+            "users",
+            WHOLE,
+            "api:/users",
+            _MISFIT,
+            lambda connection: connection.from_arrow(api.users(url, patience)),
+        )
+    if "exchange_rates" in plan.entities:
+        place = settings.exchange_rates
+        yield _Task(
+            "exchange_rates",
+            WHOLE,
+            f"ecb:{rates.file_name(place)}",
+            "false",
+            lambda connection: connection.from_arrow(
+                rates.exchange_rates(place, patience)
+            ),
+        )
+    if "sessions" in plan.entities:
+        for number in range((plan.end - plan.start).days):
+            yield _day_task(url, plan.start + timedelta(days=number), patience)
+
+
+def _day_task(url: str, day: date, patience: Patience | None) -> _Task:
+    """Return the window of one day's sessions."""
+    return _Task(
+        "sessions",
+        day.isoformat(),
+        f"api:{api.sessions_path(day)}",
+        _SESSION_MISFIT,
+        lambda connection: connection.from_arrow(api.sessions(url, day, patience)),
+    )
+
+
+def _land(task: _Task, zone: LandingZone, max_shrink: float) -> Landed:
+    """Land one window."""
+    moment = zone.next_time()
+    # In a file, so that the records may be larger than the memory.
+    with zone.workplace() as place, duckdb.connect(place / "work") as connection:
+        return zone.land(
+            task.entity,
+            task.window,
+            task.read(connection),
+            misfit=task.misfit,
+            source=task.source,
+            ingested_at=moment,
+            max_shrink=max_shrink if task.window == WHOLE else None,
+        )
+
+
+def _land_all(
+    tasks: Sequence[_Task],
+    zone: LandingZone,
+    plan: Plan,
+    journal: "_Journal",
+    summary: Summary,
+) -> None:
+    """Land windows side by side, noting each one."""
+    pool = ThreadPoolExecutor(plan.workers, thread_name_prefix="land")
+    try:
+        futures = {
+            pool.submit(_land, task, zone, plan.max_shrink): task for task in tasks
+        }
+        # Nothing is shown where nobody watches (disable=None).
+        for future in tqdm(
+            as_completed(futures), total=len(tasks), unit="window", disable=None
+        ):
+            task = futures[future]
+            try:
+                landed = future.result()
+            except _EXPECTED as error:
+                summary.failed.append(str(task))
+                logger.error("%s did not land: %s", task, error)
+            except Exception:
+                summary.failed.append(str(task))
+                logger.exception("%s did not land.", task)
+            else:
+                summary.landed.setdefault(task.entity, []).append(landed)
+                journal.add(str(task))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@dataclass
+class _Journal:
+    """What a run has done so far, in a file that outlives it."""
+
+    path: Path
+    done: set[str]
+    finished: bool = False
+
+    def add(self, task: str) -> None:
+        """Note a window that is done."""
+        with self.path.open("a") as file:
+            file.write(f"{task}\n")
+
+
+@contextmanager
+def _journal(zone: LandingZone, command: str) -> Iterator[_Journal]:
+    """Open the command's journal; it goes when the run has finished."""
+    zone.incoming.mkdir(parents=True, exist_ok=True)
+    oldest = (datetime.now(timezone.utc) - _JOURNAL_LIFE).timestamp()
+    for path in zone.incoming.glob("*.journal"):
+        if path.stat().st_mtime < oldest:
+            path.unlink()
+    path = zone.incoming / f"{hashlib.sha256(command.encode()).hexdigest()}.journal"
+    # A line that a kill left unfinished names no window, or the one that was done.
+    done = set(path.read_text().splitlines()) if path.exists() else set()
+    journal = _Journal(path, done)
+    yield journal
+    if journal.finished:
+        path.unlink(missing_ok=True)
+
+
+def _command(settings: Settings, plan: Plan) -> str:
+    """Return what makes a run the same: its windows and sources, without secrets."""
+    return json.dumps(
+        [
+            sorted(plan.entities),
+            str(plan.start),
+            str(plan.end),
+            _address(settings.api_url),
+            _address(settings.postgres_dsn),
+            settings.exchange_rates,
+        ]
+    )
+
+
+def _address(url: str | None) -> str:
+    """Return a URL or libpq string without user, password and parameters."""
+    if url is None:
+        return ""
+    if "://" in url:
+        parts = urlsplit(url)
+        return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return " ".join(re.findall(r"\b(?:host|port|dbname)\s*=\s*\S+", url))
+
+
+def _one_line(entity: str, landed: Sequence[Landed]) -> str:
+    """Return what came of an entity."""
+    changed = [window for window in landed if window.changed]
+    records = sum(window.records for window in changed)
+    misfits = sum(window.misfits for window in changed)
+    return (
+        f"{entity}: {len(changed)} windows with {records:,} records landed "
+        f"({misfits:,} do not fit their types), {len(landed) - len(changed)} unchanged"
+    )

@@ -1,0 +1,150 @@
+"""The catalogue's songs, read from Postgres by DuckDB from end to end."""
+
+import contextlib
+import re
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+
+SONGS = {
+    "track_id": "varchar",
+    "title": "varchar",
+    "song_id": "varchar",
+    "release": "varchar",
+    "artist_id": "varchar",
+    "artist_mbid": "varchar",
+    "artist_name": "varchar",
+    "duration": "float",
+    "artist_familiarity": "float",
+    "artist_hotttnesss": "float",
+    "year": "integer",
+    "track_7digitalid": "integer",
+    "shs_perf": "integer",
+    "shs_work": "integer",
+}
+"""The columns of `deftunes.songs` and their types in DuckDB."""
+
+CONNECT_TIMEOUT = 10  # seconds
+
+# What the server or libpq say that can hold no part of the DSN's secrets.
+_REASONS = re.compile(
+    r"FATAL: .*|Connection refused|timeout expired|could not translate host name"
+    r"|server closed the connection unexpectedly|permission denied for \w+"
+    r"|canceling statement due to .*|No route to host|SSL error"
+)
+
+
+class PostgresError(Exception):
+    """The songs cannot be read; the message says why and holds no secret."""
+
+
+def read_songs(
+    connection: duckdb.DuckDBPyConnection, dsn: str
+) -> duckdb.DuckDBPyRelation:
+    """Read `deftunes.songs` as of one snapshot into a table of the connection.
+
+    A column of another type than expected is cast. A row of which a value cannot be
+    cast has itself as JSON in `_payload` and null elsewhere. Columns that are not
+    expected go to `_rescued` as a JSON object per row.
+
+    Args:
+        connection: an open DuckDB connection, to a file if the songs are many.
+        dsn: a libpq connection string.
+
+    Returns:
+        The table: the columns of `SONGS`, `_rescued` and `_payload`.
+
+    Raises:
+        PostgresError: no connection, no such table, or a column is missing.
+
+    """
+    try:
+        connection.load_extension("postgres_scanner")
+    except duckdb.Error:
+        raise PostgresError(
+            "DuckDB's Postgres extension is missing. Run make setup."
+        ) from None
+    try:
+        connection.execute("set preserve_insertion_order = false")
+        found = connection.table_function(
+            "postgres_scan", [_with_timeout(dsn), "deftunes", "songs"]
+        )
+        types = dict(zip(found.columns, map(str, found.types), strict=True))
+        missing = [name for name in SONGS if name not in types]
+        if missing:
+            raise PostgresError(
+                f"deftunes.songs lacks the columns {', '.join(missing)}. The loader "
+                "needs them all."
+            )
+        found.select(_columns(types)).create("songs")
+        return connection.table("songs")
+    except duckdb.Error as error:
+        raise PostgresError(
+            f"deftunes.songs cannot be read: {_reason(str(error), dsn)}. Check "
+            "DEFTUNES_POSTGRES_DSN and the server, then run the same again."
+        ) from None  # DuckDB's message holds the DSN
+
+
+def _columns(types: dict[str, str]) -> str:
+    """Return the select list that brings columns of these types into shape."""
+    changed = [name for name, kind in SONGS.items() if types[name] != kind.upper()]
+    fits = " and ".join(
+        [f"({_fits(name, types[name])})" for name in changed] or ["true"]
+    )
+    extra = [name for name in types if name not in SONGS]
+    return ", ".join(
+        [
+            f'case when {fits} then try_cast("{name}" as {kind}) end as "{name}"'
+            for name, kind in SONGS.items()
+        ]
+        + [
+            f"{_json(extra) if extra else 'null'}::varchar as _rescued",
+            f"case when not ({fits}) then {_json(list(types))} end::varchar"
+            " as _payload",
+        ]
+    )
+
+
+def _fits(name: str, found: str) -> str:
+    """Return the condition that a column's value survives its cast."""
+    cast = f'try_cast("{name}" as {SONGS[name]})'
+    kept = f"{cast} is not null"
+    if SONGS[name] == "integer" and found != "VARCHAR":
+        kept += f' and {cast} = "{name}"'  # casting rounds
+    return f'"{name}" is null or ({kept})'
+
+
+def _json(names: list[str]) -> str:
+    """Return the expression of a JSON object of columns."""
+    quoted = [name.replace('"', '""') for name in names]
+    return "to_json(struct_pack({}))".format(
+        ", ".join(f'"{name}" := "{name}"' for name in quoted)
+    )
+
+
+def _with_timeout(dsn: str) -> str:
+    """Add a time-out for connecting, unless the DSN sets one."""
+    if "connect_timeout" in dsn:
+        return dsn
+    if "://" not in dsn:
+        return f"{dsn} connect_timeout={CONNECT_TIMEOUT}"
+    return f"{dsn}{'&' if '?' in dsn else '?'}connect_timeout={CONNECT_TIMEOUT}"
+
+
+def _reason(message: str, dsn: str) -> str:
+    """Return the part of a message that says why, and nothing of the DSN's secrets."""
+    if "could not find table" in message or "does not contain any columns" in message:
+        return "there is no such table, or its reader may not see it"
+    match = _REASONS.search(message)
+    reason = match.group().rstrip(".") if match else "the connection string is no use"
+    for secret in _passwords(dsn):
+        reason = reason.replace(secret, "***")
+    return reason
+
+
+def _passwords(dsn: str) -> list[str]:
+    """Return the password in a DSN, as written and as meant, if there is one."""
+    written = re.findall(r"password\s*=\s*'?([^'&\s]+)", dsn)
+    with contextlib.suppress(ValueError):
+        written += filter(None, [urlsplit(dsn).password])
+    return [form for text in written for form in (text, unquote(text))]

@@ -1,0 +1,263 @@
+"""JSON records to Arrow tables, without losing or silently changing any.
+
+Nearly all records fit their types; those are parsed in C, all at once. Pieces that do
+not are split until only the odd records are left, which are taken apart one by one.
+What does not fit stays as it was delivered, as text, beside empty typed columns.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow.json  # type: ignore[import-untyped]
+
+POSITION = pa.field("_position", pa.int32())
+RESCUED = pa.field("_rescued", pa.string())
+PAYLOAD = pa.field("_payload", pa.string())
+
+_PIECES = 32  # into how many a piece that does not parse is split
+_FEW = 4  # records that are taken apart one by one without another try
+_BLOCK = 1 << 22  # bytes that one thread parses at a time
+
+_SPACES_FOR_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
+_MEMBER = re.compile(r'\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*(.*?)\s*', re.DOTALL)
+
+
+class BodyError(Exception):
+    """A text is not a JSON array; the message says in what way."""
+
+
+class _MisfitError(Exception):
+    """A value does not fit its type."""
+
+
+def split(body: bytes) -> list[bytes]:
+    """Split the text of a JSON array into the texts of its elements.
+
+    NaN and the infinities, which Python's own servers write, are let through, and so is
+    what JSON allows but few readers can hold: lone surrogates, any depth.
+
+    Args:
+        body: the text, in UTF-8.
+
+    Returns:
+        The elements' texts as they were delivered.
+
+    Raises:
+        BodyError: the text is not JSON, or not an array.
+
+    """
+    try:
+        return [
+            bytes(element)
+            for element in msgspec.json.decode(body, type=list[msgspec.Raw])
+        ]
+    except msgspec.ValidationError as error:
+        raise BodyError(f"The answer is JSON but not an array: {error}") from None
+    except (msgspec.DecodeError, RecursionError):
+        pass  # either broken or one of the oddities above
+    text = body.decode(errors="surrogateescape").strip()
+    if not text.startswith("["):
+        raise BodyError("The answer is not a JSON array.")
+    elements = list(_members(text))
+    for element in elements:
+        try:
+            json.loads(element, parse_int=float)
+        except RecursionError:
+            pass
+        except ValueError as error:
+            raise BodyError(f"The answer is not JSON: {error}") from None
+    return [element.encode(errors="surrogateescape") for element in elements]
+
+
+def to_table(records: Sequence[bytes], schema: pa.Schema) -> pa.Table:
+    """Read JSON records into a table.
+
+    A record, or a struct within a list, that has fields which the schema lacks keeps
+    them in `_rescued`, a JSON object. One that does not fit its types has its whole
+    text in `_payload` and null everywhere else; the record around such a struct is
+    fine. An integer fits a double; nothing else is converted.
+
+    Args:
+        records: one JSON text each, as `split` returns them.
+        schema: the fields to read, without the three that are added. Structs within
+            lists get `_rescued` and `_payload` too.
+
+    Returns:
+        One row per record, in any order: the fields of the schema, `_position` (its
+        place in `records`), `_rescued` and `_payload`.
+
+    """
+    target = pa.schema([*map(_with_oddities, schema), POSITION, RESCUED, PAYLOAD])
+    tables = _tables(records, 0, schema, target)
+    return pa.concat_tables([target.empty_table(), *tables])
+
+
+def _with_oddities(field: pa.Field) -> pa.Field:
+    """Add the two columns for what does not fit to a list of structs."""
+    if pa.types.is_list(field.type) and pa.types.is_struct(field.type.value_type):
+        return field.with_type(
+            pa.list_(pa.struct([*field.type.value_type, RESCUED, PAYLOAD]))
+        )
+    return field
+
+
+def _tables(
+    records: Sequence[bytes], first: int, schema: pa.Schema, target: pa.Schema
+) -> Iterator[pa.Table]:
+    """Read records of which the first one's position is `first`."""
+    if not records:
+        return
+    positions = pa.array(range(first, first + len(records)), POSITION.type)
+    table = _parse(records, schema)
+    if table is not None:
+        nothing = pa.nulls(len(records), pa.string())
+        table = table.append_column(POSITION, positions)
+        table = table.append_column(RESCUED, nothing).append_column(PAYLOAD, nothing)
+        yield table.cast(target)
+    elif len(records) <= _FEW:
+        kind = pa.struct(list(target))
+        rows = pa.array([_row(record, kind) for record in records], kind)
+        table = pa.Table.from_struct_array(rows)
+        place = target.get_field_index(POSITION.name)
+        yield table.set_column(place, POSITION, positions)
+    else:
+        step = math.ceil(len(records) / _PIECES)
+        for start in range(0, len(records), step):
+            piece = records[start : start + step]
+            yield from _tables(piece, first + start, schema, target)
+
+
+def _parse(records: Sequence[bytes], schema: pa.Schema) -> pa.Table | None:
+    """Parse records in C; None if there is anything odd about any of them."""
+    # The parser reads other values than objects as rows of nulls, or crashes on them.
+    if not all(record.startswith(b"{") for record in records):
+        return None
+    lines = b"\n".join(record.translate(_SPACES_FOR_LINE_ENDS) for record in records)
+    block = max(_BLOCK, 2 * max(map(len, records)))
+    try:
+        table = pyarrow.json.read_json(
+            pa.BufferReader(lines),
+            read_options=pyarrow.json.ReadOptions(block_size=block),
+            parse_options=pyarrow.json.ParseOptions(
+                explicit_schema=schema, unexpected_field_behavior="error"
+            ),
+        )
+        table.validate(full=True)  # text is UTF-8
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return None
+    fits = table.num_rows == len(records) and all(map(_fits, table.columns))
+    return table if fits else None
+
+
+def _fits(values: pa.ChunkedArray | pa.Array) -> bool:
+    """Tell whether there are no nulls in lists, NaN or infinities, at any depth."""
+    if pa.types.is_floating(values.type):
+        return pc.all(pc.is_finite(values), min_count=0).as_py() is not False
+    if pa.types.is_list(values.type):
+        elements = pc.list_flatten(values)
+        return elements.null_count == 0 and _fits(elements)
+    if pa.types.is_struct(values.type):
+        return all(_fits(pc.struct_field(values, [i])) for i in range(len(values.type)))
+    return True
+
+
+def _row(record: bytes, kind: pa.StructType) -> dict[str, Any]:
+    """Take one record apart."""
+    try:
+        return _object(record.decode(), kind)
+    except UnicodeDecodeError:
+        return {PAYLOAD.name: record.decode(errors="replace")}
+
+
+def _object(text: str, kind: pa.StructType) -> dict[str, Any]:
+    """Take one object apart; its whole text is the payload if that fails."""
+    kinds = {field.name: field.type for field in kind if field.name[0] != "_"}
+    row: dict[str, Any] = {}
+    unknown = []
+    try:
+        for member in _members(text) if text.startswith("{") else [text]:
+            match = _MEMBER.fullmatch(member)
+            if match is None:
+                raise _MisfitError
+            key, value = match.groups()
+            name = _value(key, pa.string())
+            if name not in kinds:
+                # Text that is no strict JSON is kept as a string.
+                kept = value if _is_json(value) else json.dumps(value)
+                unknown.append(f"{key}: {kept}")
+            elif name in row:
+                raise _MisfitError  # which of the two is meant is not ours to say
+            else:
+                row[name] = _value(value, kinds[name])
+    except _MisfitError:
+        return {PAYLOAD.name: text}
+    return row | {RESCUED.name: f"{{{', '.join(unknown)}}}" if unknown else None}
+
+
+def _value(text: str, kind: pa.DataType) -> Any:  # noqa: ANN401 - any of the types
+    """Read a value that must be of a type, or null.
+
+    Raises:
+        _MisfitError: it is of another type, or no Arrow value can hold it.
+
+    """
+    if text == "null":
+        return None
+    if pa.types.is_list(kind) and text.startswith("["):
+        if pa.types.is_struct(kind.value_type):
+            return [_object(item, kind.value_type) for item in _members(text)]
+        elements = [_value(element, kind.value_type) for element in _members(text)]
+        if None not in elements:
+            return elements
+    elif pa.types.is_boolean(kind) and text in ("true", "false"):
+        return text == "true"
+    elif pa.types.is_floating(kind) and text[0] in "-0123456789":
+        number = float(text)
+        if math.isfinite(number):
+            return number
+    elif pa.types.is_string(kind) and text.startswith('"') and _is_json(text):
+        return json.loads(text)
+    raise _MisfitError
+
+
+def _is_json(text: str) -> bool:
+    """Tell whether a text is JSON that any reader takes."""
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def _members(text: str) -> Iterator[str]:
+    """Yield the texts between the commas of an array or object, at any depth.
+
+    Raises:
+        BodyError: a bracket is missing, or something follows the last one.
+
+    """
+    depth, start = 0, 1
+    for token in _TOKEN.finditer(text):
+        mark = token.group()
+        if mark in "[{":
+            depth += 1
+        elif mark in "]}":
+            depth -= 1
+            if depth == 0:
+                if token.end() != len(text):
+                    raise BodyError("Something follows the end of the answer.")
+                last = text[start : token.start()].strip()
+                if last or start > 1:
+                    yield last
+                return
+        elif mark == "," and depth == 1:
+            yield text[start : token.start()].strip()
+            start = token.end()
+    raise BodyError("The answer ends too early.")

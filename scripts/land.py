@@ -1,0 +1,91 @@
+"""Land the API's records, the catalogue's songs and the exchange rates as Parquet."""
+
+import logging
+import os
+import signal
+import sys
+from datetime import datetime, timedelta, timezone
+from types import FrameType
+
+import click
+from deftunes.loader import ENTITIES, Plan, run
+from deftunes.lock import LockedError
+from deftunes.settings import Settings, SettingsError
+from tqdm.contrib.logging import (  # type: ignore[import-untyped]
+    logging_redirect_tqdm,
+)
+
+logger = logging.getLogger(__name__)
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("entities", nargs=-1, type=click.Choice(ENTITIES))
+@click.option("--start", type=DAY, help="First day of sessions.  [default: yesterday]")
+@click.option("--end", type=DAY, help="The day after the last.  [default: today]")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=4,
+    help="How many windows to land side by side.",
+)
+@click.option(
+    "--max-shrink",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    help="The share by which an extract may be smaller than the last one.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=60,
+    help="Seconds to wait for another run to end.",
+)
+def main(
+    entities: tuple[str, ...],
+    start: datetime | None,
+    end: datetime | None,
+    workers: int,
+    max_shrink: float,
+    wait: float,
+) -> None:
+    """Land ENTITIES (all by default): sessions by the day, the others as a whole.
+
+    Days are UTC; --end is not part of the window. Exits with 0 when everything landed,
+    1 when something did not (run the same again), and 2 when the usage or a setting is
+    wrong.
+    """
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO
+    )
+    # The loader says more itself.
+    logging.getLogger("stamina").setLevel(logging.ERROR)
+    signal.signal(signal.SIGINT, _stop)
+    today = datetime.now(timezone.utc).date()
+    first = start.date() if start else today - timedelta(days=1)
+    last = end.date() if end else max(today, first + timedelta(days=1))
+    if first >= last:
+        raise click.UsageError(f"--start {first} does not lie before --end {last}.")
+    plan = Plan(entities or ENTITIES, first, last, workers, max_shrink, wait)
+    try:
+        with logging_redirect_tqdm():
+            summary = run(Settings.from_environment(), plan)
+    except SettingsError as error:
+        logger.error("%s", error)
+        sys.exit(2)
+    except LockedError as error:
+        logger.error("%s", error)
+        sys.exit(1)
+    click.echo(summary)
+    sys.exit(1 if summary.failed else 0)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    """End at once, without waiting for downloads: every moment is safe to end at."""
+    os.write(2, b"\nInterrupted. The same command goes on from here.\n")
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

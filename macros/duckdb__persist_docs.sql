@@ -1,0 +1,32 @@
+{# Only a description that has changed is written: a comment is a commit to the lake.
+   DuckLake has no comments on the columns of views. #}
+{% macro duckdb__persist_docs(relation, model, for_relation, for_columns) -%}
+    {%- if not execute -%}{{ return('') }}{%- endif -%}
+    {%- set held = {} -%}
+    {%- for row in run_query(
+        "select '' as column_name, comment from duckdb_tables() where database_name = '"
+        ~ relation.database ~ "' and schema_name = '" ~ relation.schema
+        ~ "' and table_name = '" ~ relation.identifier
+        ~ "' union all select '' as column_name, comment from duckdb_views()"
+        ~ " where database_name = '" ~ relation.database ~ "' and schema_name = '"
+        ~ relation.schema ~ "' and view_name = '" ~ relation.identifier
+        ~ "' union all select column_name, comment from duckdb_columns()"
+        ~ " where database_name = '" ~ relation.database ~ "' and schema_name = '"
+        ~ relation.schema ~ "' and table_name = '" ~ relation.identifier ~ "'"
+    ).rows -%}
+        {%- do held.update({row[0]: row[1]}) -%}
+    {%- endfor -%}
+    {%- if for_relation and config.persist_relation_docs() and model.description
+        and model.description != held.get('') -%}
+        {%- do run_query(alter_relation_comment(relation, model.description)) -%}
+    {%- endif -%}
+    {%- if for_columns and config.persist_column_docs() and not relation.is_view -%}
+        {%- for column in model.columns.values()
+            if column.description and column.description != held.get(column.name) -%}
+            {%- do run_query(
+                'comment on column ' ~ relation ~ '.' ~ column.name ~ ' is '
+                ~ duckdb_escape_comment(column.description)
+            ) -%}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,17 @@
+{% macro json_record(columns) -%}
+    {{ return(adapter.dispatch('json_record')(columns)) }}
+{%- endmacro %}
+
+{% macro default__json_record(columns) -%}
+    to_json(named_struct(
+        {%- for column in columns %}'{{ column }}', {{ column }}
+        {%- if not loop.last %}, {% endif %}{% endfor -%}
+    ))
+{%- endmacro %}
+
+{% macro duckdb__json_record(columns) -%}
+    cast(json_object(
+        {%- for column in columns %}'{{ column }}', {{ column }}
+        {%- if not loop.last %}, {% endif %}{% endfor -%}
+    ) as varchar)
+{%- endmacro %}

@@ -1,0 +1,125 @@
+{{ config(unique_key=['rate_date', 'currency']) }}
+
+with
+
+exchange_rates as (
+
+    select
+        currency,
+        units_per_euro,
+        rate_date
+    from {{ ref('stg_ecb__exchange_rates') }}
+    where
+        rejection_reason is null
+        and {{ is_new_batch('exchange_rates') }}
+        -- Every extract is whole, so the newest one says it all.
+        and _batch_id = (
+            select max(newest._batch_id)
+            from {{ ref('stg_ecb__exchange_rates') }} as newest
+        )
+
+),
+
+currencies as (
+
+    select distinct currency
+    from exchange_rates
+
+),
+
+span as (
+
+    select
+        min(rate_date) as first_date,
+        max(rate_date) as last_date
+    from exchange_rates
+
+),
+
+calendar as (
+
+    select
+        {{ date_series(
+            'first_date', dbt.dateadd('day', var('carry_days_at_end'), 'last_date')
+        ) }} as rate_date,
+        last_date
+    from span
+
+),
+
+days as (
+
+    select
+        calendar.rate_date,
+        calendar.last_date,
+        currencies.currency,
+        max(exchange_rates.rate_date) over (
+            partition by currencies.currency order by calendar.rate_date
+        ) as published_date
+    from calendar
+    cross join currencies
+    left join exchange_rates
+        on
+            calendar.rate_date = exchange_rates.rate_date
+            and currencies.currency = exchange_rates.currency
+
+),
+
+carried as (
+
+    select
+        days.rate_date,
+        days.currency,
+        exchange_rates.units_per_euro,
+        days.published_date,
+        days.rate_date > days.last_date as is_provisional
+    from days
+    inner join exchange_rates
+        on
+            days.published_date = exchange_rates.rate_date
+            and days.currency = exchange_rates.currency
+    where
+        -- A weekend or a holiday; longer, and the ECB has ceased to quote the currency.
+        days.rate_date
+        <= {{ dbt.dateadd('day', var('carry_days'), 'days.published_date') }}
+        -- After the last list everything is carried until the next one is landed.
+        or days.published_date = days.last_date
+
+    union all
+
+    -- The ECB quotes against the euro, so the euro itself is not on its list.
+    select
+        rate_date,
+        'EUR' as currency,
+        1 as units_per_euro,
+        rate_date as published_date,
+        rate_date > last_date as is_provisional
+    from calendar
+
+),
+
+us_dollar as (
+
+    select
+        rate_date,
+        units_per_euro as usd_per_euro
+    from carried
+    where currency = 'USD'
+
+),
+
+final as (
+
+    select
+        carried.rate_date,
+        carried.currency,
+        cast(us_dollar.usd_per_euro / carried.units_per_euro as decimal(18, 12))
+            as usd_per_unit,
+        carried.is_provisional,
+        carried.published_date
+    from carried
+    inner join us_dollar on carried.rate_date = us_dollar.rate_date
+
+)
+
+select * from final

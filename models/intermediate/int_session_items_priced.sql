@@ -1,0 +1,75 @@
+{{ config(materialized='view', tags=['judges_records']) }}
+
+with
+
+session_items as (
+
+    select
+        *,
+        cast(session_start_time as date) as session_date
+    from {{ ref('stg_api__session_items') }}
+
+),
+
+exchange_rates as (
+
+    select
+        rate_date,
+        currency,
+        usd_per_unit,
+        is_provisional
+    from {{ ref('int_exchange_rates_daily') }}
+
+),
+
+priced as (
+
+    select
+        session_items.*,
+        case
+            when session_items.currency = 'USD' then session_items.price
+            else session_items.price * exchange_rates.usd_per_unit
+        end as exact_price_usd,
+        session_items.currency <> 'USD' and coalesce(exchange_rates.is_provisional, true)
+            as awaits_exchange_rate
+    from session_items
+    left join exchange_rates
+        on
+            session_items.currency = exchange_rates.currency
+            and session_items.session_date = exchange_rates.rate_date
+
+),
+
+final as (
+
+    select
+        session_id,
+        user_id,
+        song_id,
+        artist_id,
+        song_name,
+        artist_name,
+        currency,
+        case
+            when rejection_reason is not null then rejection_reason
+            when exact_price_usd is null then 'no_exchange_rate'
+            when exact_price_usd > {{ var('highest_price_usd') }} then 'absurd_price'
+        end as rejection_reason,
+        item_number,
+        price,
+        {{ dbt.safe_cast('exact_price_usd', 'decimal(18, 6)') }} as price_usd,
+        liked,
+        awaits_exchange_rate,
+        liked_since,
+        session_start_time,
+        _rescued,
+        _payload,
+        _position,
+        _ingested_at,
+        _source,
+        _batch_id
+    from priced
+
+)
+
+select * from final

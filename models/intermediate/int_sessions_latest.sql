@@ -1,0 +1,75 @@
+{{ config(unique_key='session_id') }}
+
+with
+
+sessions as (
+
+    select
+        session_id,
+        user_id,
+        user_agent,
+        item_count,
+        session_start_time,
+        _version_hash,
+        _position,
+        _ingested_at,
+        _batch_id
+    from {{ ref('stg_api__sessions') }}
+    where rejection_reason is null and {{ is_new_batch('sessions') }}
+
+),
+
+deliveries as (
+
+    select * from sessions
+    {% if is_incremental() %}
+        union all
+        select *
+        from {{ this }}
+        where session_id in (select sessions.session_id from sessions)
+    {% endif %}
+
+),
+
+compared as (
+
+    select
+        *,
+        lag(_version_hash) over (
+            partition by session_id order by _batch_id, _position
+        ) as previous_hash
+    from deliveries
+
+),
+
+-- A session delivered again as it was is no new version.
+versions as (
+
+    select
+        *,
+        row_number() over (
+            partition by session_id order by _batch_id desc, _position desc
+        ) as recency
+    from compared
+    where _version_hash is distinct from previous_hash
+
+),
+
+final as (
+
+    select
+        session_id,
+        user_id,
+        user_agent,
+        item_count,
+        session_start_time,
+        _version_hash,
+        _position,
+        _ingested_at,
+        _batch_id
+    from versions
+    where recency = 1
+
+)
+
+select * from final

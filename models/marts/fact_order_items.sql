@@ -1,0 +1,162 @@
+{{
+    config(
+        unique_key='fact_key',
+        partitioned_by=['year(session_start_time)', 'month(session_start_time)'],
+        post_hook="{{ delete_superseded_items() }}",
+    )
+}}
+
+with
+
+sessions as (
+
+    select
+        session_id,
+        user_id,
+        session_start_time,
+        _position,
+        _batch_id
+    from {{ ref('int_sessions_latest') }}
+    where {{ is_new_batch('sessions') }}
+
+),
+
+session_items as (
+
+    select *
+    from {{ ref('int_session_items_priced') }}
+    where rejection_reason is null and {{ is_new_batch('sessions') }}
+
+),
+
+users as (
+
+    select
+        user_key,
+        user_id,
+        timezone,
+        valid_from,
+        valid_to,
+        _batch_id
+    from {{ ref('dim_users') }}
+
+),
+
+-- The user as of the purchase.
+buyers as (
+
+    select
+        sessions.session_id,
+        users.user_key,
+        sessions._position,
+        sessions._batch_id,
+        coalesce(
+            {{ local_time('sessions.session_start_time', 'users.timezone') }},
+            sessions.session_start_time
+        ) as local_time
+    from sessions
+    inner join users
+        on
+            sessions.user_id = users.user_id
+            and sessions.session_start_time >= users.valid_from
+            and sessions.session_start_time < users.valid_to
+
+),
+
+items as (
+
+    select
+        {{ surrogate_key(['session_items.session_id', 'session_items.item_number']) }}
+            as fact_key,
+        {{ surrogate_key(['session_items.song_id']) }} as song_key,
+        buyers.user_key,
+        case
+            when session_items.artist_id is null then {{ unknown_key() }}
+            else {{ surrogate_key(['session_items.artist_id']) }}
+        end as artist_key,
+        {{ date_key('session_items.session_start_time') }} as date_key,
+        session_items.session_id,
+        session_items.song_id,
+        session_items.currency,
+        session_items.item_number,
+        session_items.price,
+        session_items.price_usd,
+        session_items.liked,
+        session_items.liked_since,
+        session_items.session_start_time,
+        cast(buyers.local_time as date) as local_date,
+        cast(extract(hour from buyers.local_time) as integer) as local_hour,
+        session_items._batch_id
+    from session_items
+    inner join buyers
+        on
+            session_items.session_id = buyers.session_id
+            and session_items._batch_id = buyers._batch_id
+            and session_items._position = buyers._position
+
+),
+
+{% if is_incremental() %}
+    -- What earlier builds loaded of users of whom a new extract tells more: another
+    -- version may have been valid at the purchase, or the time zone is known by now.
+    changed_users as (
+
+        select user_id
+        from users
+        where {{ is_new_batch('users') }}
+
+    ),
+
+    retold as (
+
+        select
+            held.fact_key,
+            held.song_key,
+            valid.user_key,
+            held.artist_key,
+            held.date_key,
+            held.session_id,
+            held.song_id,
+            held.currency,
+            held.item_number,
+            held.price,
+            held.price_usd,
+            held.liked,
+            held.liked_since,
+            held.session_start_time,
+            coalesce(
+                {{ local_time('held.session_start_time', 'valid.timezone') }},
+                held.session_start_time
+            ) as local_time,
+            held._batch_id
+        from {{ this }} as held
+        inner join users as buyer on held.user_key = buyer.user_key
+        inner join changed_users on buyer.user_id = changed_users.user_id
+        inner join users as valid
+            on
+                buyer.user_id = valid.user_id
+                and held.session_start_time >= valid.valid_from
+                and held.session_start_time < valid.valid_to
+        where held.session_id not in (select sessions.session_id from sessions)
+
+    ),
+{% endif %}
+
+final as (
+
+    select * from items
+
+    {% if is_incremental() %}
+        union all
+
+        select
+            * exclude (local_time, _batch_id),
+            cast(local_time as date) as local_date,
+            cast(extract(hour from local_time) as integer) as local_hour,
+            _batch_id
+        from retold
+    {% endif %}
+
+)
+
+select * from final

@@ -1,0 +1,116 @@
+{{ config(tags=['judges_records']) }}
+
+with
+
+sessions as (
+
+    select
+        session_id,
+        user_id,
+        session_items,
+        rejection_reason,
+        session_start_time,
+        _position,
+        _ingested_at,
+        _source,
+        _batch_id
+    from {{ ref('stg_api__sessions') }}
+
+),
+
+items as (
+
+    select
+        session_id,
+        user_id,
+        rejection_reason as session_rejection_reason,
+        session_start_time,
+        {{ unnest_with_position('session_items', 'item', '_item_position') }},
+        _position,
+        _ingested_at,
+        _source,
+        _batch_id
+    from sessions
+
+),
+
+typed as (
+
+    select
+        session_id,
+        user_id,
+        _item_position + 1 as item_number,
+        item.song_id as song_id,
+        item.song_name as song_name,
+        item.artist_id as artist_id,
+        item.artist_name as artist_name,
+        item.price as delivered_price,
+        {{ dbt.safe_cast('item.price', 'decimal(18, 4)') }} as price,
+        upper(trim(item.currency)) as currency,
+        item.liked as liked,
+        item.liked_since as delivered_liked_since,
+        {{ dbt.safe_cast('item.liked_since', api.Column.translate_type('timestamp')) }}
+            as liked_since,
+        session_rejection_reason,
+        session_start_time,
+        item._rescued as _rescued,
+        item._payload as _payload,
+        {{ to_json_text('item') }} as _delivered,
+        _position,
+        _ingested_at,
+        _source,
+        _batch_id
+    from items
+
+),
+
+judged as (
+
+    select
+        *,
+        case
+            when session_rejection_reason is not null then 'session_rejected'
+            {{ structural_rejection('_payload', [
+                'song_id', 'song_name', 'artist_id', 'artist_name', 'currency'
+            ]) }}
+            when coalesce(song_id, '') = '' then 'missing_key'
+            when delivered_price is null then 'missing_price'
+            when isnan(delivered_price) or isinf(delivered_price)
+                then 'price_not_a_number'
+            when delivered_price < 0 then 'negative_price'
+            when coalesce(currency, '') = '' then 'missing_currency'
+            when price is null then 'absurd_price'
+            when delivered_liked_since is not null and liked_since is null
+                then 'unparsable_timestamp'
+        end as rejection_reason
+    from typed
+
+),
+
+final as (
+
+    select
+        session_id,
+        user_id,
+        song_id,
+        artist_id,
+        song_name,
+        artist_name,
+        currency,
+        rejection_reason,
+        item_number,
+        price,
+        liked,
+        liked_since,
+        session_start_time,
+        _rescued,
+        coalesce(_payload, _delivered) as _payload,
+        _position,
+        _ingested_at,
+        _source,
+        _batch_id
+    from judged
+
+)
+
+select * from final

@@ -1,0 +1,99 @@
+{{ config(tags=['judges_records']) }}
+
+with
+
+sessions as (
+
+    select
+        session_id,
+        user_id,
+        user_agent,
+        session_start_time,
+        session_items,
+        _position,
+        _rescued,
+        _payload,
+        _ingested_at,
+        _source,
+        _batch_id
+    from {{ source('api', 'sessions') }}
+
+),
+
+typed as (
+
+    select
+        session_id,
+        user_id,
+        user_agent,
+        session_start_time as delivered_start_time,
+        {{ dbt.safe_cast('session_start_time', api.Column.translate_type('timestamp')) }}
+            as session_start_time,
+        session_items,
+        {{ array_size('session_items') }} as item_count,
+        {{ surrogate_key([
+            'user_id', 'user_agent', 'session_start_time',
+            to_json_text('session_items'), '_rescued',
+        ]) }} as _version_hash,
+        _position,
+        _rescued,
+        _payload,
+        _ingested_at,
+        _source,
+        _batch_id,
+        {{ json_record([
+            'session_id', 'user_id', 'user_agent', 'session_start_time',
+            'session_items', '_rescued',
+        ]) }} as _delivered
+    from sessions
+
+),
+
+judged as (
+
+    select
+        *,
+        case
+            {{ structural_rejection('_payload', [
+                'session_id', 'user_id', 'user_agent', 'delivered_start_time'
+            ]) }}
+            when coalesce(session_id, '') = '' or coalesce(user_id, '') = ''
+                then 'missing_key'
+            when delivered_start_time is null then 'missing_timestamp'
+            when session_start_time is null then 'unparsable_timestamp'
+            when
+                cast(session_start_time as date) not between
+                cast('{{ var("first_session_date") }}' as date)
+                and cast('{{ var("last_session_date") }}' as date)
+                then 'timestamp_out_of_range'
+            when session_items is null then 'missing_items'
+        end as rejection_reason
+    from typed
+
+),
+
+final as (
+
+    select
+        session_id,
+        user_id,
+        user_agent,
+        item_count,
+        session_items,
+        case
+            when {{ contradicting_twin('session_id') }} then 'contradicting_twin'
+            else rejection_reason
+        end as rejection_reason,
+        session_start_time,
+        _version_hash,
+        _position,
+        _rescued,
+        coalesce(_payload, _delivered) as _payload,
+        _ingested_at,
+        _source,
+        _batch_id
+    from judged
+
+)
+
+select * from final

@@ -1,0 +1,106 @@
+{{ config(tags=['judges_records']) }}
+
+with
+
+users as (
+
+    select
+        user_id,
+        user_name,
+        user_lastname,
+        user_location,
+        user_since,
+        _position,
+        _rescued,
+        _payload,
+        _ingested_at,
+        _source,
+        _batch_id
+    from {{ source('api', 'users') }}
+
+),
+
+typed as (
+
+    select
+        user_id,
+        user_name,
+        user_lastname,
+        {{ element('user_location', 3) }} as place_name,
+        {{ element('user_location', 4) }} as country_code,
+        {{ element('user_location', 5) }} as timezone,
+        user_location,
+        user_since as delivered_since,
+        {{ dbt.safe_cast(element('user_location', 1), 'decimal(9, 6)') }} as latitude,
+        {{ dbt.safe_cast(element('user_location', 2), 'decimal(9, 6)') }} as longitude,
+        {{ dbt.safe_cast('user_since', api.Column.translate_type('timestamp')) }}
+            as user_since,
+        {{ surrogate_key([
+            'user_name', 'user_lastname', to_json_text('user_location'), 'user_since',
+            '_rescued',
+        ]) }} as _version_hash,
+        _position,
+        _rescued,
+        _payload,
+        _ingested_at,
+        _source,
+        _batch_id,
+        {{ json_record([
+            'user_id', 'user_name', 'user_lastname', 'user_location', 'user_since',
+            '_rescued',
+        ]) }} as _delivered
+    from users
+
+),
+
+judged as (
+
+    select
+        *,
+        case
+            {{ structural_rejection('_payload', [
+                'user_id', 'user_name', 'user_lastname', 'place_name', 'country_code',
+                'timezone', 'delivered_since',
+            ]) }}
+            when coalesce(user_id, '') = '' then 'missing_key'
+            when
+                user_location is null
+                or {{ array_size('user_location') }} <> 5
+                or latitude is null or latitude not between -90 and 90
+                or longitude is null or longitude not between -180 and 180
+                then 'malformed_location'
+            when delivered_since is not null and user_since is null
+                then 'unparsable_timestamp'
+        end as rejection_reason
+    from typed
+
+),
+
+final as (
+
+    select
+        user_id,
+        user_name,
+        user_lastname,
+        place_name,
+        country_code,
+        timezone,
+        case
+            when {{ contradicting_twin('user_id') }} then 'contradicting_twin'
+            else rejection_reason
+        end as rejection_reason,
+        latitude,
+        longitude,
+        user_since,
+        _version_hash,
+        _position,
+        _rescued,
+        coalesce(_payload, _delivered) as _payload,
+        _ingested_at,
+        _source,
+        _batch_id
+    from judged
+
+)
+
+select * from final

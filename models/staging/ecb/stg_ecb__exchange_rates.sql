@@ -1,0 +1,33 @@
+{{ config(tags=['judges_records']) }}
+
+with
+
+exchange_rates as (
+
+    select
+        rate_date,
+        currency,
+        rate,
+        _ingested_at,
+        _source,
+        _batch_id
+    from {{ source('ecb', 'exchange_rates') }}
+
+),
+
+final as (
+
+    select
+        currency,
+        case when coalesce(rate, 0) <= 0 then 'invalid_rate' end as rejection_reason,
+        rate as units_per_euro,
+        rate_date,
+        {{ json_record(['rate_date', 'currency', 'rate']) }} as _payload,
+        _ingested_at,
+        _source,
+        _batch_id
+    from exchange_rates
+
+)
+
+select * from final

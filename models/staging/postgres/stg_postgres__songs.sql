@@ -1,0 +1,110 @@
+{{ config(tags=['judges_records']) }}
+
+with
+
+songs as (
+
+    select
+        track_id,
+        title,
+        song_id,
+        release,
+        artist_id,
+        artist_mbid,
+        artist_name,
+        duration,
+        artist_familiarity,
+        artist_hotttnesss,
+        year,
+        track_7digitalid,
+        shs_perf,
+        shs_work,
+        _rescued,
+        _payload,
+        _ingested_at,
+        _source,
+        _batch_id
+    from {{ source('postgres', 'songs') }}
+
+),
+
+typed as (
+
+    select
+        track_id,
+        song_id,
+        artist_id,
+        artist_mbid,
+        title as song_title,
+        release,
+        artist_name,
+        duration,
+        nullif(year, 0) as year,
+        nullif(nullif(artist_familiarity, 0), cast('nan' as real)) as artist_familiarity,
+        nullif(nullif(artist_hotttnesss, 0), cast('nan' as real)) as artist_hotness,
+        track_7digitalid,
+        shs_perf,
+        shs_work,
+        {{ surrogate_key([
+            'title', 'song_id', 'release', 'artist_id', 'artist_mbid', 'artist_name',
+            'duration', 'artist_familiarity', 'artist_hotttnesss', 'year',
+            'track_7digitalid', 'shs_perf', 'shs_work', '_rescued',
+        ]) }} as _version_hash,
+        _rescued,
+        _payload,
+        _ingested_at,
+        _source,
+        _batch_id,
+        {{ json_record([
+            'track_id', 'title', 'song_id', 'release', 'artist_id', 'artist_mbid',
+            'artist_name', 'duration', 'artist_familiarity', 'artist_hotttnesss',
+            'year', 'track_7digitalid', 'shs_perf', 'shs_work', '_rescued',
+        ]) }} as _delivered
+    from songs
+
+),
+
+judged as (
+
+    select
+        *,
+        case
+            {{ structural_rejection('_payload', ['track_id']) }}
+            when coalesce(track_id, '') = '' then 'missing_key'
+        end as rejection_reason
+    from typed
+
+),
+
+final as (
+
+    select
+        track_id,
+        song_id,
+        artist_id,
+        artist_mbid,
+        song_title,
+        release,
+        artist_name,
+        case
+            when {{ contradicting_twin('track_id', '_version_hash') }} then 'contradicting_twin'
+            else rejection_reason
+        end as rejection_reason,
+        duration,
+        year,
+        artist_familiarity,
+        artist_hotness,
+        track_7digitalid,
+        shs_perf,
+        shs_work,
+        _version_hash,
+        _rescued,
+        coalesce(_payload, _delivered) as _payload,
+        _ingested_at,
+        _source,
+        _batch_id
+    from judged
+
+)
+
+select * from final

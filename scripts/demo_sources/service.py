@@ -155,6 +155,7 @@ def running(
             loop="asyncio",
             lifespan="off",
             log_config=None,
+            log_level="warning",
             access_log=False,
         )
     )

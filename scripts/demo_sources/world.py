@@ -80,8 +80,7 @@ _LOCALES = {
 }
 # The locales of artists and titles, which Faker has words for, by their shares.
 _SINGERS = {
-    50.0: "en_US",
-    10.0: "en_GB",
+    60.0: "en_US",
     2.5: "de_DE fr_FR es_ES it_IT pt_BR nl_NL pl_PL cs_CZ ru_RU el_GR ar_EG fa_IR "
     "he_IL ja_JP zh_CN ka_GE hy_AM bn_BD",
 }

@@ -175,7 +175,7 @@ final as (
         record_id,
         rejection_reason,
         cast(_position + 1 as integer) as record_number,
-        cast(item_number as integer) as item_number,
+        item_number,
         _payload as payload,
         _source,
         _ingested_at,

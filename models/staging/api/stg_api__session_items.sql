@@ -39,7 +39,7 @@ typed as (
     select
         session_id,
         user_id,
-        _item_position + 1 as item_number,
+        cast(_item_position + 1 as integer) as item_number,
         item.song_id as song_id,
         item.song_name as song_name,
         item.artist_id as artist_id,

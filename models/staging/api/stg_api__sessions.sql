@@ -13,7 +13,7 @@ sessions as (
         _position,
         _rescued,
         _payload,
-        _ingested_at,
+        cast(_ingested_at as timestamp) as _ingested_at,
         _source,
         _batch_id
     from {{ source('api', 'sessions') }}

@@ -8,7 +8,7 @@ exchange_rates as (
         rate_date,
         currency,
         rate,
-        _ingested_at,
+        cast(_ingested_at as timestamp) as _ingested_at,
         _source,
         _batch_id
     from {{ source('ecb', 'exchange_rates') }}

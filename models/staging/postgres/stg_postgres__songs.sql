@@ -21,7 +21,7 @@ songs as (
         shs_work,
         _rescued,
         _payload,
-        _ingested_at,
+        cast(_ingested_at as timestamp) as _ingested_at,
         _source,
         _batch_id
     from {{ source('postgres', 'songs') }}

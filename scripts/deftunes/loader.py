@@ -81,9 +81,9 @@ class Summary:
         """Return the run in one line."""
         parts = [_one_line(entity, landed) for entity, landed in self.landed.items()]
         if self.resumed:
-            parts.append(f"{self.resumed} windows done before")
+            parts.append(f"windows done before: {self.resumed}")
         if self.failed:
-            parts.append(f"{len(self.failed)} windows did not land: run the same again")
+            parts.append(f"did not land: {len(self.failed)}; run the same again")
         return "; ".join(parts)
 
 
@@ -308,6 +308,6 @@ def _one_line(entity: str, landed: Sequence[Landed]) -> str:
     records = sum(window.records for window in changed)
     misfits = sum(window.misfits for window in changed)
     return (
-        f"{entity}: {len(changed)} windows with {records:,} records landed "
-        f"({misfits:,} do not fit their types), {len(landed) - len(changed)} unchanged"
+        f"{entity}: {records:,} records landed ({misfits:,} do not fit their types), "
+        f"windows: {len(changed)} new, {len(landed) - len(changed)} unchanged"
     )

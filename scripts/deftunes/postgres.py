@@ -1,8 +1,6 @@
 """The catalogue's songs, read from Postgres by DuckDB from end to end."""
 
-import contextlib
 import re
-from urllib.parse import unquote, urlsplit
 
 import duckdb
 
@@ -26,7 +24,7 @@ SONGS = {
 
 CONNECT_TIMEOUT = 10  # seconds
 
-# What the server or libpq say that can hold no part of the DSN's secrets.
+# What the server and libpq say; all else may hold parts of the DSN.
 _REASONS = re.compile(
     r"FATAL: .*|Connection refused|timeout expired|could not translate host name"
     r"|server closed the connection unexpectedly|permission denied for \w+"
@@ -80,7 +78,7 @@ def read_songs(
         return connection.table("songs")
     except duckdb.Error as error:
         raise PostgresError(
-            f"deftunes.songs cannot be read: {_reason(str(error), dsn)}. Check "
+            f"deftunes.songs cannot be read: {_reason(str(error))}. Check "
             "DEFTUNES_POSTGRES_DSN and the server, then run the same again."
         ) from None  # DuckDB's message holds the DSN
 
@@ -131,20 +129,12 @@ def _with_timeout(dsn: str) -> str:
     return f"{dsn}{'&' if '?' in dsn else '?'}connect_timeout={CONNECT_TIMEOUT}"
 
 
-def _reason(message: str, dsn: str) -> str:
-    """Return the part of a message that says why, and nothing of the DSN's secrets."""
+def _reason(message: str) -> str:
+    """Return the part of a message that says why, and nothing of the DSN."""
     if "could not find table" in message or "does not contain any columns" in message:
         return "there is no such table, or its reader may not see it"
     match = _REASONS.search(message)
-    reason = match.group().rstrip(".") if match else "the connection string is no use"
-    for secret in _passwords(dsn):
-        reason = reason.replace(secret, "***")
-    return reason
-
-
-def _passwords(dsn: str) -> list[str]:
-    """Return the password in a DSN, as written and as meant, if there is one."""
-    written = re.findall(r"password\s*=\s*'?([^'&\s]+)", dsn)
-    with contextlib.suppress(ValueError):
-        written += filter(None, [urlsplit(dsn).password])
-    return [form for text in written for form in (text, unquote(text))]
+    if match is None:
+        return "the connection string is no use"
+    # A server repeats what it was given in quotes, and that may be a misplaced secret.
+    return re.sub('".*"', '"***"', match.group())

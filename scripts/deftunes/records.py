@@ -63,7 +63,7 @@ def split(body: bytes) -> list[bytes]:
     except (msgspec.DecodeError, RecursionError):
         pass  # either broken or one of the oddities above
     text = body.decode(errors="surrogateescape").strip()
-    if not text.startswith("["):
+    if text[:1] + text[-1:] != "[]":
         raise BodyError("The answer is not a JSON array.")
     elements = list(_members(text))
     for element in elements:

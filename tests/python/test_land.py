@@ -1,0 +1,614 @@
+"""Landing from a real service and a real database: promises of the landing zone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
+from deftunes.api import SESSIONS
+from deftunes.download import Patience
+from deftunes.landing import LandingZone
+from deftunes.loader import ENTITIES, Plan, run
+from deftunes.lock import LockedError, home_lock
+from deftunes.records import to_table
+from deftunes.settings import PROJECT, Settings, SettingsError
+from demo_sources import service
+from demo_sources.service import Fault, Records
+
+Landed = Callable[[str], list[dict[str, Any]]]
+MakeSettings = Callable[..., Settings]
+
+PATIENCE = Patience(attempts=3, wait=0.01, longest_wait=0.1, read_timeout=1.0)
+START = date(2024, 1, 5)
+
+
+def session(name: str, start: str, **fields: object) -> dict[str, Any]:
+    """Return a session of one song."""
+    item = {"song_id": f"TR{name}", "price": 0.5, "currency": "USD"}
+    return {
+        "session_id": name,
+        "user_id": "u",
+        "session_start_time": start,
+        "session_items": [item],
+    } | fields
+
+
+def user(name: str, place: str = "Niort") -> dict[str, Any]:
+    """Return a user."""
+    return {
+        "user_id": name,
+        "user_name": "Zoë",
+        "user_lastname": "Carey",
+        "user_location": ["46.3", "-0.4", place, "FR", "Europe/Paris"],
+        "user_since": "2020-12-22T14:15:35.936090",
+    }
+
+
+def plan(*entities: str, days: int = 1, max_shrink: float = 0.1) -> Plan:
+    """Return a plan for some days from START."""
+    end = START + timedelta(days=days)
+    return Plan(entities, START, end, max_shrink=max_shrink, wait=0)
+
+
+def sessions_plan(days: int = 1) -> Plan:
+    """Return a plan for the sessions of some days from START."""
+    return plan("sessions", days=days)
+
+
+def batches(home: Path, entity: str = "*") -> list[Path]:
+    """Return the batches that can be seen, in order of time."""
+    return sorted(
+        (home / "landing").glob(f"{entity}/_batch_id=*"), key=lambda path: path.name
+    )
+
+
+def command(
+    home: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the loader as people do."""
+    return subprocess.run(
+        command_line(arguments),
+        env=command_environment(home, environment),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def command_line(arguments: Sequence[str]) -> list[str]:
+    """Return the loader's command line."""
+    return [sys.executable, str(PROJECT / "scripts" / "land.py"), *arguments]
+
+
+def command_environment(home: Path, more: dict[str, str]) -> dict[str, str]:
+    """Return an environment with these settings only."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("DEFTUNES_")
+    }
+    named = {f"DEFTUNES_{name.upper()}": value for name, value in more.items()}
+    return {**inherited, "DEFTUNES_HOME": str(home), **named}
+
+
+# The layout
+
+
+def test_everything_lands_in_the_promised_layout(
+    home: Path, settings: MakeSettings, songs_dsn: str
+) -> None:
+    source = Records(users=[user("u")], sessions=[session("s", "2024-01-05T10:00:00")])
+    with service.running(source) as api:
+        summary = run(
+            settings(api_url=api.url, postgres_dsn=songs_dsn), plan(*ENTITIES)
+        )
+    assert not summary.failed
+    content = {
+        "users": "user_id user_name user_lastname user_location user_since "
+        "_position _rescued _payload",
+        "sessions": "session_id user_id user_agent session_start_time session_items "
+        "_position _rescued _payload",
+        "songs": "track_id title song_id release artist_id artist_mbid artist_name "
+        "duration artist_familiarity artist_hotttnesss year track_7digitalid "
+        "shs_perf shs_work _rescued _payload",
+        "exchange_rates": "rate_date currency rate",
+    }
+    sources = {
+        "users": "api:/users",
+        "sessions": "api:/sessions?start_date=2024-01-05&end_date=2024-01-06",
+        "songs": "postgres:deftunes.songs",
+        "exchange_rates": "ecb:eurofxref-hist.zip",
+    }
+    for entity, columns in content.items():
+        (folder,) = batches(home, entity)
+        (file,) = folder.iterdir()
+        name = folder.name.removeprefix("_batch_id=")
+        moment, window, digest = name.split("_")
+        assert file.name == f"{entity}.parquet"
+        assert window == ("2024-01-05" if entity == "sessions" else "all")
+        assert len(digest) == 16
+        assert int(digest, 16) > 0
+        table = pq.read_table(file, partitioning=None)
+        assert table.column_names == [
+            *columns.split(),
+            *("_ingested_at", "_source", "_batch_id"),
+        ]
+        assert table.schema.field("_ingested_at").type == pa.timestamp("us", "UTC")
+        assert set(table["_batch_id"].to_pylist()) == {name}
+        assert set(table["_source"].to_pylist()) == {sources[entity]}
+        ingested_at = datetime.strptime(moment, "%Y%m%dT%H%M%S%fZ")
+        assert set(table["_ingested_at"].to_pylist()) == {
+            ingested_at.replace(tzinfo=timezone.utc)
+        }
+        codec = pq.ParquetFile(file).metadata.row_group(0).column(0).compression
+        assert codec == "ZSTD"
+        if entity == "sessions":
+            types = to_table([], SESSIONS).schema
+            assert [table.schema.field(field.name).type for field in types] == [
+                # Parquet names the elements of a list in its own way.
+                table.schema.field("session_items").type
+                if pa.types.is_list(field.type)
+                else field.type
+                for field in types
+            ]
+            item = table.schema.field("session_items").type.value_type
+            assert list(item) == list(types.field("session_items").type.value_type)
+        if entity == "exchange_rates":
+            assert table.schema.field("rate").type == pa.decimal128(18, 8)
+            assert table.schema.field("rate_date").type == pa.date32()
+    assert not list((home / "landing" / ".incoming").iterdir())
+
+
+def test_the_same_content_in_any_order_lands_once(
+    home: Path, settings: MakeSettings, songs_dsn: str
+) -> None:
+    users = [user("1"), user("2"), user("2")]
+    with service.running(Records(users)) as api:
+        made = settings(api_url=api.url, postgres_dsn=songs_dsn)
+        run(made, plan(*ENTITIES))
+        first = batches(home)
+        users.reverse()
+        summary = run(made, plan(*ENTITIES))
+        assert batches(home) == first
+        assert not any(
+            window.changed for windows in summary.landed.values() for window in windows
+        )
+        users.pop()
+        run(made, plan("users", max_shrink=1))
+        assert len(batches(home, "users")) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"session_items": None}, {"session_items": []}),
+        ({"session_items": []}, {"session_items": [None]}),
+        ({"session_items": [{"song_id": "1"}]}, {"session_items": [{"price": 1}]}),
+        ({"user_agent": None}, {"user_agent": ""}),
+        ({"user_agent": "1"}, {"user_agent": 1}),
+        ({"user_agent": 1}, {"user_agent": 2}),
+        ({"new": 1}, {"new": 2}),
+    ],
+)
+def test_any_difference_is_a_new_batch(
+    home: Path, settings: MakeSettings, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    sessions = [session("s", "2024-01-05T10:00:00") | before]
+    with service.running(Records(sessions=sessions)) as api:
+        run(settings(api_url=api.url), sessions_plan())
+        sessions[0] |= after
+        run(settings(api_url=api.url), sessions_plan())
+    assert len(batches(home)) == 2
+
+
+def test_a_return_to_earlier_content_is_a_new_batch(
+    home: Path, settings: MakeSettings
+) -> None:
+    users = [user("u")]
+    with service.running(Records(users)) as api:
+        for place in ("Niort", "Paris", "Niort"):
+            users[0] = user("u", place)
+            run(settings(api_url=api.url), plan("users"))
+    digests = [path.name[-16:] for path in batches(home)]
+    assert digests[0] == digests[2] != digests[1]
+
+
+def test_an_empty_day_is_a_batch_without_rows(
+    home: Path, settings: MakeSettings
+) -> None:
+    sessions = [session("s", "2024-01-06T10:00:00")]
+    with service.running(Records(sessions=sessions)) as api:
+        run(settings(api_url=api.url), sessions_plan(days=2))
+    empty, full = (
+        pq.read_table(batch / "sessions.parquet", partitioning=None)
+        for batch in batches(home)
+    )
+    assert (empty.num_rows, full.num_rows) == (0, 1)
+    assert empty.schema == full.schema
+
+
+def test_times_of_batches_grow_when_the_clock_goes_back(tmp_path: Path) -> None:
+    future = (
+        tmp_path / "users" / "_batch_id=29990101T000000000000Z_all_0123456789abcdef"
+    )
+    future.mkdir(parents=True)
+    zone = LandingZone(tmp_path)
+    first, second = zone.next_time(), zone.next_time()
+    assert first == datetime(2999, 1, 1, microsecond=1, tzinfo=timezone.utc)
+    assert second == first + timedelta(microseconds=1)
+
+
+# Windows
+
+
+@pytest.mark.parametrize("end_inclusive", [False, True])
+def test_each_session_lands_once_whichever_way_the_end_is_meant(
+    settings: MakeSettings, landed: Landed, end_inclusive: bool
+) -> None:
+    sessions = [
+        session("first", "2024-01-05T00:00:00.000000"),
+        session("last", "2024-01-05T23:59:59.999999"),
+        session("midnight", "2024-01-06T00:00:00.000000"),
+        session("later", "2024-01-06T12:00:00Z"),
+        session("zoned", "2024-01-06T01:00:00+02:00"),
+        session("odd", "2024-01-06T12:00:00", user_agent=1),
+    ]
+    with service.running(
+        Records(sessions=sessions), end_inclusive=end_inclusive
+    ) as api:
+        run(settings(api_url=api.url), sessions_plan(days=2))
+    windows: dict[str, set[str]] = {}
+    for row in landed("sessions"):
+        name = row["session_id"] or json.loads(row["_payload"])["session_id"]
+        windows.setdefault(row["_batch_id"].split("_")[1], set()).add(name)
+    assert windows == {
+        "2024-01-05": {"first", "last", "zoned"},
+        "2024-01-06": {"midnight", "later", "odd"},
+    }
+
+
+def test_sessions_without_a_usable_time_stay_with_the_window_that_brought_them(
+    settings: MakeSettings, landed: Landed
+) -> None:
+    sessions = [
+        session("null", "", session_start_time=None),
+        session("word", "yesterday"),
+        session("number", "", session_start_time=5),
+    ]
+    with service.running(Records(sessions=sessions)) as api:
+        run(settings(api_url=api.url), sessions_plan())
+    assert [row["_position"] for row in landed("sessions")] == [0, 1, 2]
+
+
+def test_odd_records_land_and_are_counted(
+    settings: MakeSettings, landed: Landed
+) -> None:
+    sessions: list[Any] = [
+        b'{"session_id": "nan", "session_items": [{"price": NaN}, {"price": 1}]}',
+        session("fine", "2024-01-05T10:00:00"),
+        session("wrong", "2024-01-05T10:00:00", user_id=5),
+        session("new", "2024-01-05T10:00:00", coupon="x"),
+        b"7",
+    ]
+    with service.running(Records(sessions=sessions)) as api:
+        summary = run(settings(api_url=api.url), sessions_plan())
+    (window,) = summary.landed["sessions"]
+    assert (window.records, window.misfits) == (5, 3)
+    rows = landed("sessions")
+    nan, one = rows[0]["session_items"]
+    assert (nan["price"], nan["_payload"]) == (None, '{"price": NaN}')
+    assert (one["price"], one["_payload"]) == (1.0, None)
+    assert [row["session_id"] for row in rows] == ["nan", "fine", None, "new", None]
+    assert rows[3]["_rescued"] == '{"coupon": "x"}'
+    assert rows[4]["_payload"] == "7"
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("/sessions", times=2, status=500),
+        Fault("/sessions", times=2, status=429, retry_after="0"),
+        Fault("/sessions", times=2, reset=True),
+        Fault("/sessions", times=2, truncate=True),
+        Fault("/sessions", times=2, truncate=True, sized=True),
+        Fault("/sessions", times=2, malformed=True),
+        Fault("/sessions", times=1, stall=True),
+        Fault("/sessions", times=1, delay=60.0),
+    ],
+    ids=lambda fault: str(fault).partition("times=")[2],
+)
+def test_a_passing_fault_is_overcome(
+    settings: MakeSettings, landed: Landed, fault: Fault
+) -> None:
+    sessions = [session("s", "2024-01-05T10:00:00")]
+    times = fault.times
+    with service.running(Records(sessions=sessions), faults=[fault]) as api:
+        summary = run(settings(api_url=api.url), sessions_plan(), PATIENCE)
+        assert len(api.requests) == times + 1
+    assert not summary.failed
+    assert [row["session_id"] for row in landed("sessions")] == ["s"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 503},
+        {"status": 404},
+        {"reset": True},
+        {"truncate": True},
+        {"malformed": True},
+    ],
+    ids=str,
+)
+def test_a_lasting_fault_fails_its_window_only_and_says_which(
+    home: Path,
+    settings: MakeSettings,
+    caplog: pytest.LogCaptureFixture,
+    fault: dict[str, Any],
+) -> None:
+    faults = [Fault("/users", times=1000, **fault)]
+    with service.running(Records(), faults=faults) as api:
+        url = api.url.replace("http://", "http://me:geheim@")
+        summary = run(settings(api_url=url), plan("users", "sessions"), PATIENCE)
+        assert 1 <= len(api.requests) <= PATIENCE.attempts**2 + 1
+    assert summary.failed == ["users"]
+    assert [path.parent.name for path in batches(home)] == ["sessions"]
+    assert "/users: " in caplog.text
+    assert "geheim" not in caplog.text
+
+
+def test_json_that_is_no_array_fails(
+    settings: MakeSettings, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A fault with a status answers with an object.
+    faults = [Fault("/users", times=1000, status=200)]
+    with service.running(Records(), faults=faults) as api:
+        summary = run(settings(api_url=api.url), plan("users"), PATIENCE)
+    assert summary.failed == ["users"]
+    assert "not an array" in caplog.text
+    assert not batches(home)
+
+
+def test_the_server_says_how_long_to_wait_up_to_a_limit(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [
+        Fault("/users", status=429, retry_after="7"),
+        Fault("/users", status=503, retry_after="86400"),
+    ]
+    waits: list[float] = []
+    with service.running(Records(), faults=faults) as api:
+        monkeypatch.setattr("urllib3.util.retry.time.sleep", waits.append)
+        summary = run(settings(api_url=api.url), plan("users"))
+    assert not summary.failed
+    assert waits == [7, Patience().longest_wait]
+
+
+# Going on
+
+
+def test_a_failed_run_is_resumed_and_a_finished_one_starts_anew(
+    home: Path, settings: MakeSettings
+) -> None:
+    with service.running(Records()) as api:
+        made = settings(api_url=api.url)
+        api.faults.append(Fault("/sessions", times=1, status=404))
+        assert len(run(made, sessions_plan(days=5)).failed) == 1
+        assert len(batches(home)) == 4
+
+        del api.requests[:]
+        resumed = run(made, sessions_plan(days=5))
+        assert (resumed.resumed, len(api.requests), len(batches(home))) == (4, 1, 5)
+
+        del api.requests[:]
+        anew = run(made, sessions_plan(days=5))
+        assert (anew.resumed, len(api.requests), len(batches(home))) == (0, 5, 5)
+
+
+def test_another_command_does_not_skip_what_an_unfinished_one_did(
+    home: Path, settings: MakeSettings
+) -> None:
+    with service.running(Records()) as api, service.running(Records()) as other:
+        api.faults.append(Fault("/sessions", times=1, status=404))
+        run(settings(api_url=api.url), sessions_plan(days=3))
+        assert run(settings(api_url=api.url), sessions_plan(days=2)).resumed == 0
+        assert run(settings(api_url=other.url), sessions_plan(days=3)).resumed == 0
+        assert run(settings(api_url=api.url), sessions_plan(days=3)).resumed == 2
+
+
+def test_a_journal_is_forgotten_after_a_day(home: Path, settings: MakeSettings) -> None:
+    with service.running(Records()) as api:
+        api.faults.append(Fault("/sessions", times=1, status=404))
+        run(settings(api_url=api.url), sessions_plan(days=3))
+        (journal,) = (home / "landing" / ".incoming").iterdir()
+        old = time.time() - 25 * 3600
+        os.utime(journal, (old, old))
+        assert run(settings(api_url=api.url), sessions_plan(days=3)).resumed == 0
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_kill_leaves_whole_batches_only_and_the_same_command_goes_on(
+    home: Path, landed: Landed, sign: signal.Signals
+) -> None:
+    sessions = [session(f"s{day}", f"2024-01-0{day}T10:00:00") for day in (5, 6, 7)]
+    faults = [
+        Fault("/sessions", times=2, sized=True),  # spoils nothing
+        Fault("/sessions", stall=True),
+    ]
+    window = ["--start", "2024-01-05", "--end", "2024-01-08"]
+    arguments = ["sessions", *window, "--workers", "1"]
+    with service.running(Records(sessions=sessions), faults=faults) as api:
+        environment = command_environment(home, {"api_url": api.url})
+        process = subprocess.Popen(command_line(arguments), env=environment)
+        with process:
+            incoming = home / "landing" / ".incoming"
+            wait_until(lambda: len(api.requests) == 3)
+            wait_until(lambda: lines_of(incoming.glob("*.journal")) == 2)
+            process.send_signal(sign)
+            assert process.wait(timeout=60) != 0
+        assert list(incoming.glob("tmp*"))
+        assert [row["session_id"] for row in landed("sessions")] == ["s5", "s6"]
+
+        again = command(home, *arguments, api_url=api.url)
+        assert again.returncode == 0
+        assert "2 of 3 windows are done" in again.stderr
+        assert len(api.requests) == 4
+    assert [row["session_id"] for row in landed("sessions")] == ["s5", "s6", "s7"]
+    assert not list(incoming.iterdir())
+
+
+def test_a_second_run_waits_then_refuses(home: Path, settings: MakeSettings) -> None:
+    with home_lock(home, 0):
+        refused = command(home, "exchange_rates", "--wait", "0.1")
+        with pytest.raises(LockedError):
+            run(settings(), plan("exchange_rates"))
+    assert refused.returncode == 1
+    assert "waiting up to 0.1 s" in refused.stderr
+    assert "Run this again" in refused.stderr
+    assert not batches(home)
+    with home_lock(home, 0):
+        pass
+
+
+# The guard
+
+
+def test_an_extract_that_shrinks_is_refused_unless_allowed(
+    home: Path, settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    users = [user(str(number)) for number in range(20)]
+    with service.running(Records(users)) as api:
+        made = settings(api_url=api.url)
+        run(made, plan("users"))
+        del users[18:]
+        assert not run(made, plan("users")).failed  # a tenth is fine
+        del users[16:]
+        assert run(made, plan("users")).failed == ["users"]
+        assert len(batches(home)) == 2
+        for part in ("16 records", "18 the last time", "--max-shrink"):
+            assert part in caplog.text
+        assert not run(made, plan("users", max_shrink=0.2)).failed
+    assert len(batches(home)) == 3
+
+
+def test_a_day_of_sessions_may_shrink(home: Path, settings: MakeSettings) -> None:
+    sessions = [session("s", "2024-01-05T10:00:00")]
+    with service.running(Records(sessions=sessions)) as api:
+        run(settings(api_url=api.url), sessions_plan())
+        sessions.clear()
+        assert not run(settings(api_url=api.url), sessions_plan()).failed
+    assert len(batches(home)) == 2
+
+
+# The command
+
+
+def test_the_daily_command_lands_yesterday(home: Path, songs_dsn: str) -> None:
+    today = datetime.now(timezone.utc).date()
+    with service.running(Records([user("u")])) as api:
+        done = command(home, api_url=api.url, postgres_dsn=songs_dsn)
+        asked = [path for path in api.requests if path.startswith("/sessions")]
+    assert done.returncode == 0
+    assert done.stderr == ""
+    last = done.stdout.splitlines()[-1]
+    for entity in ENTITIES:
+        assert f"{entity}: " in last
+    assert "users: 1 records landed (0 do not fit their types), " in last
+    yesterday = today - timedelta(days=1)
+    assert asked == [f"/sessions?start_date={yesterday}&end_date={today}"]
+
+
+def test_what_does_not_land_is_said_and_exits_with_1(home: Path) -> None:
+    faults = [Fault("/users", status=404)]
+    with service.running(Records(), faults=faults) as api:
+        done = command(home, "users", api_url=api.url)
+    assert done.returncode == 1
+    assert "users did not land: /users: " in done.stderr
+    assert "did not land: 1" in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["users"], "DEFTUNES_API_URL"),
+        (["sessions"], "DEFTUNES_API_URL"),
+        (["songs"], "DEFTUNES_POSTGRES_DSN"),
+        (["playlists"], "playlists"),
+        (["--start", "2024-02-30"], "2024-02-30"),
+        (["--start", "2024-01-02", "--end", "2024-01-02"], "--end"),
+        (["--workers", "0"], "--workers"),
+        (["--max-shrink", "2"], "--max-shrink"),
+    ],
+)
+def test_wrong_usage_and_missing_settings_exit_with_2(
+    home: Path, arguments: list[str], said: str
+) -> None:
+    done = command(home, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not batches(home)
+
+
+def test_only_the_settings_that_are_needed_are_asked_for(
+    settings: MakeSettings,
+) -> None:
+    assert not run(settings(), plan("exchange_rates")).failed
+    with pytest.raises(SettingsError):
+        run(settings(), plan(*ENTITIES))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda dsn: dsn.replace("@", "geheim@"),
+        lambda dsn: dsn.rpartition(":")[0] + ":1/postgres",
+        lambda dsn: dsn.replace("@", "%geheim@"),
+        lambda dsn: dsn.replace("@", "/geheim@"),
+        lambda dsn: f"{dsn}?password=geheim",
+        lambda dsn: f"{dsn}%3Fpassword=geheim",
+        lambda _: "host=127.0.0.1 port=1 user=postgres password='geheim heit'",
+    ],
+    ids=["password", "port", "percent", "slash", "parameter", "escaped", "keywords"],
+)
+def test_no_part_of_the_password_is_ever_shown(
+    home: Path, postgres_dsn: str, spoil: Callable[[str], str]
+) -> None:
+    dsn = spoil(postgres_dsn)
+    done = command(home, "songs", postgres_dsn=dsn)
+    password = postgres_dsn.partition("postgres:")[2].partition("@")[0]
+    output = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "songs did not land: deftunes.songs cannot be read: " in output
+    assert password not in output
+    assert "heim" not in output
+    assert "Traceback" not in output
+    for path in home.rglob("*"):
+        assert path.is_dir() or b"heim" not in path.read_bytes()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that is about to happen."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.02)
+    pytest.fail("It did not happen.")
+
+
+def lines_of(files: Iterable[Path]) -> int:
+    """Return how many lines files have."""
+    return sum(len(file.read_text().splitlines()) for file in files)

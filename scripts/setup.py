@@ -9,8 +9,8 @@ from deftunes.setup import SetupError, set_up_extensions, set_up_packages
 def main() -> int:
     """Set up both, say what was done, and return the exit code."""
     try:
-        for step in (set_up_extensions(), set_up_packages(PROJECT)):
-            print(step[0].upper() + step[1:] + ".")
+        print(set_up_extensions())
+        print(set_up_packages(PROJECT))
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1

@@ -38,7 +38,7 @@ def set_up_packages(project: Path, limit: float = HUB_LIMIT) -> str:
         limit: how long the hub may take, in seconds.
 
     Returns:
-        What is in place now, and where it came from.
+        A sentence: what is in place now, and where it came from.
 
     Raises:
         SetupError: `dbt deps` failed for a reason other than an unreachable hub.
@@ -48,17 +48,17 @@ def set_up_packages(project: Path, limit: float = HUB_LIMIT) -> str:
     installed = project / "dbt_packages" / PACKAGE
     if (installed / MARKER).exists():
         if _contents(installed) == _contents(stand_in):
-            return f"the stand-in for {PACKAGE} is in place"
+            return f"The stand-in for {PACKAGE} is in place."
         _replace(installed, stand_in)
-        return f"the stand-in for {PACKAGE} had changed and was copied again"
+        return f"The stand-in for {PACKAGE} had changed and was copied again."
     if all((installed.parent / name).exists() for name in (PACKAGE, DEPENDENCY)):
-        return f"{PACKAGE} is in place"
+        return f"The package {PACKAGE} is in place."
     if _install_from_hub(project, limit):
-        return f"{PACKAGE} was installed from dbt's package hub"
+        return f"The package {PACKAGE} was installed from dbt's package hub."
     _replace(installed, stand_in)
     return (
-        f"dbt's package hub cannot be reached: the stand-in for {PACKAGE} takes its "
-        "place (`dbt deps` installs the genuine one)"
+        f"The hub of dbt's packages cannot be reached: the stand-in for {PACKAGE} "
+        "takes its place. (`dbt deps` installs the genuine one.)"
     )
 
 
@@ -72,7 +72,7 @@ def set_up_extensions(
         folder: DuckDB's extension folder; None for the user's own.
 
     Returns:
-        Which extensions were installed, or that all of them were.
+        A sentence: which extensions were installed now, or that none needed to be.
 
     Raises:
         SetupError: an extension can be neither loaded nor installed.
@@ -98,8 +98,8 @@ def set_up_extensions(
                     ) from error
                 installed.append(name)
     if installed:
-        return f"installed the DuckDB extensions {', '.join(installed)}"
-    return "DuckDB's extensions are in place"
+        return f"DuckDB's extensions {', '.join(installed)} were installed."
+    return "DuckDB's extensions are in place."
 
 
 def _install_from_hub(project: Path, limit: float) -> bool:

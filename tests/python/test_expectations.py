@@ -89,9 +89,9 @@ CASES: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {
         (1, {"value_set": ["it''s"]}),
         (1, {"value_set": ["blue"], "row_condition": "id > 0"}),
     ],
-    ("expect_column_values_to_not_be_in_set", "things.id"): [
-        (1, {"value_set": [1, 7], "quote_values": False}),
-        (1, {"value_set": [1, 7]}),
+    ("expect_column_values_to_not_be_in_set", "things.price"): [
+        (1, {"value_set": [1.5, 7]}),
+        (1, {"value_set": ["1 + 0.5"], "quote_values": False}),
     ],
     ("expect_column_pair_values_A_to_be_greater_than_B", "things"): [
         (2, {"column_A": "price", "column_B": "cost"}),
@@ -401,7 +401,7 @@ def test_set_up_installs_from_the_hub_and_then_leaves_it_alone(
     assert installed.read_text() == "name: dbt_expectations"
     hub.shutdown()
     hub.server_close()
-    assert set_up_packages(project) == "dbt_expectations is in place"
+    assert set_up_packages(project) == "The package dbt_expectations is in place."
 
 
 def test_set_up_takes_the_stand_in_where_the_hub_is_out_of_reach(
@@ -421,6 +421,15 @@ def test_set_up_takes_the_stand_in_where_the_hub_is_out_of_reach(
     assert (installed / "macros" / "new.sql").exists()
 
 
+@pytest.mark.usefixtures("hub")
+def test_dbt_deps_puts_the_genuine_package_in_the_place_of_the_stand_in(
+    project: Path,
+) -> None:
+    shutil.copytree(STAND_IN, project / "dbt_packages" / STAND_IN.name)
+    assert dbt(project, "deps").returncode == 0
+    assert set_up_packages(project) == "The package dbt_expectations is in place."
+
+
 def test_set_up_does_not_hide_another_failure_of_dbt_behind_the_stand_in(
     project: Path,
 ) -> None:
@@ -432,7 +441,7 @@ def test_set_up_does_not_hide_another_failure_of_dbt_behind_the_stand_in(
 
 def test_set_up_installs_extensions_once(tmp_path: Path) -> None:
     assert "ducklake" in set_up_extensions(("ducklake",), tmp_path)
-    assert set_up_extensions(("ducklake",), tmp_path).endswith("in place")
+    assert set_up_extensions(("ducklake",), tmp_path).endswith("in place.")
 
 
 def test_set_up_names_the_extension_that_is_not_to_be_had(tmp_path: Path) -> None:

@@ -248,7 +248,9 @@ def write_project(project: Path, packages: Mapping[str, Path]) -> None:
     for name, package in packages.items():
         shutil.copytree(package, project / "dbt_packages" / name)
     shutil.copy(PROJECT / "packages.yml", project)
-    shutil.copytree(PROJECT / "seeds", project / "seeds")
+    (project / "seeds").mkdir()
+    for seed in (PROJECT / "seeds").glob("countries.*"):
+        shutil.copy(seed, project / "seeds")
     files: dict[str, Any] = {
         "dbt_project.yml": {
             "name": "cases",

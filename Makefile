@@ -1,0 +1,48 @@
+# `make help` lists the verbs. Everything happens in .venv; nothing else is touched.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo land build test lint docs lock
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/requirements.txt ## make .venv, install what is pinned, set up dbt and DuckDB
+	@$(BIN)/python scripts/setup.py
+
+.venv/requirements.txt: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@cp requirements.txt $@
+
+demo: setup ## see the whole way on made-up sources: land, build, test, publish
+	@$(BIN)/python scripts/demo.py
+
+land: setup ## land yesterday, or as ARGS say: make land ARGS="--start 2024-01-01"
+	@$(BIN)/python scripts/land.py $(ARGS)
+
+build: setup ## build, test and publish what has been landed
+	@$(BIN)/dbt build
+
+test: setup ## run all tests: dbt's and pytest's
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## check SQL, YAML, Python, names, descriptions and keys
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
+	$(BIN)/dbt --quiet --warn-error parse
+	$(BIN)/dbt-bouncer run
+	$(BIN)/sqlfluff lint --disable-progress-bar models snapshots tests analyses
+
+docs: setup ## write the docs site: target/static_index.html, one file, works offline
+	@$(BIN)/dbt --quiet docs generate --static
+	@echo "Open target/static_index.html in a browser."
+
+lock: setup ## pin requirements.in anew
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras \
+		--python-version 3.10 --no-emit-index-url --no-emit-find-links \
+		--no-header requirements.in --output-file requirements.txt

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import duckdb_extensions  # type: ignore[import-untyped]
@@ -43,6 +44,11 @@ _SERVER_OPTIONS = (
     # It is thrown away at the end, so nothing needs to survive a crash.
     " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 )
+_GUARD = """
+cat > /dev/null
+"$1/pg_ctl" stop -w -m immediate -D "$2"
+rm -rf "$3"
+"""
 _ATTEMPTS = 3  # another process may take the free port before the server does
 _TIMEOUT = 120.0  # seconds for any one command
 
@@ -86,11 +92,8 @@ def running(folder: Path | None = None) -> Iterator[str]:
     place = Path(tempfile.mkdtemp(prefix="deftunes-postgres-", dir=folder)).resolve()
     try:
         server = _Server(place)
-        url = server.start()
-        try:
-            yield url
-        finally:
-            server.stop()
+        with server.guard():
+            yield server.start()
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -191,9 +194,20 @@ class _Server:
                 break
         return f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
 
-    def stop(self) -> None:
-        """Stop it at once; its data is about to be removed."""
-        self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", self._data)
+    def guard(self) -> "subprocess.Popen[bytes]":
+        """Start a process that stops and removes the cluster when its input ends.
+
+        It does so at the end of its context, and even when this process is killed.
+        """
+        return subprocess.Popen(  # noqa: S603 - our own arguments
+            ["/bin/sh", "-c", _GUARD, "sh", self._binaries, self._data, self._place],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # what interrupts this process spares it
+            **self._identity(),
+        )
 
     def _reachable_binaries(self) -> Path:
         """Return the binaries' folder, copied to ours if the user cannot run them."""
@@ -220,6 +234,14 @@ class _Server:
             os.chown(path, *self._user, follow_symlinks=False)
         return copy / "pginstall" / "bin"
 
+    def _identity(self) -> dict[str, Any]:
+        """Return who runs the programs, as arguments of `subprocess`."""
+        if not self._user:
+            return {}
+        user, group = self._user
+        # No supplementary group of root's comes along.
+        return {"user": user, "group": group, "extra_groups": []}
+
     def _run(self, program: str, *arguments: str | Path) -> None:
         """Run one of Postgres's programs.
 
@@ -229,7 +251,6 @@ class _Server:
         """
         said = self._place / f"{program}.out"
         command = [self._binaries / program, *arguments]
-        user, group = self._user or (None, None)
         try:
             # Into a file, since a server started so keeps its parent's pipes open.
             with said.open("wb") as out:
@@ -241,10 +262,7 @@ class _Server:
                     stdout=out,
                     stderr=subprocess.STDOUT,
                     timeout=_TIMEOUT,
-                    user=user,
-                    group=group,
-                    # No supplementary group of root's comes along.
-                    extra_groups=[] if self._user else None,
+                    **self._identity(),
                 )
         except (OSError, subprocess.SubprocessError) as error:
             logs = (said, self._place / "log")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
@@ -265,6 +266,7 @@ def test_stopping_frees_the_port_even_when_an_answer_is_open() -> None:
     with service.running(source, faults=faults) as api:
         answer = requests.get(f"{api.url}/users", stream=True, timeout=TIMEOUT)
         port = int(api.url.rsplit(":", 1)[1])
+    assert "demo-api" not in {thread.name for thread in threading.enumerate()}
     answer.close()
     with service.running(source, port=port) as again:
         assert requests.get(f"{again.url}/users", timeout=TIMEOUT).ok
@@ -350,6 +352,34 @@ def test_postgres_leaves_nothing_behind_after_an_error(reachable: Path) -> None:
         pass
 
 
+def test_postgres_does_not_outlive_a_process_that_is_killed(reachable: Path) -> None:
+    program = (
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
+        "from pathlib import Path\n"
+        "from demo_sources import postgres\n"
+        f"with postgres.running(Path({str(reachable)!r})) as url:\n"
+        "    print(url, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        with postgres.connected(url) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+        process.kill()
+    for _ in range(300):
+        if not list(reachable.iterdir()):
+            break
+        time.sleep(0.1)
+    with pytest.raises(Exception, match="refused"), postgres.connected(url):
+        pass
+
+
 def test_postgres_runs_from_an_environment_that_nobody_can_reach(
     reachable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,6 +389,7 @@ def test_postgres_runs_from_an_environment_that_nobody_can_reach(
     for folder in (package, package.with_name(f"{package.name}.libs")):
         if folder.exists():
             shutil.copytree(folder, private / folder.name)
+            (private / folder.name).chmod(stat.S_IRWXU)
     monkeypatch.setattr(postgres, "package_folder", lambda: private / package.name)
     with postgres.running(reachable) as url, postgres.connected(url) as connection:
         assert connection.execute("select 1").fetchone() == (1,)

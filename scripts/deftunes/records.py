@@ -1,14 +1,14 @@
 """JSON records to Arrow tables, without losing or silently changing any.
 
-Nearly all records fit their types; those are parsed in C, all at once. Pieces that do
-not are split until only the odd records are left, which are taken apart one by one.
-What does not fit stays as it was delivered, as text, beside empty typed columns.
+Nearly all records fit their types; those are parsed in C, all at once. The odd ones are
+sorted out and taken apart one by one. What does not fit stays as it was delivered, as
+text, beside empty typed columns.
 """
 
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -20,8 +20,7 @@ POSITION = pa.field("_position", pa.int32())
 RESCUED = pa.field("_rescued", pa.string())
 PAYLOAD = pa.field("_payload", pa.string())
 
-_PIECES = 32  # into how many a piece that does not parse is split
-_FEW = 4  # records that are taken apart one by one without another try
+_PIECE = 1000  # records
 _BLOCK = 1 << 22  # bytes that one thread parses at a time
 
 _SPACES_FOR_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
@@ -95,8 +94,54 @@ def to_table(records: Sequence[bytes], schema: pa.Schema) -> pa.Table:
 
     """
     target = pa.schema([*map(_with_oddities, schema), POSITION, RESCUED, PAYLOAD])
-    tables = _tables(records, 0, schema, target)
-    return pa.concat_tables([target.empty_table(), *tables])
+    everything = range(len(records))
+    table = _fast(records, everything, schema, target)
+    if table is not None:
+        return table
+    fits = _checker(schema)
+    odd = [position for position in everything if not fits(records[position])]
+    tables = [target.empty_table()]
+    for piece in _pieces(sorted({*everything} - {*odd})):
+        table = _fast(records, piece, schema, target)
+        if table is None:
+            odd += piece  # something is odd that only Arrow minds
+        else:
+            tables.append(table)
+    tables += [_careful(records, piece, target) for piece in _pieces(odd)]
+    return pa.concat_tables(tables)
+
+
+def _pieces(positions: list[int]) -> Iterator[list[int]]:
+    """Yield positions, some at a time."""
+    for start in range(0, len(positions), _PIECE):
+        yield positions[start : start + _PIECE]
+
+
+def _checker(schema: pa.Schema) -> Callable[[bytes], bool]:
+    """Return what tells whether a record fits its types, to the letter."""
+    decode = msgspec.json.Decoder(_python_type(pa.struct(list(schema)))).decode
+
+    def fits(record: bytes) -> bool:
+        try:
+            decode(record)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        return True
+
+    return fits
+
+
+def _python_type(kind: pa.DataType) -> Any:  # noqa: ANN401 - a type
+    """Return the type as msgspec knows it."""
+    if pa.types.is_struct(kind):
+        return msgspec.defstruct(
+            "Record",
+            [(field.name, _python_type(field.type) | None, None) for field in kind],
+            forbid_unknown_fields=True,
+        )
+    if pa.types.is_list(kind):
+        return list[_python_type(kind.value_type)]  # type: ignore[misc]
+    return {pa.string(): str, pa.float64(): float, pa.bool_(): bool}[kind]
 
 
 def _with_oddities(field: pa.Field) -> pa.Field:
@@ -108,36 +153,38 @@ def _with_oddities(field: pa.Field) -> pa.Field:
     return field
 
 
-def _tables(
-    records: Sequence[bytes], first: int, schema: pa.Schema, target: pa.Schema
-) -> Iterator[pa.Table]:
-    """Read records of which the first one's position is `first`."""
-    if not records:
-        return
-    positions = pa.array(range(first, first + len(records)), POSITION.type)
-    table = _parse(records, schema)
-    if table is not None:
-        nothing = pa.nulls(len(records), pa.string())
-        table = table.append_column(POSITION, positions)
-        table = table.append_column(RESCUED, nothing).append_column(PAYLOAD, nothing)
-        yield table.cast(target)
-    elif len(records) <= _FEW:
-        kind = pa.struct(list(target))
-        rows = pa.array([_row(record, kind) for record in records], kind)
-        table = pa.Table.from_struct_array(rows)
-        place = target.get_field_index(POSITION.name)
-        yield table.set_column(place, POSITION, positions)
-    else:
-        step = math.ceil(len(records) / _PIECES)
-        for start in range(0, len(records), step):
-            piece = records[start : start + step]
-            yield from _tables(piece, first + start, schema, target)
+def _fast(
+    records: Sequence[bytes],
+    positions: Sequence[int],
+    schema: pa.Schema,
+    target: pa.Schema,
+) -> pa.Table | None:
+    """Read the records at some positions in C; None if any of them is odd."""
+    table = _parse([records[position] for position in positions], schema)
+    if table is None:
+        return None
+    nothing = pa.nulls(len(positions), pa.string())
+    table = table.append_column(POSITION, pa.array(positions, POSITION.type))
+    table = table.append_column(RESCUED, nothing).append_column(PAYLOAD, nothing)
+    return table.cast(target)
+
+
+def _careful(
+    records: Sequence[bytes], positions: Sequence[int], target: pa.Schema
+) -> pa.Table:
+    """Take the records at some positions apart one by one."""
+    kind = pa.struct(list(target))
+    rows = [
+        _row(records[position], kind) | {POSITION.name: position}
+        for position in positions
+    ]
+    return pa.Table.from_struct_array(pa.array(rows, kind))
 
 
 def _parse(records: Sequence[bytes], schema: pa.Schema) -> pa.Table | None:
     """Parse records in C; None if there is anything odd about any of them."""
     # The parser reads other values than objects as rows of nulls, or crashes on them.
-    if not all(record.startswith(b"{") for record in records):
+    if not records or not all(record.startswith(b"{") for record in records):
         return None
     lines = b"\n".join(record.translate(_SPACES_FOR_LINE_ENDS) for record in records)
     block = max(_BLOCK, 2 * max(map(len, records)))

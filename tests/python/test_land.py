@@ -248,6 +248,21 @@ def test_times_of_batches_grow_when_the_clock_goes_back(tmp_path: Path) -> None:
     assert second == first + timedelta(microseconds=1)
 
 
+def test_a_batch_appears_by_a_rename_or_not_at_all(
+    home: Path, settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with service.running(Records([user("u")])) as api:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", full)
+            assert run(settings(api_url=api.url), plan("users")).failed == ["users"]
+        assert not batches(home)
+        assert not run(settings(api_url=api.url), plan("users")).failed
+    assert len(batches(home)) == 1
+
+
 # Windows
 
 
@@ -320,6 +335,8 @@ def test_odd_records_land_and_are_counted(
     "fault",
     [
         Fault("/sessions", times=2, status=500),
+        Fault("/sessions", times=2, status=504),
+        Fault("/sessions", times=2, status=429),
         Fault("/sessions", times=2, status=429, retry_after="0"),
         Fault("/sessions", times=2, reset=True),
         Fault("/sessions", times=2, truncate=True),

@@ -30,8 +30,8 @@ priced as (
             when session_items.currency = 'USD' then session_items.price
             else session_items.price * exchange_rates.usd_per_unit
         end as exact_price_usd,
-        session_items.currency <> 'USD' and coalesce(exchange_rates.is_provisional, true)
-            as awaits_exchange_rate
+        session_items.currency <> 'USD'
+        and coalesce(exchange_rates.is_provisional, true) as awaits_exchange_rate
     from session_items
     left join exchange_rates
         on

@@ -143,9 +143,9 @@ inferred as (
     from buyers
     where
         user_id not in (select users.user_id from users)
-        {% if is_incremental() %}
-            and user_id not in (select known.user_id from known)
-        {% endif %}
+    {% if is_incremental() %}
+        and user_id not in (select known.user_id from known)
+    {% endif %}
 
 ),
 

@@ -10,13 +10,17 @@ with
 landed as (
 
     {% for entity in ['users', 'sessions', 'songs', 'exchange_rates'] %}
-        select '{{ entity }}' as entity, _batch_id
+        select
+            '{{ entity }}' as entity,
+            _batch_id
         from ({{ landed_batches(entity) }}) as batches
         where {{ is_new_batch(entity) }}
         union all
     {% endfor %}
 
-    select 'session_items' as entity, _batch_id
+    select
+        'session_items' as entity,
+        _batch_id
     from ({{ landed_batches('sessions') }}) as batches
     where {{ is_new_batch('sessions') }}
 
@@ -250,7 +254,7 @@ counts as (
 ),
 
 -- An empty batch has been read too.
-batches as (
+reconciled as (
 
     select
         landed.entity,
@@ -280,7 +284,7 @@ final as (
         '{{ rules_version() if execute }}' as rules_version,
         {{ batch_time('_batch_id') }} as _ingested_at,
         _batch_id
-    from batches
+    from reconciled
 
 )
 

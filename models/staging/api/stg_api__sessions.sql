@@ -27,8 +27,9 @@ typed as (
         user_id,
         user_agent,
         session_start_time as delivered_start_time,
-        {{ dbt.safe_cast('session_start_time', api.Column.translate_type('timestamp')) }}
-            as session_start_time,
+        {{ dbt.safe_cast(
+            'session_start_time', api.Column.translate_type('timestamp')
+        ) }} as session_start_time,
         session_items,
         {{ array_size('session_items') }} as item_count,
         {{ surrogate_key([
@@ -81,7 +82,7 @@ final as (
         item_count,
         session_items,
         case
-            when {{ contradicting_twin('session_id') }} then 'contradicting_twin'
+            when ({{ contradicting_twin('session_id') }}) then 'contradicting_twin'
             else rejection_reason
         end as rejection_reason,
         session_start_time,

@@ -86,7 +86,7 @@ final as (
         country_code,
         timezone,
         case
-            when {{ contradicting_twin('user_id') }} then 'contradicting_twin'
+            when ({{ contradicting_twin('user_id') }}) then 'contradicting_twin'
             else rejection_reason
         end as rejection_reason,
         latitude,

@@ -40,7 +40,8 @@ typed as (
         artist_name,
         duration,
         nullif(year, 0) as year,
-        nullif(nullif(artist_familiarity, 0), cast('nan' as real)) as artist_familiarity,
+        nullif(nullif(artist_familiarity, 0), cast('nan' as real))
+            as artist_familiarity,
         nullif(nullif(artist_hotttnesss, 0), cast('nan' as real)) as artist_hotness,
         track_7digitalid,
         shs_perf,
@@ -87,7 +88,8 @@ final as (
         release,
         artist_name,
         case
-            when {{ contradicting_twin('track_id', '_version_hash') }} then 'contradicting_twin'
+            when ({{ contradicting_twin('track_id', '_version_hash') }})
+                then 'contradicting_twin'
             else rejection_reason
         end as rejection_reason,
         duration,

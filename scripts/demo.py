@@ -10,10 +10,12 @@ from pathlib import Path
 
 import click
 import duckdb
+from deftunes import loader
+from deftunes.landing import DEMO_MARKER
+from deftunes.lock import LockedError
+from deftunes.settings import PROJECT, Settings
 from demo_sources.both import demo_sources
 from demo_sources.generator import Generator
-from deftunes import loader
-from deftunes.settings import PROJECT, Settings
 
 START, END = date(2023, 1, 1), date(2024, 1, 1)
 
@@ -27,17 +29,29 @@ from quality.batch_reconciliation
 group by entity
 order by entity
 """
+_TABLES = """
+select
+    schema_name || '.' || table_name as table,
+    estimated_size as rows
+from duckdb_tables()
+order by schema_name, table_name
+"""
 _REVENUE = """
 select
-    strftime(date, '%Y-%m') as month,
-    sum(price_usd)::decimal(18, 2) as "revenue in USD",
+    strftime(dim_date.date, '%Y-%m') as month,
+    sum(fact_order_items.price_usd)::decimal(18, 2) as revenue_usd,
     count(*) as items,
-    count(distinct user_id) as buyers
+    count(distinct dim_users.user_id) as buyers
 from marts.fact_order_items
 inner join marts.dim_date using (date_key)
 inner join marts.dim_users using (user_key)
-group by month
-order by month
+group by all
+order by all
+"""
+_NEXT = """
+  . .venv/bin/activate && dbt build    nothing is new, so nothing changes
+  make docs                            what each table and column means
+  make test                            all tests
 """
 
 
@@ -46,16 +60,22 @@ class DemoError(Exception):
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--items", default=20_000, help="How many items are bought in 2023.")
-@click.option("--seed", default=1, help="Another seed makes up other data.")
+@click.option(
+    "--items",
+    type=click.IntRange(min=1),
+    default=20_000,
+    help="How many items are bought in 2023.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, help="Another makes up other data."
+)
 def main(items: int, seed: int) -> None:
     """Land, build, test and publish made-up data, and say what came of it."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    settings = Settings.from_environment()
     generator = Generator(seed=seed, items=items, start=START, end=END, damage=0.002)
     try:
-        run(settings, generator)
-    except DemoError as error:
+        run(Settings.from_environment(), generator)
+    except (DemoError, LockedError) as error:
         sys.exit(str(error))
 
 
@@ -68,17 +88,19 @@ def run(settings: Settings, generator: Generator) -> None:
 
     Raises:
         DemoError: landing or the build failed, or the landing zone holds other data.
+        LockedError: another run holds the lakehouse.
 
     """
-    claim(settings.landing)
     started = time.monotonic()
+    claim(settings.landing, f"--items {generator.items} --seed {generator.seed}")
     click.echo("Landing a year from a made-up API and a made-up Postgres ...")
     with demo_sources(generator) as (api, dsn):
-        summary = loader.run(
-            replace(settings, api_url=api.url, postgres_dsn=dsn),
-            loader.Plan(loader.ENTITIES, START, END),
+        sources = replace(
+            settings, api_url=api.url, postgres_dsn=dsn, exchange_rates=None
         )
-    click.echo(summary)
+        plan = loader.Plan(loader.ENTITIES, generator.start, generator.end)
+        summary = loader.run(sources, plan)
+    click.echo("  " + str(summary).replace("; ", "\n  "))
     if summary.failed:
         raise DemoError("Landing failed, see above. Run the same again.")
     click.echo("Building, testing and publishing with dbt ...")
@@ -89,43 +111,74 @@ def run(settings: Settings, generator: Generator) -> None:
     )
     if built.returncode:
         raise DemoError("The build failed, see above and logs/dbt.log.")
-    report(settings.serving / "deftunes.duckdb")
-    click.echo(f"Done in {time.monotonic() - started:.0f} seconds. Try next:")
-    click.echo("  . .venv/bin/activate && dbt build    nothing new: nothing changes")
-    click.echo("  make docs                            what each table and column means")
-    click.echo("  make test                            all tests")
+    database = settings.serving / "deftunes.duckdb"
+    click.echo(f"\n{report(database)}\n")
+    click.echo(f"Open it with any DuckDB client, read-only: {database}")
+    click.echo(f"Done in {time.monotonic() - started:.0f} seconds. Try next:{_NEXT}")
 
 
-def claim(landing: Path) -> None:
+def claim(landing: Path, options: str) -> None:
     """Mark the landing zone as the demo's, or refuse one that holds other data.
 
+    Args:
+        landing: the landing zone; made if missing.
+        options: those that decide what is made up.
+
     Raises:
-        DemoError: it holds batches that the demo did not land.
+        DemoError: it holds what the demo with these options does not land.
 
     """
-    marker = landing / loader.DEMO_MARKER
-    if not marker.exists() and any(landing.glob("*/*")):
+    marker = landing / DEMO_MARKER
+    if marker.exists():
+        held = marker.read_text().strip()
+        if held not in (options, ""):  # empty if a run was killed right here
+            raise DemoError(
+                f"{landing} holds the demo of {held}. For another one, remove "
+                "landing/, lake/ and serving/ first, or set DEFTUNES_HOME."
+            )
+    elif any(landing.glob("[!.]*/*")):
         raise DemoError(
             f"{landing} holds data that is not the demo's. Give the demo a place of "
             "its own: DEFTUNES_HOME=/tmp/deftunes-demo make demo"
         )
     landing.mkdir(parents=True, exist_ok=True)
-    marker.touch()
+    marker.write_text(f"{options}\n")
 
 
-def report(database: Path) -> None:
-    """Print what the published database holds."""
+def report(database: Path) -> str:
+    """Say in three small tables what the published database holds.
+
+    Args:
+        database: its file.
+
+    Returns:
+        What became of the records, the rows of each table, and the revenue per month.
+
+    """
     with duckdb.connect(str(database), read_only=True) as connection:
-        click.echo("\nRecords, by where they ended:")
-        connection.sql(_COUNTS).show()
-        click.echo("Rows in each table:")
-        connection.sql(
-            "select schema_name || '.' || table_name as table_name, "
-            "estimated_size as rows from duckdb_tables() order by all"
-        ).show()
-        click.echo("Revenue per month:")
-        connection.sql(_REVENUE).show(max_rows=24)
-    click.echo(f"Open it with any DuckDB client, read-only: {database}")
+        return "\n\n".join(
+            _table(connection.sql(query)) for query in (_COUNTS, _TABLES, _REVENUE)
+        )
+
+
+def _table(relation: duckdb.DuckDBPyRelation) -> str:
+    """Return a relation as text: names to the left, numbers to the right."""
+    rows = [
+        relation.columns,
+        *(
+            [name, *(f"{number:,}" for number in numbers)]
+            for name, *numbers in relation.fetchall()
+        ),
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from types import FrameType
 
 import click
+from deftunes.landing import DEMO_MARKER
 from deftunes.loader import ENTITIES, Plan, run
 from deftunes.lock import LockedError
 from deftunes.settings import Settings, SettingsError
@@ -68,9 +69,17 @@ def main(
     if first >= last:
         raise click.UsageError(f"--start {first} does not lie before --end {last}.")
     plan = Plan(entities or ENTITIES, first, last, workers, max_shrink, wait)
+    settings = Settings.from_environment()
+    if (settings.landing / DEMO_MARKER).exists():
+        logger.error(
+            "%s holds the demo's made-up data: remove landing/, lake/ and serving/, or "
+            "set DEFTUNES_HOME.",
+            settings.landing,
+        )
+        sys.exit(2)
     try:
         with logging_redirect_tqdm():
-            summary = run(Settings.from_environment(), plan)
+            summary = run(settings, plan)
     except SettingsError as error:
         logger.error("%s", error)
         sys.exit(2)

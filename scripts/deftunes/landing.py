@@ -21,6 +21,9 @@ from duckdb import ConstantExpression, DuckDBPyRelation, StarExpression
 WHOLE = "all"
 """The window of an extract of everything."""
 
+DEMO_MARKER = ".demo"
+"""The file that a landing zone carries when what it holds is made up."""
+
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _PREFIX = "_batch_id="
 

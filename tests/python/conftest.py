@@ -1,14 +1,164 @@
 """What several test modules share: a real database, a home, a look at what landed."""
 
-from collections.abc import Callable, Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from deftunes.settings import Settings
-from demo_sources import postgres
+from deftunes.loader import ENTITIES, Plan, Summary, run
+from deftunes.settings import PROJECT, Settings
+from demo_sources import postgres, service
+
+WITHOUT_TESTS = ("--exclude-resource-type", "test")
+"""What makes a build leave out dbt's tests, where they are not the point."""
+
+_PROVEN = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_PROVEN] = {}
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what the tests of the pipeline compared."""
+    if config.stash[_PROVEN]:
+        terminalreporter.section("what the pipeline's tests compared")
+        for what, figure in config.stash[_PROVEN].items():
+            terminalreporter.line(f"{what}: {figure}")
+
+
+@pytest.fixture(scope="session")
+def proven(pytestconfig: pytest.Config) -> dict[str, str]:
+    """Return the figures that the run shows at its end."""
+    return pytestconfig.stash[_PROVEN]
+
+
+@dataclass(frozen=True)
+class Lakehouse:
+    """A lakehouse of its own, landed in and built the way people do it.
+
+    Attributes:
+        home: its folder.
+        postgres_dsn: a database whose `deftunes.songs` may be replaced.
+        rates: the ECB's file.
+
+    """
+
+    home: Path
+    postgres_dsn: str
+    rates: Path
+
+    @property
+    def database(self) -> Path:
+        """The published database."""
+        return self.home / "serving" / "deftunes.duckdb"
+
+    def land(
+        self, source: service.Source, songs: Iterable[pa.Table], start: date, end: date
+    ) -> Summary:
+        """Land everything, the sessions of [start, end)."""
+        postgres.load_songs(self.postgres_dsn, songs)
+        with service.running(source) as api:
+            settings = Settings(self.home, api.url, self.postgres_dsn, str(self.rates))
+            summary = run(settings, Plan(ENTITIES, start, end))
+        assert not summary.failed
+        return summary
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return a command line of dbt that writes to this home only."""
+        return [
+            str(Path(sys.executable).with_name("dbt")),
+            *arguments,
+            f"--target-path={self.home / 'target'}",
+            f"--log-path={self.home / 'logs'}",
+        ]
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return an environment with this home and no other setting of DeFtunes."""
+        held = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DEFTUNES_", "DBT_"))
+        }
+        return held | {"DEFTUNES_HOME": str(self.home), **(more or {})}
+
+    def dbt(
+        self,
+        *arguments: str,
+        project: Path = PROJECT,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run dbt and return what came of it."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=project,
+            env=self.environment(environment),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def build(
+        self, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> str:
+        """Run a build that passes, and return what it said."""
+        done = self.dbt("build", *arguments, environment=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def published(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask the published database."""
+        with duckdb.connect(str(self.database), read_only=True) as connection:
+            return connection.execute(query).fetchall()
+
+    @contextmanager
+    def lake(self, catalogue: str = "") -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the lake to read it; the catalogue is the local one by default."""
+        catalogue = catalogue or f"sqlite:{self.home / 'lake' / 'catalog.sqlite'}"
+        with duckdb.connect() as connection:
+            for extension in ("ducklake", f"{catalogue.partition(':')[0]}_scanner"):
+                connection.load_extension(extension)
+            connection.execute(f"attach 'ducklake:{catalogue}' as lake (read_only)")
+            connection.execute("use lake.main")
+            yield connection
+
+    def tables(self, *schemas: str, catalogue: str = "") -> dict[str, list[Any]]:
+        """Return the sorted rows of all tables of some schemas, by name."""
+        with self.lake(catalogue) as connection:
+            names = connection.execute(
+                "select schema_name || '.' || table_name from duckdb_tables()"
+                " where database_name = 'lake' and list_contains(?, schema_name)"
+                " order by all",
+                [schemas],
+            ).fetchall()
+            return {
+                name: connection.table(f"lake.{name}").order("all").fetchall()
+                for (name,) in names
+            }
+
+
+@pytest.fixture(scope="session")
+def lakehouses(
+    postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Lakehouse]:
+    """Return what makes lakehouses, in folders with a space in their names."""
+
+    def make(rates: Path) -> Lakehouse:
+        home = tmp_path_factory.mktemp("lakehouse") / "my lake"
+        return Lakehouse(home, postgres_dsn, rates)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,864 @@
+"""The promises of the whole pipeline, from served records to the published star.
+
+What is right is worked out here once more, in plain Python, from the served records.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+from conftest import WITHOUT_TESTS, Lakehouse, song
+from currency_converter import CurrencyConverter  # type: ignore[import-untyped]
+from deftunes.lock import home_lock
+from deftunes.rates import SHIPPED
+from deftunes.settings import PROJECT
+from demo_sources import postgres
+from demo_sources.generator import Generator
+from demo_sources.service import Records
+
+# Europe and America put their clocks forward in between.
+START, END = date(2023, 3, 1), date(2023, 4, 1)
+BUILT = ("intermediate", "marts", "quality")
+
+Rows = list[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="session")
+def rates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the ECB's rates of some months, so that builds are quick."""
+    with zipfile.ZipFile(SHIPPED) as archive:
+        (member,) = archive.namelist()
+        lines = archive.read(member).decode().splitlines()
+    path = tmp_path_factory.mktemp("rates") / "eurofxref-hist.csv"
+    kept = [line for line in lines if line[:7] in ("2023-02", "2023-03")]
+    path.write_text("\n".join([lines[0], *kept]))
+    return path
+
+
+# The right answer, worked out independently.
+
+
+@dataclass
+class Truth:
+    """What must be known after a series of deliveries.
+
+    Attributes:
+        converter: the rates, the last known one on days without.
+        sessions: the latest good version of each session.
+        users: the versions of each user.
+        songs: the latest version of each song, by track id.
+        sold_by: the names under which an artist's songs were ever sold.
+        delivered: how many sessions and items were served, and how many were bad.
+
+    """
+
+    converter: CurrencyConverter
+    sessions: dict[str, dict[str, Any]]
+    users: dict[str, list[dict[str, Any]]]
+    songs: dict[str, dict[str, Any]]
+    sold_by: dict[str, set[str]]
+    delivered: Counter[str]
+
+    @classmethod
+    def by(cls, rates: Path) -> "Truth":
+        """Start with nothing but exchange rates."""
+        converter = CurrencyConverter(
+            str(rates),
+            fallback_on_wrong_date=True,
+            fallback_on_missing_rate=True,
+            fallback_on_missing_rate_method="last_known",
+            decimal=True,
+        )
+        return cls(converter, {}, {}, {}, defaultdict(set), Counter())
+
+    def learn_sessions(self, records: Iterable[Any]) -> None:
+        """Take in sessions as they were served."""
+        for record in decoded(records):
+            items = record["session_items"]
+            self.delivered.update(sessions=1, session_items=len(items))
+            moment = moment_of(record["session_start_time"])
+            if moment is None or record["user_id"] is None:
+                self.delivered.update(bad_sessions=1, bad_session_items=len(items))
+                continue
+            self.sessions[record["session_id"]] = record
+            good = list(self.good_items(record))
+            self.delivered.update(bad_session_items=len(items) - len(good))
+            for _, item in good:
+                self.sold_by[item["artist_id"]].add(item["artist_name"])
+
+    def learn_users(self, records: Iterable[Any]) -> None:
+        """Take in an extract of all users."""
+        for record in decoded(records):
+            self.delivered.update(users=1)
+            since = record["user_since"]
+            if (
+                record["user_id"] is None
+                or len(record["user_location"]) != 5
+                or (since is not None and moment_of(since) is None)
+            ):
+                self.delivered.update(bad_users=1)
+                continue
+            versions = self.users.setdefault(record["user_id"], [])
+            if not versions or versions[-1] != record:
+                versions.append(record)
+
+    def learn_songs(self, tables: Iterable[pa.Table]) -> None:
+        """Take in an extract of the catalogue."""
+        for table in tables:
+            self.songs.update((row["track_id"], row) for row in table.to_pylist())
+
+    def good_items(
+        self, session: dict[str, Any]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the items that can be sold, with their places in the session."""
+        known = {"EUR", *self.converter.currencies}
+        for number, item in enumerate(session["session_items"], 1):
+            if (
+                isinstance(item, dict)
+                and isinstance(item["price"], int | float)
+                and item["price"] >= 0
+                and item["currency"] in known
+            ):
+                yield number, item
+
+    def facts(self) -> dict[tuple[str, int], dict[str, Any]]:
+        """Return the purchases by session and item number."""
+        facts = {}
+        for session_id, session in self.sessions.items():
+            moment = moment_of(session["session_start_time"])
+            assert moment is not None
+            versions = self.users.get(session["user_id"])
+            zone = versions[0]["user_location"][4] if versions else "UTC"
+            local = moment.replace(tzinfo=timezone.utc).astimezone(ZoneInfo(zone))
+            for number, item in self.good_items(session):
+                facts[session_id, number] = {
+                    "track_id": item["song_id"],
+                    "artist_id": item["artist_id"],
+                    "user_id": session["user_id"],
+                    "date": moment.date(),
+                    "price": Decimal(str(item["price"])),
+                    "currency": item["currency"],
+                    "liked": item["liked"],
+                    "liked_since": moment_of(item["liked_since"]),
+                    "session_start_time": moment,
+                    "local_date": local.date(),
+                    "local_hour": local.hour,
+                }
+        return facts
+
+    def in_dollars(self, fact: dict[str, Any]) -> Decimal:
+        """Return what a purchase cost in US dollars."""
+        money = (fact["price"], fact["currency"])
+        dollars: Decimal = self.converter.convert(*money, "USD", fact["date"])
+        return dollars
+
+    def artists(self) -> dict[str, tuple[str, list[str]]]:
+        """Return the name and the aliases of each artist of the catalogue."""
+        names: dict[str, Counter[str]] = defaultdict(Counter)
+        for row in self.songs.values():
+            names[row["artist_id"]][row["artist_name"]] += 1
+        artists = {}
+        for artist_id, counts in names.items():
+            best, *others = sorted(
+                counts, key=lambda name: (-counts[name], len(name), name)
+            )
+            artists[artist_id] = best, sorted(others)
+        return artists
+
+
+def decoded(records: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yield records as objects."""
+    for record in records:
+        yield json.loads(record) if isinstance(record, bytes) else record
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """Read a timestamp; None if it is none."""
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+# One lakehouse that grows day by day, in disorder, and is delivered parts again.
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a lakehouse went through.
+
+    Attributes:
+        lakehouse: the lakehouse at the end.
+        truth: what it must know.
+        first: the published file after the first build, as bytes.
+        failed: a build whose test failed, with new data.
+        after_failure: the published file after it.
+        partial: what a build of a part said.
+        after_partial: the published file after it.
+        whole: what the last build said.
+        reader: what a reader saw who opened the file after the first build: at once,
+            and after the last build.
+        first_items: the purchases in the file after the first build.
+
+    """
+
+    lakehouse: Lakehouse
+    truth: Truth
+    first: bytes
+    failed: subprocess.CompletedProcess[str]
+    after_failure: bytes
+    partial: str
+    after_partial: bytes
+    whole: str
+    reader: tuple[str, str]
+    first_items: int
+
+
+_READER = """
+import sys, duckdb
+with duckdb.connect(sys.argv[1], read_only=True) as connection:
+    for _ in range(2):
+        print(connection.execute("from marts.fact_order_items").fetchall(), flush=True)
+        sys.stdin.readline()
+"""
+
+
+@pytest.fixture(scope="session")
+def story(
+    lakehouses: Callable[[Path], Lakehouse],
+    rates: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Story:
+    """Land in disorder, with a build after each step, and a re-delivery at the end."""
+    lakehouse, truth = lakehouses(rates), Truth.by(rates)
+    before, after = (
+        Generator(items=1_200, start=START, end=END, damage=0.03, revision=revision)
+        for revision in (0, 1)
+    )
+    day = {number: date(2023, 3, number) for number in range(1, 32)}
+
+    def land(generator: Generator, start: date, end: date) -> None:
+        lakehouse.land(generator, generator.song_tables(), start, end)
+
+    land(before, day[10], day[20])
+    lakehouse.build()
+    first = lakehouse.database.read_bytes()
+    ((first_items,),) = lakehouse.published(
+        "select count(*) from marts.fact_order_items"
+    )
+
+    reader = subprocess.Popen(
+        [sys.executable, "-c", _READER, str(lakehouse.database)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        seen_first = reader.stdout.readline()
+
+        land(before, day[1], day[13])
+        failed = lakehouse.dbt(
+            "build", project=project_with_a_failing_test(tmp_path_factory)
+        )
+        after_failure = lakehouse.database.read_bytes()
+
+        land(before, day[5], END)
+        partial = lakehouse.build(*WITHOUT_TESTS)
+        after_partial = lakehouse.database.read_bytes()
+
+        land(after, START, END)
+        whole = lakehouse.build()
+        reader.stdin.write("\n")
+        reader.stdin.flush()
+        seen_last = reader.stdout.readline()
+    finally:
+        reader.communicate(timeout=60)
+
+    for generator in (before, after):
+        truth.learn_users(generator.users(None, None))
+        truth.learn_songs(generator.song_tables())
+        truth.learn_sessions(generator.sessions(None, None))
+    return Story(
+        lakehouse,
+        truth,
+        first,
+        failed,
+        after_failure,
+        partial,
+        after_partial,
+        whole,
+        (seen_first, seen_last),
+        first_items,
+    )
+
+
+def project_with_a_failing_test(factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the project in which someone expects what is not so."""
+    project = factory.mktemp("project")
+    for name in (
+        *("dbt_project.yml", "profiles.yml", "packages.yml", "dbt_packages", "models"),
+        *("macros", "seeds", "snapshots", "tests", "analyses", "scripts"),
+    ):
+        if (PROJECT / name).is_dir():
+            ignored = shutil.ignore_patterns("python", "__pycache__")
+            shutil.copytree(PROJECT / name, project / name, ignore=ignored)
+        else:
+            shutil.copy(PROJECT / name, project)
+    (project / "tests" / "assert_nothing_is_sold.sql").write_text(
+        "select * from {{ ref('fact_order_items') }}"
+    )
+    return project
+
+
+# The numbers are right.
+
+
+def test_every_purchase_is_in_the_star_once_and_finds_its_dimensions(
+    story: Story, proven: dict[str, str]
+) -> None:
+    expected = story.truth.facts()
+    rows = story.lakehouse.published(
+        """
+        select
+            session_id, item_number, track_id, dim_artists.artist_id, user_id, date,
+            price, currency, liked, liked_since, session_start_time, local_date,
+            local_hour, fact.song_id
+        from marts.fact_order_items as fact
+        inner join marts.dim_songs using (song_key)
+        inner join marts.dim_artists on fact.artist_key = dim_artists.artist_key
+        inner join marts.dim_users using (user_key)
+        inner join marts.dim_date using (date_key)
+        """
+    )
+    names = [*next(iter(expected.values()))]
+    found = {row[:2]: dict(zip(names, row[2:-1], strict=True)) for row in rows}
+    assert len(rows) == len(found) == len(expected)
+    assert found == expected
+    assert all(row[2] == row[-1] for row in rows)
+    assert story.lakehouse.published("select count(*) from marts.fact_order_items") == [
+        (len(expected),)
+    ]
+    proven["purchases compared field by field"] = f"{len(expected):,}"
+    proven["of them paid in"] = ", ".join(
+        f"{currency} {count}"
+        for currency, count in Counter(
+            fact["currency"] for fact in expected.values()
+        ).most_common()
+    )
+
+
+def test_revenue_per_day_and_currency_is_exact(
+    story: Story, proven: dict[str, str]
+) -> None:
+    expected: dict[Any, Decimal] = defaultdict(Decimal)
+    for fact in story.truth.facts().values():
+        expected[fact["date"], fact["currency"]] += fact["price"]
+    rows = story.lakehouse.published(
+        "select date, currency, sum(price) from marts.fact_order_items"
+        " inner join marts.dim_date using (date_key) group by all"
+    )
+    assert {row[:2]: row[2] for row in rows} == expected
+    assert len({day for day, _ in expected}) == (END - START).days
+    proven["days times currencies of revenue compared"] = f"{len(expected):,}"
+
+
+def test_revenue_per_day_in_dollars_is_right_to_the_cent(
+    story: Story, proven: dict[str, str]
+) -> None:
+    expected: dict[date, Decimal] = defaultdict(Decimal)
+    for fact in story.truth.facts().values():
+        expected[fact["date"]] += story.truth.in_dollars(fact)
+    rows = story.lakehouse.published(
+        "select date, sum(price_usd) from marts.fact_order_items"
+        " inner join marts.dim_date using (date_key) group by all"
+    )
+    assert {day for day, _ in rows} == {*expected}
+    off = max(abs(revenue - expected[day]) for day, revenue in rows)
+    assert off < Decimal("0.005")
+    proven["revenue compared"] = (
+        f"{sum(expected.values()):,.2f} USD over {len(rows)} days; "
+        f"the most that a day is off: {off:.6f} USD"
+    )
+
+
+def test_landed_is_loaded_plus_rejected(story: Story) -> None:
+    delivered = story.truth.delivered
+    counts = story.lakehouse.published(
+        "select entity, sum(landed_count), sum(loaded_count), sum(rejected_count)"
+        " from quality.batch_reconciliation group by all"
+    )
+    for entity, landed, loaded, rejected in counts:
+        assert landed == loaded + rejected, entity
+    rejects = dict(
+        story.lakehouse.published(
+            "select entity, count(*) from quality.rejected_records group by all"
+        )
+    )
+    found = {entity: (landed, rejected) for entity, landed, _, rejected in counts}
+    assert found["users"] == (delivered["users"], delivered["bad_users"])
+    assert rejects["users"] == delivered["bad_users"] > 0
+    # A day that was landed twice, unchanged, is one batch: the sessions and items of
+    # both revisions are served once, but a day that no revision touched lands once.
+    assert found["sessions"][0] <= delivered["sessions"]
+    assert found["sessions"][1] == rejects["sessions"] > 0
+    assert rejects["session_items"] > 0
+
+
+def test_a_dimension_has_one_row_per_id(story: Story) -> None:
+    for table, key in (
+        ("dim_artists", "artist_id"),
+        ("dim_songs", "track_id"),
+        ("dim_users", "user_id, valid_from"),
+        ("dim_date", "date"),
+    ):
+        assert (
+            story.lakehouse.published(
+                f"select {key} from marts.{table} group by all having count(*) > 1"  # noqa: S608
+            )
+            == []
+        ), table
+
+
+def test_an_artist_has_the_name_that_most_songs_carry(
+    story: Story, proven: dict[str, str]
+) -> None:
+    expected = story.truth.artists()
+    rows = story.lakehouse.published(
+        "select artist_id, artist_name, aliases, is_inferred from marts.dim_artists"
+    )
+    catalogued = {row[0]: row[1:3] for row in rows if not row[3]}
+    assert catalogued == expected
+    assert any(aliases for _, aliases in expected.values())
+    for artist_id, name, _, is_inferred in rows:
+        if is_inferred and artist_id != "unknown":
+            assert name in story.truth.sold_by[artist_id]
+    proven["artists compared"] = f"{len(rows):,}"
+
+
+def test_songs_are_found_by_their_track_ids(
+    story: Story, proven: dict[str, str]
+) -> None:
+    rows = story.lakehouse.published(
+        "select fact.song_id, song_title, release, is_inferred"
+        " from marts.fact_order_items as fact"
+        " inner join marts.dim_songs using (song_key)"
+    )
+    listed = [row for row in rows if row[0] in story.truth.songs]
+    found = [
+        row
+        for row in listed
+        if not row[3]
+        and row[1:3]
+        == tuple(story.truth.songs[row[0]][name] for name in ("title", "release"))
+    ]
+    assert len(found) == len(listed) > 0
+    inferred = {row[0] for row in rows if row[3]}
+    assert inferred == {row[0] for row in rows} - {*story.truth.songs}
+    assert inferred
+    proven["items whose track is listed that found their song"] = (
+        f"{len(found)} of {len(listed)}; sold but not listed: {len(inferred)} tracks"
+    )
+
+
+# Running it again changes nothing, and the order does not matter.
+
+
+def test_landing_and_building_again_changes_nothing(story: Story) -> None:
+    lakehouse = story.lakehouse
+    before, snapshots = lakehouse.tables(*BUILT, "snapshots"), commits(lakehouse)
+    batches = sorted((lakehouse.home / "landing").glob("*/*"))
+    again = Generator(items=1_200, start=START, end=END, damage=0.03, revision=1)
+
+    summary = lakehouse.land(again, again.song_tables(), START, END)
+    lakehouse.build(*WITHOUT_TESTS)
+
+    assert not any(
+        landed.changed for windows in summary.landed.values() for landed in windows
+    )
+    assert sorted((lakehouse.home / "landing").glob("*/*")) == batches
+    assert commits(lakehouse) == snapshots
+    assert lakehouse.tables(*BUILT, "snapshots") == before
+
+
+def commits(lakehouse: Lakehouse) -> Rows:
+    """Return the ids of all commits to the lake."""
+    with lakehouse.lake() as connection:
+        return connection.execute(
+            "select snapshot_id from ducklake_snapshots('lake') order by all"
+        ).fetchall()
+
+
+@pytest.fixture(scope="session")
+def rebuilt(story: Story, lakehouses: Callable[[Path], Lakehouse]) -> Lakehouse:
+    """Return a lakehouse that was built once, from the story's landing files."""
+    other = lakehouses(story.lakehouse.rates)
+    shutil.copytree(story.lakehouse.home / "landing", other.home / "landing")
+    other.build("--full-refresh", *WITHOUT_TESTS)
+    return other
+
+
+def test_building_step_by_step_gives_the_same_as_building_at_once(
+    story: Story, rebuilt: Lakehouse, proven: dict[str, str]
+) -> None:
+    grown, made = (each.tables(*BUILT) for each in (story.lakehouse, rebuilt))
+    assert differences(grown, made) == {}
+    proven["rows equal, grown step by step and built at once"] = (
+        f"{sum(map(len, grown.values())):,} in {len(grown)} tables"
+    )
+
+
+def differences(
+    one: dict[str, list[Any]], other: dict[str, list[Any]]
+) -> dict[str, tuple[list[Any], list[Any]]]:
+    """Return the rows that only the one or the other has, by table; five at most."""
+    found = {}
+    for name in one.keys() | other.keys():
+        left, right = one.get(name, []), other.get(name, [])
+        if left != right:
+            found[name] = (
+                [row for row in left if row not in right][:5],
+                [row for row in right if row not in left][:5],
+            )
+    return found
+
+
+# Publishing.
+
+
+def test_a_whole_build_publishes(story: Story) -> None:
+    assert story.first_items > 0
+    assert f"Published {story.lakehouse.database}" in story.whole
+    assert story.lakehouse.database.read_bytes() != story.first
+
+
+def test_a_failing_test_leaves_what_was_published(story: Story) -> None:
+    assert story.failed.returncode == 1, story.failed.stdout
+    assert "assert_nothing_is_sold" in story.failed.stdout
+    assert "Not published: 1 nodes failed" in story.failed.stdout
+    assert story.after_failure == story.first
+
+
+def test_a_build_of_a_part_publishes_nothing(story: Story) -> None:
+    assert "Not published: a part was built" in story.partial
+    assert story.after_partial == story.first
+
+
+def test_an_open_reader_keeps_what_it_has(story: Story) -> None:
+    first, last = story.reader
+    assert first == last
+    assert first.count("datetime.datetime") >= story.first_items
+
+
+def test_the_published_tables_say_what_they_are(story: Story) -> None:
+    undescribed = story.lakehouse.published(
+        "select table_name from duckdb_tables() where comment is null"
+    )
+    assert undescribed == []
+
+
+# The other target.
+
+
+def test_a_catalogue_in_postgres_holds_the_same(
+    story: Story,
+    rebuilt: Lakehouse,
+    lakehouses: Callable[[Path], Lakehouse],
+) -> None:
+    other = lakehouses(rebuilt.rates)
+    shutil.copytree(rebuilt.home / "landing", other.home / "landing")
+    with postgres.running() as dsn:
+        said = other.build(
+            *("--target", "lake_pg", *WITHOUT_TESTS),
+            environment={
+                "DBT_ENV_SECRET_CATALOG_DSN": dsn,
+                "DEFTUNES_LAKE_DATA": str(other.home / "elsewhere"),
+            },
+        )
+        held = other.tables(*BUILT, catalogue=f"postgres:{dsn}")
+    assert differences(held, rebuilt.tables(*BUILT)) == {}
+    assert any((other.home / "elsewhere").rglob("*.parquet"))
+    assert not (other.home / "lake" / "catalog.sqlite").exists()
+    password = dsn.partition("@")[0].rpartition(":")[2]
+    assert len(password) > 8
+    logs = "".join(path.read_text() for path in (other.home / "logs").iterdir())
+    assert "DUCKDB" in logs.upper()
+    assert password not in said + logs
+
+
+# Clear errors.
+
+
+def test_building_before_anything_has_landed_says_what_to_do(
+    lakehouses: Callable[[Path], Lakehouse], rates: Path
+) -> None:
+    lakehouse = lakehouses(rates)
+    done = lakehouse.dbt("build")
+    assert done.returncode != 0
+    assert "has been landed" in done.stdout
+    assert "python scripts/land.py" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [(["--threads", "2"], "with one thread"), (["--empty"], "use dbt compile")],
+)
+def test_what_would_spoil_the_lake_is_refused(
+    story: Story, option: list[str], advice: str
+) -> None:
+    snapshots = commits(story.lakehouse)
+    done = story.lakehouse.dbt("build", *option)
+    assert done.returncode != 0
+    assert advice in done.stdout
+    assert commits(story.lakehouse) == snapshots
+
+
+def test_a_second_build_waits_for_the_first(story: Story) -> None:
+    lakehouse = story.lakehouse
+    with home_lock(lakehouse.home, wait=0):
+        second = subprocess.Popen(
+            lakehouse.command("run", "--select", "dim_date"),
+            cwd=PROJECT,
+            env=lakehouse.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert second.stdout is not None
+        said = ""
+        # Ends without the sentence if the second build does not wait.
+        for line in second.stdout:
+            said += line
+            if "Another run holds" in line:
+                break
+        assert "Another run holds" in said
+        assert second.poll() is None
+    rest, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, said + rest
+
+
+# Hand-made records: who signs up late, who moves, and the oddities of the real sources.
+
+NOW = datetime.now(timezone.utc).replace(tzinfo=None)
+LATER = NOW.replace(hour=20, minute=30, second=0) + timedelta(days=2)
+AT_NIGHT = "2023-03-10T23:30:00.000001"
+
+
+def item(track_id: str, price: object = 1.25, **more: object) -> dict[str, Any]:
+    """Return a purchased item."""
+    return {
+        "song_id": track_id,
+        "song_name": f"Song {track_id}",
+        "artist_id": "ARODD0000000000001",
+        "artist_name": "Odd One",
+        "price": price,
+        "currency": "USD",
+        "liked": False,
+        "liked_since": None,
+    } | more
+
+
+def session(name: str, user_id: str, start: str, *items: object) -> dict[str, Any]:
+    """Return a session."""
+    return {
+        "user_id": user_id,
+        "session_id": name,
+        "session_items": [*items],
+        "user_agent": "Opera/8.77.(X11; Linux x86_64; lb-LU) Presto/2.9.170",
+        "session_start_time": start,
+    }
+
+
+def user(user_id: str, *location: str) -> dict[str, Any]:
+    """Return a user who signed up after buying."""
+    return {
+        "user_id": user_id,
+        "user_name": "Zoë",
+        "user_lastname": "O'Neil",
+        "user_location": [*location],
+        "user_since": "2023-06-01T00:00:00.000000",
+    }
+
+
+LISBON = ("38.71667", "-9.13333", "Lisbon", "PT", "Europe/Lisbon")
+TOKYO = ("35.6895", "139.69171", "Tokyo", "JP", "Asia/Tokyo")
+LATE = item("TRLATE000000000001", artist_id="ARLATE000000000001")
+MANY_NAMES = "ARMANY000000000001"
+
+SESSIONS = [
+    session("late", "comes-later", AT_NIGHT, LATE),
+    session("empty", "stays-unknown", "2023-03-11T00:00:00"),
+    session(
+        "odd",
+        "stays-unknown",
+        "2023-03-12T12:00:00.500000",
+        item("TR0000000000000000", 0.1),
+        item("TR0000000000000000", 0.2),  # the same song again
+        item("SO0000000000000001", 150, currency="JPY"),  # by its song id
+        item("TRGONE000000000001", "1.00"),  # rejected, its place stays its own
+        item(
+            "TR0000000000000002",
+            1.7,
+            artist_id=MANY_NAMES,
+            liked=True,
+            liked_since="2025-01-02T03:04:05.060708",
+            gift=True,
+        ),
+    ),
+    session("odd", "stays-unknown", "soon"),
+    "no session",
+]
+SONGS = [
+    song(0) | {"title": "", "year": 0},
+    song(1) | {"title": "\x1f", "year": 1999},
+    song(2) | {"artist_id": MANY_NAMES, "artist_name": "Ann"},
+    song(3) | {"artist_id": MANY_NAMES, "artist_name": "Ann feat. Bob"},
+    song(4) | {"artist_id": MANY_NAMES, "artist_name": "Ann feat. Bob"},
+    song(5) | {"artist_id": MANY_NAMES, "artist_name": "Bob"},
+    song(6) | {"artist_id": MANY_NAMES, "artist_name": "Ann"},
+]
+LISTED_LATER = song(7) | {
+    "track_id": LATE["song_id"],
+    "artist_id": LATE["artist_id"],
+    "title": "Later",
+}
+
+
+@dataclass(frozen=True)
+class Ages:
+    """What the star said at three times: few known, all known, one has moved."""
+
+    lakehouse: Lakehouse
+    sales: list[dict[tuple[str, int], dict[str, Any]]]
+
+
+_SALE = """
+select
+    session_id, item_number, fact_key, user_key, song_key, price, price_usd,
+    liked_since, local_date, local_hour, artist_name, song_title, year, place_name,
+    dim_songs.is_inferred as song_is_inferred,
+    dim_users.is_inferred as user_is_inferred, dim_users.valid_from
+from marts.fact_order_items as fact
+inner join marts.dim_users using (user_key)
+inner join marts.dim_songs using (song_key)
+inner join marts.dim_artists on fact.artist_key = dim_artists.artist_key
+"""
+
+
+@pytest.fixture(scope="session")
+def ages(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Ages:
+    """Land hand-made records three times, with a build each time."""
+    lakehouse = lakehouses(rates)
+    sales = []
+    new = session("new", "comes-later", LATER.isoformat(), LATE)
+    for users, songs, sessions, days in (
+        ([], SONGS, SESSIONS, (date(2023, 3, 10), date(2023, 3, 13))),
+        (
+            [user("comes-later", *LISBON)],
+            [*SONGS, LISTED_LATER],
+            SESSIONS,
+            (date(2023, 3, 10), date(2023, 3, 11)),
+        ),
+        (
+            [user("comes-later", *TOKYO)],
+            [*SONGS, LISTED_LATER],
+            [*SESSIONS, new],
+            (LATER.date(), LATER.date() + timedelta(days=1)),
+        ),
+    ):
+        table = pa.Table.from_pylist(songs, postgres.SONGS_SCHEMA)
+        lakehouse.land(Records(users, sessions), [table], *days)
+        lakehouse.build(*WITHOUT_TESTS)
+        with lakehouse.lake() as connection:
+            rows = connection.sql(_SALE).to_arrow_table().to_pylist()
+        sales.append({(row["session_id"], row["item_number"]): row for row in rows})
+    return Ages(lakehouse, sales)
+
+
+def test_who_and_what_is_known_late_keeps_its_keys(ages: Ages) -> None:
+    unknown, known, _ = (sales["late", 1] for sales in ages.sales)
+    assert (unknown["user_is_inferred"], known["user_is_inferred"]) == (True, False)
+    assert (unknown["song_is_inferred"], known["song_is_inferred"]) == (True, False)
+    for key in ("user_key", "song_key", "fact_key", "price"):
+        assert unknown[key] == known[key]
+    assert (unknown["place_name"], known["place_name"]) == (None, "Lisbon")
+    assert unknown["song_title"] == "Song TRLATE000000000001"
+    assert known["song_title"] == "Later"
+    assert known["artist_name"] == "一青窈"
+
+
+def test_a_purchase_keeps_the_version_of_its_buyer(ages: Ages) -> None:
+    sales = ages.sales[2]
+    old, new = sales["late", 1], sales["new", 1]
+    assert (old["place_name"], new["place_name"]) == ("Lisbon", "Tokyo")
+    assert old["user_key"] == ages.sales[0]["late", 1]["user_key"] != new["user_key"]
+    assert old["valid_from"] == datetime(1900, 1, 1)
+    assert NOW < new["valid_from"] < LATER
+    # Half past eleven at night in Lisbon, early morning in Tokyo.
+    assert (old["local_date"], old["local_hour"]) == (date(2023, 3, 10), 23)
+    assert (new["local_date"], new["local_hour"]) == (
+        LATER.date() + timedelta(days=1),
+        5,
+    )
+
+
+def test_the_oddities_of_the_real_sources_come_out_right(
+    ages: Ages, rates: Path
+) -> None:
+    sales = ages.sales[2]
+    assert sorted(number for name, number in sales if name == "odd") == [1, 2, 3, 5]
+    first, second, by_song_id, liked = (sales["odd", number] for number in (1, 2, 3, 5))
+    assert (first["price"], second["price"]) == (Decimal("0.1"), Decimal("0.2"))
+    assert first["song_key"] == second["song_key"]
+    assert (first["song_title"], first["year"]) == ("", None)
+    assert (by_song_id["song_title"], by_song_id["year"]) == ("\x1f", 1999)
+    assert not by_song_id["song_is_inferred"]
+    # A Sunday: Friday's rates.
+    yen = Truth.by(rates).converter.convert(
+        Decimal(150), "JPY", "USD", date(2023, 3, 10)
+    )
+    assert abs(by_song_id["price_usd"] - yen) < Decimal("0.000001")
+    assert liked["liked_since"] == datetime(2025, 1, 2, 3, 4, 5, 60708)
+    assert liked["artist_name"] == "Ann"  # as often as "Ann feat. Bob", but shorter
+    assert first["user_is_inferred"]
+    assert first["local_hour"] == 12
+
+
+def test_what_was_rejected_is_kept_whole_with_a_reason(ages: Ages) -> None:
+    with ages.lakehouse.lake() as connection:
+        rows = connection.execute(
+            "select entity, rejection_reason, payload from quality.rejected_records"
+        ).fetchall()
+    # A record without a day is in every day's answer.
+    reasons = {(entity, reason) for entity, reason, _ in rows}
+    assert reasons == {
+        ("sessions", "unparsable_timestamp"),
+        ("sessions", "not_an_object"),
+        ("session_items", "wrong_type"),
+    }
+    payloads = {reason: payload for _, reason, payload in rows}
+    assert json.loads(payloads["not_an_object"]) == "no session"
+    assert json.loads(payloads["wrong_type"]) == item("TRGONE000000000001", "1.00")
+
+
+def test_history_follows_from_the_landing_zone_alone(
+    ages: Ages, lakehouses: Callable[[Path], Lakehouse]
+) -> None:
+    other = replace(ages.lakehouse, home=lakehouses(ages.lakehouse.rates).home)
+    shutil.copytree(ages.lakehouse.home / "landing", other.home / "landing")
+    other.build(*WITHOUT_TESTS)
+    assert differences(ages.lakehouse.tables(*BUILT), other.tables(*BUILT)) == {}

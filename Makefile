@@ -38,7 +38,7 @@ lint: setup ## check SQL, YAML, Python, names, descriptions and keys
 	$(BIN)/yamllint --strict .
 	$(BIN)/dbt --quiet --warn-error parse
 	$(BIN)/dbt-bouncer run --only manifest_checks
-	$(BIN)/sqlfluff lint --disable-progress-bar $(wildcard models snapshots tests analyses)
+	$(BIN)/sqlfluff lint --disable-progress-bar models snapshots tests analyses
 
 docs: setup ## write the docs site: target/static_index.html, one file, works offline
 	@$(BIN)/dbt --quiet docs generate --static

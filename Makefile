@@ -41,7 +41,9 @@ lint: setup ## check SQL, YAML, Python, names, descriptions and keys
 	$(BIN)/sqlfluff lint --disable-progress-bar models snapshots tests analyses
 
 docs: setup ## write the docs site: target/static_index.html, one file, works offline
+	@$(BIN)/python scripts/embed_pictures.py
 	@$(BIN)/dbt --quiet docs generate --static
+	@$(BIN)/dbt-bouncer run --only catalog_checks --allow-zero-checks
 	@echo "Open target/static_index.html in a browser."
 
 lock: setup ## pin requirements.in anew

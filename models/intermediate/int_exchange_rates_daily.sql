@@ -92,7 +92,7 @@ carried as (
         rate_date,
         'EUR' as currency,
         1 as units_per_euro,
-        rate_date as published_date,
+        null as published_date,
         rate_date > last_date as is_provisional
     from calendar
 
@@ -102,7 +102,8 @@ us_dollar as (
 
     select
         rate_date,
-        units_per_euro as usd_per_euro
+        units_per_euro as usd_per_euro,
+        published_date
     from carried
     where currency = 'USD'
 
@@ -116,7 +117,7 @@ final as (
         cast(us_dollar.usd_per_euro / carried.units_per_euro as decimal(18, 12))
             as usd_per_unit,
         carried.is_provisional,
-        carried.published_date
+        coalesce(carried.published_date, us_dollar.published_date) as published_date
     from carried
     inner join us_dollar on carried.rate_date = us_dollar.rate_date
 

@@ -17,8 +17,16 @@ exchange_rates as (
         rate_date,
         currency,
         usd_per_unit,
-        is_provisional
+        published_date
     from {{ ref('int_exchange_rates_daily') }}
+
+),
+
+-- What a list lacks no later list will bring, but each day has a list of its own.
+last_list as (
+
+    select max(published_date) as published_date
+    from exchange_rates
 
 ),
 
@@ -30,9 +38,13 @@ priced as (
             when session_items.currency = 'USD' then session_items.price
             else session_items.price * exchange_rates.usd_per_unit
         end as exact_price_usd,
-        session_items.currency <> 'USD'
-        and coalesce(exchange_rates.is_provisional, true) as awaits_exchange_rate
+        coalesce(
+            session_items.currency <> 'USD'
+            and session_items.session_date > last_list.published_date,
+            false
+        ) as awaits_exchange_rate
     from session_items
+    cross join last_list
     left join exchange_rates
         on
             session_items.currency = exchange_rates.currency

@@ -107,8 +107,7 @@ matched as (
         coalesce(by_track.track_id, first_tracks.track_id) as catalogue_track_id
     from identified
     left join songs as by_track on identified.track_id = by_track.track_id
-    left join first_tracks
-        on by_track.track_id is null and identified.track_id = first_tracks.song_id
+    left join first_tracks on identified.track_id = first_tracks.song_id
 
 ),
 

@@ -49,8 +49,7 @@ typed as (
         upper(trim(item.currency)) as currency,
         item.liked as liked,
         item.liked_since as delivered_liked_since,
-        {{ dbt.safe_cast('item.liked_since', api.Column.translate_type('timestamp')) }}
-            as liked_since,
+        {{ utc_timestamp('item.liked_since') }} as liked_since,
         session_rejection_reason,
         session_start_time,
         item._rescued as _rescued,

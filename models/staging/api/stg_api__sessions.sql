@@ -27,9 +27,7 @@ typed as (
         user_id,
         user_agent,
         session_start_time as delivered_start_time,
-        {{ dbt.safe_cast(
-            'session_start_time', api.Column.translate_type('timestamp')
-        ) }} as session_start_time,
+        {{ utc_timestamp('session_start_time') }} as session_start_time,
         session_items,
         {{ array_size('session_items') }} as item_count,
         {{ surrogate_key([

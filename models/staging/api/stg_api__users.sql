@@ -33,8 +33,7 @@ typed as (
         user_since as delivered_since,
         {{ dbt.safe_cast(element('user_location', 1), 'decimal(9, 6)') }} as latitude,
         {{ dbt.safe_cast(element('user_location', 2), 'decimal(9, 6)') }} as longitude,
-        {{ dbt.safe_cast('user_since', api.Column.translate_type('timestamp')) }}
-            as user_since,
+        {{ utc_timestamp('user_since') }} as user_since,
         {{ surrogate_key([
             'user_name', 'user_lastname', to_json_text('user_location'), 'user_since',
             '_rescued',

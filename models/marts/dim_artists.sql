@@ -121,7 +121,9 @@ inferred as (
     select
         sellers.artist_id,
         {% if is_incremental() %}
-            least(known.artist_name, sellers.artist_name) as artist_name
+            least(
+                nullif(known.artist_name, 'Unknown'), sellers.artist_name
+            ) as artist_name
         {% else %}
             sellers.artist_name
         {% endif %}

@@ -1,4 +1,4 @@
-{{ config(unique_key='user_key') }}
+{{ config(unique_key='user_key', pre_hook='{{ delete_reread_batches() }}') }}
 
 with
 
@@ -40,11 +40,21 @@ countries as (
 ),
 
 {% if is_incremental() %}
+    versions_by_age as (
+
+        select
+            *,
+            row_number() over (partition by user_id order by valid_from desc) as age
+        from {{ this }}
+        where not is_inferred
+
+    ),
+
     known as (
 
         select *
-        from {{ this }}
-        where is_current and not is_inferred
+        from versions_by_age
+        where age = 1
 
     ),
 {% endif %}
@@ -93,7 +103,7 @@ compared as (
     select
         *,
         lag(_version_hash) over (
-            partition by user_id order by _batch_id, valid_from nulls last
+            partition by user_id order by _batch_id
         ) as previous_hash
     from observations
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import demo
@@ -11,56 +12,48 @@ import pytest
 from conftest import Lakehouse
 from deftunes.landing import DEMO_MARKER
 from deftunes.rates import SHIPPED
-from deftunes.settings import PROJECT
+from deftunes.settings import PROJECT, Settings
+from demo_sources.generator import Generator
 
 OPTIONS = "--items 300 --seed 1"
 
 
-def script(lakehouse: Lakehouse, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a script of the project as people do."""
-    name, *rest = arguments
-    return subprocess.run(
-        [sys.executable, str(PROJECT / "scripts" / name), *rest],
-        env=lakehouse.environment(),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-
-def test_the_demo_shows_the_whole_way_and_the_second_run_changes_nothing(
+def test_the_demo_shows_the_whole_way_and_its_second_run_changes_nothing(
     lakehouses: Callable[[Path], Lakehouse],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     lakehouse = lakehouses(SHIPPED)
-    first = script(lakehouse, "demo.py", *OPTIONS.split())
-    assert first.returncode == 0, first.stdout + first.stderr
-    held = published(lakehouse)
-    with lakehouse.lake() as lake:
-        commits = lake.execute("from ducklake_snapshots('lake')").fetchall()
+    # What dbt inherits.
+    monkeypatch.setenv("DEFTUNES_HOME", str(lakehouse.home))
+    monkeypatch.setenv("DBT_TARGET_PATH", str(lakehouse.home / "target"))
+    monkeypatch.setenv("DBT_LOG_PATH", str(lakehouse.home / "logs"))
+    settings = Settings(
+        lakehouse.home, "http://127.0.0.1:9", "postgresql://", "no file"
+    )
+    generator = Generator(
+        items=300, start=demo.START, end=date(2023, 2, 1), damage=0.02
+    )
 
-    second = script(lakehouse, "demo.py", *OPTIONS.split())
-    assert second.returncode == 0, second.stdout + second.stderr
-    assert "windows: 365 new, 0 unchanged" in first.stdout
-    assert "windows: 0 new, 365 unchanged" in second.stdout
+    demo.run(settings, generator)
+    first, held, commits = capfd.readouterr().out, published(lakehouse), lake(lakehouse)
+    demo.run(settings, generator)
+    second = capfd.readouterr().out
+
+    assert "windows: 31 new, 0 unchanged" in first
+    assert "windows: 0 new, 31 unchanged" in second
     assert published(lakehouse) == held
-    with lakehouse.lake() as lake:
-        assert lake.execute("from ducklake_snapshots('lake')").fetchall() == commits
-
-    for line in ("2023-01 ", "2023-12 ", "marts.fact_order_items", "sessions "):
-        assert line in first.stdout
-    assert str(lakehouse.database) in first.stdout
-    # What it reports is what is published.
-    assert demo.report(lakehouse.database) in second.stdout
-
-    other = script(lakehouse, "demo.py", "--items", "400")
-    assert other.returncode == 1
-    assert f"holds the demo of {OPTIONS}" in other.stderr
-
-    real = script(lakehouse, "land.py", "--start", "2024-01-01")
-    assert real.returncode == 2
-    assert "made-up data" in real.stderr
-    assert "Traceback" not in other.stderr + real.stderr
+    assert lake(lakehouse) == commits
+    for text in ("2023-01 ", "marts.fact_order_items ", "sessions "):
+        assert text in first
+    assert f"read-only: {lakehouse.database}\n" in first
+    report = demo.report(lakehouse.database)
+    assert report in first
+    assert report in second
+    ((items,),) = lakehouse.published("select count(*) from marts.fact_order_items")
+    assert [line.split()[-1] for line in report.splitlines() if "fact_" in line] == [
+        str(items)
+    ]
 
 
 def published(lakehouse: Lakehouse) -> list[object]:
@@ -72,6 +65,12 @@ def published(lakehouse: Lakehouse) -> list[object]:
         return [
             (name, connection.table(name).order("all").fetchall()) for (name,) in names
         ]
+
+
+def lake(lakehouse: Lakehouse) -> list[tuple[object, ...]]:
+    """Return all commits to the lake."""
+    with lakehouse.lake() as connection:
+        return connection.execute("from ducklake_snapshots('lake')").fetchall()
 
 
 def test_the_demo_refuses_a_landing_zone_that_is_not_its_own(tmp_path: Path) -> None:
@@ -86,5 +85,35 @@ def test_the_demo_claims_an_empty_landing_zone(tmp_path: Path) -> None:
     (landing / ".incoming").mkdir(parents=True)
     (landing / ".incoming" / "left by a killed run").touch()
     demo.claim(landing, OPTIONS)
+    (landing / "users" / "_batch_id=1").mkdir(parents=True)
     demo.claim(landing, OPTIONS)
     assert (landing / DEMO_MARKER).exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "reason"),
+    [
+        (["demo.py", "--items", "400"], 1, f"holds the demo of {OPTIONS}"),
+        (["land.py", "--start", "2024-01-01"], 2, "holds the demo's made-up data"),
+    ],
+)
+def test_nothing_else_lands_where_the_demo_did(
+    lakehouses: Callable[[Path], Lakehouse], script: list[str], code: int, reason: str
+) -> None:
+    lakehouse = lakehouses(SHIPPED)
+    demo.claim(lakehouse.home / "landing", OPTIONS)
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "scripts" / script[0]), *script[1:]],
+        env=lakehouse.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code
+    assert reason in done.stderr
+    assert "remove landing/, lake/ and serving/" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in lakehouse.home.rglob("*") if path.is_file()] == [
+        DEMO_MARKER
+    ]

@@ -1,5 +1,5 @@
 {% macro check_before_run() -%}
-    {%- if execute -%}
+    {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot', 'test'] -%}
         {%- if target.threads > 1 -%}
             {{ exceptions.raise_compiler_error(
                 'Run dbt with one thread: two on one DuckLake lose commits. Leave out '
@@ -16,7 +16,8 @@
         {%- for source in graph.sources.values()
             if run_query(landed_batches(source.name)).rows | length == 0 -%}
             {{ exceptions.raise_compiler_error(
-                'Nothing of ' ~ source.name ~ ' has been landed in ' ~ landed(source.name)
+                'Nothing of ' ~ source.name ~ ' has been landed in '
+                ~ landed(source.name)
                 ~ '. Land it first: python scripts/land.py --start ... --end ...'
             ) }}
         {%- endfor -%}

@@ -10,8 +10,8 @@
         {%- set where = "_batch_id in ('" ~ batches | join("', '") ~ "')" -%}
     {%- endif -%}
     {%- if where -%}
-        {{ return('(select * from ' ~ relation ~ ' where ' ~ where ~ ') as dbt_subquery') }}
+        (select * from {{ relation }} where {{ where }}) as dbt_subquery
     {%- else -%}
-        {{ return(relation) }}
+        {{ relation }}
     {%- endif -%}
 {%- endmacro %}

@@ -1,7 +1,9 @@
 {# Writes the rows of a seed that differ, and none when none do. #}
 {% macro duckdb__load_csv_rows(model, agate_table) -%}
     {%- set file = adapter.get_seed_file_path(model) -%}
-    {%- do run_query('create or replace temporary table seed_rows as from ' ~ this ~ ' limit 0') -%}
+    {%- do run_query(
+        'create or replace temporary table seed_rows as from ' ~ this ~ ' limit 0'
+    ) -%}
     {%- do run_query("copy seed_rows from '" ~ file ~ "' (format csv, header true)") -%}
     {%- set sql -%}
         delete from {{ this }} as held

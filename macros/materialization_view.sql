@@ -10,7 +10,8 @@
     {%- if config.get('contract').enforced -%}
         {%- do get_assert_columns_equivalent(sql) -%}
     {%- endif -%}
-    {%- if held is not none and held.is_view and view_definition(held) == new_definition(sql) -%}
+    {%- if held is not none and held.is_view
+        and view_definition(held) == new_definition(sql) -%}
         {%- call noop_statement('main', 'UNCHANGED', 'UNCHANGED') -%}{%- endcall -%}
     {%- else -%}
         {%- call statement('main') -%}

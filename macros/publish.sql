@@ -21,7 +21,7 @@
             ) -%}
         {%- elif left_out -%}
             {%- do log(
-                'Not published: a part was built, not everything. `dbt build` publishes.',
+                'Not published: only a part was built. `dbt build` publishes.',
                 info=True
             ) -%}
         {%- else -%}

@@ -6,7 +6,9 @@
         if node.resource_type == 'model' and 'judges_records' in node.tags -%}
         {%- do rules.append(node.raw_code) -%}
     {%- endfor -%}
-    {%- for limit in ['first_session_date', 'last_session_date', 'highest_price_usd'] -%}
+    {%- for limit in [
+        'first_session_date', 'last_session_date', 'highest_price_usd'
+    ] -%}
         {%- do rules.append(var(limit) | string) -%}
     {%- endfor -%}
     {{ return(local_md5(rules | join('\n'))) }}

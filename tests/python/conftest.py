@@ -17,7 +17,10 @@ from deftunes.loader import ENTITIES, Plan, Summary, run
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 
-WITHOUT_TESTS = ("--exclude-resource-type", "test")
+WITHOUT_TESTS = (
+    *("--exclude-resource-type", "test"),
+    *("--exclude-resource-type", "unit_test"),
+)
 """What makes a build leave out dbt's tests, where they are not the point."""
 
 _PROVEN = pytest.StashKey[dict[str, str]]()

@@ -6,7 +6,11 @@
     from_utc_timestamp({{ utc_timestamp }}, {{ timezone }})
 {%- endmacro %}
 
-{# try: a zone that the engine does not know is null, not the end of the build. #}
+{# A zone that the engine does not know is null, not the end of the build: `try` does
+   not catch its error. #}
 {% macro duckdb__local_time(utc_timestamp, timezone) -%}
-    try(({{ utc_timestamp }} at time zone 'UTC') at time zone {{ timezone }})
+    case
+        when {{ timezone }} in (select pg_timezone_names.name from pg_timezone_names())
+            then ({{ utc_timestamp }} at time zone 'UTC') at time zone {{ timezone }}
+    end
 {%- endmacro %}

@@ -105,7 +105,7 @@ catalogued as (
         measures.artist_id,
         mbids.artist_mbid,
         named.artist_name,
-        named.aliases,
+        coalesce(named.aliases, {{ empty_array() }}) as aliases,
         measures.artist_familiarity,
         measures.artist_hotness,
         false as is_inferred

@@ -36,7 +36,9 @@ priced as (
         session_items.*,
         case
             when session_items.currency = 'USD' then session_items.price
-            else cast(session_items.price as decimal(20, 4)) * exchange_rates.usd_per_unit
+            else
+                cast(session_items.price as decimal(20, 4))
+                * exchange_rates.usd_per_unit
         end as exact_price_usd,
         coalesce(
             session_items.currency <> 'USD'

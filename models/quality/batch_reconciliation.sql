@@ -5,6 +5,11 @@
     )
 }}
 
+-- Once a batch is settled here it is no longer new, so every model that reads new
+-- batches comes before this one.
+-- depends_on: {{ ref('int_songs_latest') }}, {{ ref('dim_artists') }}
+-- depends_on: {{ ref('dim_date') }}, {{ ref('rejected_records') }}
+-- depends_on: {{ ref('revenue_reconciliation') }}
 with
 
 landed as (

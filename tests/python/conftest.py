@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import hypothesis
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from deftunes.loader import ENTITIES, Plan, Summary, run
+from deftunes.rates import SHIPPED
+from deftunes.rates import SHIPPED
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 
@@ -27,7 +31,14 @@ _PROVEN = pytest.StashKey[dict[str, str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Make room for figures, and say how many histories the pipeline goes through."""
     config.stash[_PROVEN] = {}
+    if os.environ.get("DEFTUNES_TEST_LONG"):
+        hypothesis.settings.register_profile("histories", max_examples=100)
+    else:
+        hypothesis.settings.register_profile(
+            "histories", max_examples=5, derandomize=True
+        )
 
 
 def pytest_terminal_summary(
@@ -159,6 +170,14 @@ class Lakehouse:
 
 
 @pytest.fixture(scope="session")
+def ecb_lists() -> list[str]:
+    """Return the lines of the ECB's file, the header first."""
+    with zipfile.ZipFile(SHIPPED) as archive:
+        (member,) = archive.namelist()
+        return archive.read(member).decode().splitlines()
+
+
+@pytest.fixture(scope="session")
 def lakehouses(
     postgres_dsn: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Lakehouse]:
@@ -169,6 +188,18 @@ def lakehouses(
         return Lakehouse(home, postgres_dsn, rates)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def rates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the ECB's rates of some months, so that builds are quick."""
+    with zipfile.ZipFile(SHIPPED) as archive:
+        (member,) = archive.namelist()
+        lines = archive.read(member).decode().splitlines()
+    path = tmp_path_factory.mktemp("rates") / "eurofxref-hist.csv"
+    kept = [line for line in lines if line[:7] in ("2023-02", "2023-03")]
+    path.write_text("\n".join([lines[0], *kept]))
+    return path
 
 
 @pytest.fixture(scope="session")

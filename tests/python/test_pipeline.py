@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -24,7 +23,6 @@ import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, song
 from currency_converter import CurrencyConverter  # type: ignore[import-untyped]
 from deftunes.lock import home_lock
-from deftunes.rates import SHIPPED
 from deftunes.settings import PROJECT
 from demo_sources import postgres
 from demo_sources.generator import Generator
@@ -36,18 +34,6 @@ SHOP: Any = {"seed": 8, "items": 4_000, "start": START, "end": END, "damage": 0.
 BUILT = ("intermediate", "marts", "quality")
 
 Rows = list[tuple[Any, ...]]
-
-
-@pytest.fixture(scope="session")
-def rates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the ECB's rates of some months, so that builds are quick."""
-    with zipfile.ZipFile(SHIPPED) as archive:
-        (member,) = archive.namelist()
-        lines = archive.read(member).decode().splitlines()
-    path = tmp_path_factory.mktemp("rates") / "eurofxref-hist.csv"
-    kept = [line for line in lines if line[:7] in ("2023-02", "2023-03")]
-    path.write_text("\n".join([lines[0], *kept]))
-    return path
 
 
 # The right answer, worked out independently.

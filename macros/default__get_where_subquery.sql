@@ -3,11 +3,7 @@
 {% macro default__get_where_subquery(relation) -%}
     {%- set where = config.get('where') -%}
     {%- if where == 'is_new_batch' and execute -%}
-        {%- set batches = [] -%}
-        {%- for source in graph.sources.values() -%}
-            {%- do batches.extend(new_batches(source.name)) -%}
-        {%- endfor -%}
-        {%- set where = "_batch_id in ('" ~ batches | join("', '") ~ "')" -%}
+        {%- set where = "_batch_id in ('" ~ new_batches() | join("', '") ~ "')" -%}
     {%- endif -%}
     {%- if where -%}
         (select * from {{ relation }} where {{ where }}) as dbt_subquery

@@ -1,4 +1,4 @@
-{% macro is_new_batch(entity, column='_batch_id') -%}
+{% macro is_new_batch(entity=none, column='_batch_id') -%}
     {%- if not (execute and is_incremental()) -%}
         true
     {%- else -%}

@@ -12,97 +12,18 @@
 -- depends_on: {{ ref('revenue_reconciliation') }}
 with
 
-landed as (
-
-    {% for entity in ['users', 'sessions', 'songs', 'exchange_rates'] %}
-        select
-            '{{ entity }}' as entity,
-            _batch_id
-        from ({{ landed_batches(entity) }}) as batches
-        where {{ is_new_batch(entity) }}
-        union all
-    {% endfor %}
+records as (
 
     select
-        'session_items' as entity,
-        _batch_id
-    from ({{ landed_batches('sessions') }}) as batches
-    where {{ is_new_batch('sessions') }}
-
-),
-
-users as (
-
-    select
-        user_id,
+        entity,
+        record_id,
         rejection_reason,
-        _batch_id
-    from {{ ref('stg_api__users') }}
-    where {{ is_new_batch('users') }}
-
-),
-
-sessions as (
-
-    select
-        session_id,
-        rejection_reason,
-        _position,
-        _batch_id
-    from {{ ref('stg_api__sessions') }}
-    where {{ is_new_batch('sessions') }}
-
-),
-
-session_items as (
-
-    select
-        session_id,
-        rejection_reason,
+        coalesce(item_number, 0) as item_number,
         awaits_exchange_rate,
         _position,
         _batch_id
-    from {{ ref('int_session_items_priced') }}
-    where {{ is_new_batch('sessions') }}
-
-),
-
-songs as (
-
-    select
-        track_id,
-        rejection_reason,
-        _batch_id
-    from {{ ref('stg_postgres__songs') }}
-    where {{ is_new_batch('songs') }}
-
-),
-
-exchange_rates as (
-
-    select
-        currency,
-        rate_date,
-        rejection_reason,
-        _batch_id
-    from {{ ref('stg_ecb__exchange_rates') }}
-    where {{ is_new_batch('exchange_rates') }}
-
-),
-
-known_users as (
-
-    select distinct user_id
-    from {{ ref('dim_users') }}
-    where not is_inferred
-
-),
-
-known_songs as (
-
-    select track_id
-    from {{ ref('dim_songs') }}
-    where not is_inferred
+    from {{ ref('int_landed_records') }}
+    where {{ is_new_batch() }}
 
 ),
 
@@ -116,180 +37,126 @@ latest_sessions as (
 
 ),
 
-known_rates as (
+-- What the lake holds of each kind of record.
+held as (
 
-    select
-        currency,
-        rate_date
-    from {{ ref('int_exchange_rates_daily') }}
-
-),
-
--- Sold, by the batch that delivered the version that counts.
-facts as (
-
-    select
-        _batch_id,
-        count(*) as fact_count
-    from {{ ref('fact_order_items') }}
-    where {{ is_new_batch('sessions') }}
-    group by _batch_id
-
-),
-
-user_records as (
-
-    select
+    select distinct
         'users' as entity,
-        users._batch_id,
-        users.rejection_reason is not null as is_rejected,
-        known_users.user_id is not null as is_loaded,
-        false as awaits_exchange_rate
-    from users
-    left join known_users on users.user_id = known_users.user_id
+        user_id as record_id,
+        0 as item_number
+    from {{ ref('dim_users') }}
+    where not is_inferred
 
-),
-
-session_records as (
-
-    select
-        'sessions' as entity,
-        sessions._batch_id,
-        sessions.rejection_reason is not null as is_rejected,
-        latest_sessions.session_id is not null as is_loaded,
-        false as awaits_exchange_rate
-    from sessions
-    left join latest_sessions on sessions.session_id = latest_sessions.session_id
-
-),
-
-song_records as (
+    union all
 
     select
         'songs' as entity,
-        songs._batch_id,
-        songs.rejection_reason is not null as is_rejected,
-        known_songs.track_id is not null as is_loaded,
-        false as awaits_exchange_rate
-    from songs
-    left join known_songs on songs.track_id = known_songs.track_id
+        track_id as record_id,
+        0 as item_number
+    from {{ ref('dim_songs') }}
+    where not is_inferred
 
-),
-
-exchange_rate_records as (
+    union all
 
     select
         'exchange_rates' as entity,
-        exchange_rates._batch_id,
-        exchange_rates.rejection_reason is not null as is_rejected,
-        known_rates.currency is not null as is_loaded,
-        false as awaits_exchange_rate
-    from exchange_rates
-    left join known_rates
-        on
-            exchange_rates.currency = known_rates.currency
-            and exchange_rates.rate_date = known_rates.rate_date
+        concat(currency, ' ', rate_date) as record_id,
+        0 as item_number
+    from {{ ref('int_exchange_rates_daily') }}
 
-),
-
-item_counts as (
+    union all
 
     select
-        session_items._batch_id,
-        count(*) as landed_count,
-        count(session_items.rejection_reason) as rejected_count,
-        -- Of another delivery of the session if not of this one.
-        count(case
-            when
-                session_items.rejection_reason is null
-                and session_items._batch_id = latest_sessions._batch_id
-                and session_items._position = latest_sessions._position
-                then 1
-        end) as expected_count,
-        bool_or(session_items.awaits_exchange_rate) as awaits_exchange_rates
-    from session_items
-    left join latest_sessions
-        on session_items.session_id = latest_sessions.session_id
-    group by session_items._batch_id
+        'sessions' as entity,
+        session_id as record_id,
+        0 as item_number
+    from latest_sessions
+
+    union all
+
+    select
+        'session_items' as entity,
+        session_id as record_id,
+        item_number
+    from {{ ref('fact_order_items') }}
+    where {{ is_new_batch('sessions') }}
 
 ),
 
-records as (
+judged as (
 
-    select * from user_records
-    union all
-    select * from session_records
-    union all
-    select * from song_records
-    union all
-    select * from exchange_rate_records
+    select
+        records.entity,
+        records.awaits_exchange_rate,
+        records._batch_id,
+        records.rejection_reason is not null as is_rejected,
+        held.record_id is not null
+        -- An item of another delivery of the session than the one that counts.
+        or (
+            records.entity = 'session_items'
+            and (
+                records._batch_id <> latest_sessions._batch_id
+                or records._position <> latest_sessions._position
+            )
+        ) as is_loaded
+    from records
+    left join held
+        on
+            records.entity = held.entity
+            and records.record_id = held.record_id
+            and records.item_number = held.item_number
+    left join latest_sessions on records.record_id = latest_sessions.session_id
 
 ),
 
-record_counts as (
+counts as (
 
     select
         entity,
         _batch_id,
         count(*) as landed_count,
         count(case when is_rejected then 1 end) as rejected_count,
-        count(case when not is_rejected and not is_loaded then 1 end) as missing_count,
-        false as awaits_exchange_rates
-    from records
+        count(case when is_loaded and not is_rejected then 1 end) as loaded_count,
+        bool_or(awaits_exchange_rate) as awaits_exchange_rates
+    from judged
     group by entity, _batch_id
 
 ),
 
-counts as (
-
-    select * from record_counts
-
-    union all
-
-    select
-        'session_items' as entity,
-        item_counts._batch_id,
-        item_counts.landed_count,
-        item_counts.rejected_count,
-        item_counts.expected_count - coalesce(facts.fact_count, 0) as missing_count,
-        item_counts.awaits_exchange_rates
-    from item_counts
-    left join facts on item_counts._batch_id = facts._batch_id
-
-),
-
 -- An empty batch has been read too.
-reconciled as (
+batches as (
 
-    select
-        landed.entity,
-        landed._batch_id,
-        coalesce(counts.landed_count, 0) as landed_count,
-        coalesce(counts.rejected_count, 0) as rejected_count,
-        coalesce(counts.missing_count, 0) as missing_count,
-        coalesce(counts.awaits_exchange_rates, false) as awaits_exchange_rates
-    from landed
-    left join counts
-        on
-            landed.entity = counts.entity
-            and landed._batch_id = counts._batch_id
+    {% for entity in [
+        'users', 'sessions', 'session_items', 'songs', 'exchange_rates'
+    ] %}
+        {% set landed_as = 'sessions' if entity == 'session_items' else entity %}
+        select
+            '{{ entity }}' as entity,
+            landed._batch_id
+        from ({{ landed_batches(landed_as) }}) as landed
+        where {{ is_new_batch(landed_as) }}
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 ),
 
 final as (
 
     select
-        entity,
-        landed_count,
-        landed_count - rejected_count - missing_count as loaded_count,
-        rejected_count,
-        missing_count,
-        awaits_exchange_rates,
+        batches.entity,
+        coalesce(counts.landed_count, 0) as landed_count,
+        coalesce(counts.loaded_count, 0) as loaded_count,
+        coalesce(counts.rejected_count, 0) as rejected_count,
+        coalesce(counts.landed_count - counts.loaded_count - counts.rejected_count, 0)
+            as missing_count,
+        coalesce(counts.awaits_exchange_rates, false) as awaits_exchange_rates,
         {{ latest_batch('exchange_rates') if execute }} as exchange_rates_batch_id,
         '{{ rules_version() if execute }}' as rules_version,
-        {{ batch_time('_batch_id') }} as _ingested_at,
-        _batch_id
-    from reconciled
+        {{ batch_time('batches._batch_id') }} as _ingested_at,
+        batches._batch_id
+    from batches
+    left join counts
+        on batches.entity = counts.entity and batches._batch_id = counts._batch_id
 
 )
 

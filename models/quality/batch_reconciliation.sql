@@ -124,7 +124,7 @@ counts as (
 ),
 
 -- An empty batch has been read too.
-batches as (
+read_batches as (
 
     {% for entity in [
         'users', 'sessions', 'session_items', 'songs', 'exchange_rates'
@@ -143,7 +143,7 @@ batches as (
 final as (
 
     select
-        batches.entity,
+        read_batches.entity,
         coalesce(counts.landed_count, 0) as landed_count,
         coalesce(counts.loaded_count, 0) as loaded_count,
         coalesce(counts.rejected_count, 0) as rejected_count,
@@ -152,11 +152,13 @@ final as (
         coalesce(counts.awaits_exchange_rates, false) as awaits_exchange_rates,
         {{ latest_batch('exchange_rates') if execute }} as exchange_rates_batch_id,
         '{{ rules_version() if execute }}' as rules_version,
-        {{ batch_time('batches._batch_id') }} as _ingested_at,
-        batches._batch_id
-    from batches
+        {{ batch_time('read_batches._batch_id') }} as _ingested_at,
+        read_batches._batch_id
+    from read_batches
     left join counts
-        on batches.entity = counts.entity and batches._batch_id = counts._batch_id
+        on
+            read_batches.entity = counts.entity
+            and read_batches._batch_id = counts._batch_id
 
 )
 

@@ -17,7 +17,6 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from deftunes.loader import ENTITIES, Plan, Summary, run
 from deftunes.rates import SHIPPED
-from deftunes.rates import SHIPPED
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 

@@ -84,8 +84,7 @@ items as (
         session_items.liked,
         session_items.liked_since,
         session_items.session_start_time,
-        cast(buyers.local_time as date) as local_date,
-        cast(extract(hour from buyers.local_time) as integer) as local_hour,
+        buyers.local_time,
         session_items._batch_id
     from session_items
     inner join buyers
@@ -101,7 +100,7 @@ items as (
     -- version may have been valid at the purchase, or the time zone is known by now.
     changed_users as (
 
-        select user_id
+        select distinct user_id
         from users
         where {{ is_new_batch('users') }}
 
@@ -142,20 +141,37 @@ items as (
     ),
 {% endif %}
 
-final as (
+told as (
 
     select * from items
-
     {% if is_incremental() %}
         union all
-
-        select
-            * exclude (local_time, _batch_id),
-            cast(local_time as date) as local_date,
-            cast(extract(hour from local_time) as integer) as local_hour,
-            _batch_id
-        from retold
+        select * from retold
     {% endif %}
+
+),
+
+final as (
+
+    select
+        fact_key,
+        song_key,
+        user_key,
+        artist_key,
+        date_key,
+        session_id,
+        song_id,
+        currency,
+        item_number,
+        price,
+        price_usd,
+        liked,
+        liked_since,
+        session_start_time,
+        cast(local_time as date) as local_date,
+        cast(extract(hour from local_time) as integer) as local_hour,
+        _batch_id
+    from told
 
 )
 

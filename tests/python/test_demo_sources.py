@@ -432,9 +432,11 @@ def test_another_process_gives_the_same_data(generator: Generator) -> None:
         "for r in (*g.sessions(*day), *g.users(*day)):\n"
         "    sys.stdout.buffer.write(r)\n"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, timeout=120
-    ).stdout
+    ran = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr.decode()
+    out = ran.stdout
     day = date(2023, 6, 3), date(2023, 6, 4)
     assert out == b"".join((*generator.sessions(*day), *generator.users(*day)))
     assert out

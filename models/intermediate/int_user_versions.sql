@@ -1,0 +1,135 @@
+{{
+    config(
+        unique_key=['user_id', 'valid_from'],
+        pre_hook='{{ delete_reread_batches() }}',
+    )
+}}
+
+with
+
+users as (
+
+    select
+        user_id,
+        user_name,
+        user_lastname,
+        place_name,
+        country_code,
+        timezone,
+        latitude,
+        longitude,
+        user_since,
+        cast(null as timestamp) as valid_from,
+        _version_hash,
+        _batch_id
+    from {{ ref('stg_api__users') }}
+    where rejection_reason is null and {{ is_new_batch('users') }}
+
+),
+
+{% if is_incremental() %}
+    known as (
+
+        select
+            user_id,
+            user_name,
+            user_lastname,
+            place_name,
+            country_code,
+            timezone,
+            latitude,
+            longitude,
+            user_since,
+            valid_from,
+            _version_hash,
+            _batch_id,
+            row_number() over (partition by user_id order by valid_from desc) as age
+        from {{ this }}
+
+    ),
+{% endif %}
+
+observations as (
+
+    select * from users
+    {% if is_incremental() %}
+        union all
+        select
+            user_id,
+            user_name,
+            user_lastname,
+            place_name,
+            country_code,
+            timezone,
+            latitude,
+            longitude,
+            user_since,
+            valid_from,
+            _version_hash,
+            _batch_id
+        from known
+        where age = 1 and user_id in (select users.user_id from users)
+    {% endif %}
+
+),
+
+compared as (
+
+    select
+        *,
+        lag(_version_hash) over (
+            partition by user_id order by _batch_id
+        ) as previous_hash
+    from observations
+
+),
+
+changes as (
+
+    select
+        *,
+        row_number() over (partition by user_id order by _batch_id) as version_number
+    from compared
+    where _version_hash is distinct from previous_hash
+
+),
+
+-- Nobody knows since when the first version held, so it holds from the beginning.
+dated as (
+
+    select
+        *,
+        coalesce(
+            valid_from,
+            case
+                when version_number = 1
+                    then cast('{{ var("beginning_of_time") }}' as timestamp)
+            end,
+            {{ batch_time('_batch_id') }}
+        ) as version_from
+    from changes
+
+),
+
+final as (
+
+    select
+        user_id,
+        user_name,
+        user_lastname,
+        place_name,
+        country_code,
+        timezone,
+        latitude,
+        longitude,
+        user_since,
+        version_from as valid_from,
+        lead(version_from) over (partition by user_id order by version_from)
+            as valid_to,
+        _version_hash,
+        _batch_id
+    from dated
+
+)
+
+select * from final

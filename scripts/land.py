@@ -83,7 +83,7 @@ def main(
     except SettingsError as error:
         logger.error("%s", error)
         sys.exit(2)
-    except LockedError as error:
+    except (LockedError, OSError) as error:
         logger.error("%s", error)
         sys.exit(1)
     click.echo(summary)

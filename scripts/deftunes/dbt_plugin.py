@@ -1,7 +1,7 @@
 """What dbt needs that SQL cannot do: hold a lock and put a file in place at once.
 
 `profiles.yml` names this module as a plugin of dbt-duckdb; the macros
-`check_before_run` and `publish` call the functions that it registers.
+`check_before_run`, `upkeep` and `publish` call the functions that it registers.
 """
 
 import os
@@ -10,12 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.flags import get_flags
+from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
-from deftunes.lock import home_lock
+from deftunes.landing import ForeignError, refuse_foreign_files
+from deftunes.lock import LockedError, home_lock
 from deftunes.settings import Settings
 
 LOCK_WAIT_SECONDS = 600.0
+
+_WRITING_COMMANDS = {"build", "retry", "run", "seed", "snapshot", "test"}
 
 # Holds the lock until the process ends: dbt has no hook after the last query.
 _held = ExitStack()
@@ -26,9 +31,24 @@ class Plugin(BasePlugin):
     """Registers SQL functions for the lock and for publishing."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
-        """Make the folder of the catalogue, which SQLite does not make itself."""
+        """Make the folder of the catalogue; keep other writers out of it.
+
+        A command that writes waits here, before it has looked at the lake: what dbt
+        knows of the tables would be out of date after the wait.
+
+        Raises:
+            DbtRuntimeError: the home cannot be written, another process holds it, or
+                the landing zone holds files that the loader did not make.
+
+        """
         self.settings = Settings.from_environment()
-        (self.settings.home / "lake").mkdir(parents=True, exist_ok=True)
+        try:
+            (self.settings.home / "lake").mkdir(parents=True, exist_ok=True)
+            if get_flags().WHICH in _WRITING_COMMANDS:  # type: ignore[no-untyped-call]
+                self.hold_lock()
+                refuse_foreign_files(self.settings.landing)
+        except (ForeignError, LockedError, OSError) as error:
+            raise DbtRuntimeError(str(error)) from None
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Register the functions with the connection that dbt uses."""

@@ -6,6 +6,7 @@ content is recognised. A batch is made in `.incoming` and appears by one rename.
 """
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -26,10 +27,17 @@ DEMO_MARKER = ".demo"
 
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _PREFIX = "_batch_id="
+_FOLDER = re.compile(
+    rf"{_PREFIX}(\d{{8}}T\d{{12}}Z)_({WHOLE}|\d{{4}}-\d\d-\d\d)_([0-9a-f]{{16}})"
+)
 
 
 class ShrinkError(Exception):
     """An extract is much smaller than the last one; the message names both sizes."""
+
+
+class ForeignError(Exception):
+    """The landing zone holds files of others; the message names one and the remedy."""
 
 
 @dataclass(frozen=True, order=True)
@@ -53,9 +61,12 @@ class Batch:
         return f"{self.ingested_at.strftime(_TIME)}_{self.window}_{self.digest}"
 
     @classmethod
-    def of_folder(cls, folder: Path) -> "Batch":
-        """Return the batch that a folder holds."""
-        time, window, digest = folder.name.removeprefix(_PREFIX).split("_")
+    def of_folder(cls, folder: Path) -> "Batch | None":
+        """Return the batch that a folder holds; None if it is not the loader's."""
+        match = _FOLDER.fullmatch(folder.name)
+        if match is None:
+            return None
+        time, window, digest = match.groups()
         moment = datetime.strptime(time, _TIME).replace(tzinfo=timezone.utc)
         return cls(moment, window, digest)
 
@@ -91,8 +102,9 @@ class LandingZone:
         self._lock = threading.Lock()
         self._newest: dict[tuple[str, str], Batch] = {}
         batches = sorted(
-            (Batch.of_folder(path), path.parent.name)
+            (batch, path.parent.name)
             for path in folder.glob(f"[!.]*/{_PREFIX}*")
+            if (batch := Batch.of_folder(path)) is not None
         )
         for batch, entity in batches:
             self._newest[entity, batch.window] = batch
@@ -193,6 +205,27 @@ class LandingZone:
             _sync(file.parent)
             file.parent.rename(target.parent)
         _sync(target.parent.parent)
+
+
+def refuse_foreign_files(folder: Path) -> None:
+    """Make sure that what a build would read is the loader's.
+
+    Files and folders that a build does not read may lie about.
+
+    Args:
+        folder: the landing zone.
+
+    Raises:
+        ForeignError: there is another Parquet file among the batches.
+
+    """
+    for file in sorted(folder.glob("[!.]*/[!.]*/[!.]*.parquet")):
+        entity = file.parent.parent.name
+        if file.stem != entity or Batch.of_folder(file.parent) is None:
+            raise ForeignError(
+                f"{file} was not landed by scripts/land.py. Move it out of {folder}, "
+                "then run the same again."
+            )
 
 
 def _content(rows: DuckDBPyRelation, misfit: str) -> tuple[int, int, str]:

@@ -234,7 +234,7 @@ def _land_all(
             task = futures[future]
             try:
                 landed = future.result()
-            except _EXPECTED as error:
+            except (*_EXPECTED, OSError, duckdb.IOException) as error:
                 summary.failed.append(str(task))
                 logger.error("%s did not land: %s", task, error)
             except Exception:

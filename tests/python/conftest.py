@@ -27,12 +27,14 @@ WITHOUT_TESTS = (
 """What makes a build leave out dbt's tests, where they are not the point."""
 
 _PROVEN = pytest.StashKey[dict[str, str]]()
+_LONG = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make room for figures, and say how many histories the pipeline goes through."""
     config.stash[_PROVEN] = {}
-    if os.environ.get("DEFTUNES_TEST_LONG"):
+    config.stash[_LONG] = bool(os.environ.get("DEFTUNES_TEST_LONG"))
+    if config.stash[_LONG]:
         hypothesis.settings.register_profile("histories", max_examples=100)
     else:
         hypothesis.settings.register_profile(
@@ -54,6 +56,12 @@ def pytest_terminal_summary(
 def proven(pytestconfig: pytest.Config) -> dict[str, str]:
     """Return the figures that the run shows at its end."""
     return pytestconfig.stash[_PROVEN]
+
+
+@pytest.fixture(scope="session")
+def is_long(pytestconfig: pytest.Config) -> bool:
+    """Say whether DEFTUNES_TEST_LONG asks for tests that take their time."""
+    return pytestconfig.stash[_LONG]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,727 @@
+"""Kills, full disks, broken connections and crowds: each heals, or says what to do."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+from conftest import WITHOUT_TESTS, Lakehouse, song
+from deftunes.landing import ForeignError, refuse_foreign_files
+from deftunes.settings import PROJECT
+from demo_sources import postgres, service
+from demo_sources.generator import Generator
+from test_land import batches, command, command_environment, command_line, wait_until
+from test_pipeline import BUILT, commits, differences
+
+START, NOON, END = date(2023, 3, 1), date(2023, 3, 6), date(2023, 3, 11)
+SHOP: Any = {"seed": 8, "items": 1_500, "start": START, "end": END, "damage": 0.02}
+WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
+SEED = 20_230_301
+
+Tables = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Calm:
+    """A lakehouse that was never disturbed, and the state before its last build.
+
+    Attributes:
+        lakehouse: the lakehouse; tests disturb it after `restore`.
+        before: a copy of `lake/` and `serving/`, with what was landed first.
+        tables: what the last build made.
+        reported: the reported revenue, without the columns of the snapshot's making.
+        fingerprints: of the published database, before and after the last build.
+        phases: the moments of the last build, by phase: the line that says that a
+            moment begins, and how long it lasts, in seconds.
+
+    """
+
+    lakehouse: Lakehouse
+    before: Path
+    tables: Tables
+    reported: list[Any]
+    fingerprints: list[list[Any]]
+    phases: dict[str, list[tuple[str, float]]]
+
+    def restore(self, *, lake: bool = True) -> Lakehouse:
+        """Go back to before the last build, or to before there was a lake."""
+        for name in ("lake", "serving"):
+            shutil.rmtree(self.lakehouse.home / name, ignore_errors=True)
+            if lake:
+                shutil.copytree(self.before / name, self.lakehouse.home / name)
+        return self.lakehouse
+
+    def differences(self) -> dict[str, Any]:
+        """Return how the lakehouse differs from what it was undisturbed."""
+        found: dict[str, Any] = differences(
+            self.lakehouse.tables(*BUILT) | {"reported": reported(self.lakehouse)},
+            self.tables | {"reported": self.reported},
+        )
+        return found
+
+
+@pytest.fixture(scope="session")
+def calm(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Calm:
+    """Land and build twice; the second time sessions, users and songs have changed."""
+    lakehouse = lakehouses(rates)
+    before = lakehouse.home.with_name("before")
+    for revision, end in enumerate((NOON, END)):
+        generator = Generator(**SHOP, revision=revision)
+        lakehouse.land(generator, generator.song_tables(), START, end)
+        if revision == 0:
+            lakehouse.build(*WITHOUT_UNIT_TESTS)
+            for name in ("lake", "serving"):
+                shutil.copytree(lakehouse.home / name, before / name)
+    old = fingerprint(lakehouse)
+    began, lines = time.monotonic(), []
+    with running(lakehouse.command("build", *WITHOUT_UNIT_TESTS), lakehouse) as build:
+        for line in said_by(build):
+            lines.append((time.monotonic() - began, line))
+    assert build.returncode == 0, lines
+    tables, new = lakehouse.tables(*BUILT), fingerprint(lakehouse)
+    assert old != new
+    return Calm(
+        *(lakehouse, before, tables, reported(lakehouse), [old, new]), phases_of(lines)
+    )
+
+
+_PHASES = {
+    "seed": r"START (seed|sql view)",
+    "model": r"START sql incremental",
+    "test": "START test",
+    "snapshot": "START snapshot",
+    "publishing": r"^(\d+) of \1 (?!START)",
+}
+
+
+def phases_of(lines: list[tuple[float, str]]) -> dict[str, list[tuple[str, float]]]:
+    """Return the moments of a build by phase, from what it said and when."""
+    found: dict[str, list[tuple[str, float]]] = {name: [] for name in _PHASES}
+    # Hooks come before the first node and after the last.
+    nodes = [(at, line) for at, line in lines if re.search(r"\d of \d\d", line)]
+    published = next(at for at, line in lines if line.startswith("Published"))
+    ends = [*(at for at, _ in nodes[1:]), published]
+    for (at, line), end in zip(nodes, ends, strict=True):
+        for name, pattern in _PHASES.items():
+            if re.search(pattern, line):
+                found[name].append((line, end - at))
+    assert all(found.values())
+    return found
+
+
+@contextmanager
+def running(line: list[str], lakehouse: Lakehouse) -> Iterator["subprocess.Popen[str]"]:
+    """Run a command in a process group of its own, which is gone at the end."""
+    process = subprocess.Popen(
+        line,
+        cwd=PROJECT,
+        env=lakehouse.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield process
+            process.wait(timeout=300)
+        finally:
+            kill(process)
+
+
+def kill(process: "subprocess.Popen[Any]") -> None:
+    """Kill a command and all that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def said_by(build: "subprocess.Popen[str]") -> Iterator[str]:
+    """Yield the lines of a build, without times, results and colours."""
+    assert build.stdout is not None
+    for line in build.stdout:
+        plain = re.sub(r"\x1b\[\d*m", "", line).strip()
+        yield re.split(r" \.\.|  \[", re.sub(r"^\d\d:\d\d:\d\d\s*", "", plain))[0]
+
+
+def reported(lakehouse: Lakehouse) -> list[Any]:
+    """Return what the snapshot holds, without the columns of its making."""
+    with lakehouse.lake() as connection:
+        return connection.sql(
+            "select columns(lambda c: not starts_with(c, 'dbt_')),"
+            " dbt_valid_to is null from snapshots.revenue_per_day_reported order by all"
+        ).fetchall()
+
+
+_FINGERPRINT = """
+select
+    (select count(*) from marts.fact_order_items) as facts,
+    (select sum(item_count) from reports.revenue_per_day_vw) as reported,
+    (
+        select count(*) from marts.fact_order_items as fact
+        where
+            song_key not in (select song_key from marts.dim_songs)
+            or user_key not in (select user_key from marts.dim_users)
+            or artist_key not in (select artist_key from marts.dim_artists)
+            or date_key not in (select date_key from marts.dim_date)
+    ) as orphans,
+"""
+_READER = """
+import json, select, sys, time, duckdb
+opened, errors, seen = 0, [], []
+while not select.select([sys.stdin], [], [], 0.02)[0]:
+    try:
+        with duckdb.connect(sys.argv[1], read_only=True) as connection:
+            found = list(connection.execute(sys.argv[2]).fetchone())
+    except duckdb.Error as error:
+        errors.append(str(error))
+    else:
+        opened += 1
+        if found not in seen:
+            seen.append(found)
+print(json.dumps({"opened": opened, "errors": errors, "seen": seen}))
+"""
+
+
+def fingerprint_query(lakehouse: Lakehouse) -> str:
+    """Return the query that tells one published database from another, and a mix."""
+    tables = lakehouse.published(
+        "select schema_name || '.' || table_name from duckdb_tables() order by all"
+    )
+    return _FINGERPRINT + ", ".join(
+        f"(select sum(hash(t))::varchar from {name} as t)"  # noqa: S608 - our names
+        for (name,) in tables
+    )
+
+
+def fingerprint(lakehouse: Lakehouse) -> list[Any]:
+    """Return what tells the published database from others, if it is consistent."""
+    (found,) = lakehouse.published(fingerprint_query(lakehouse))
+    facts, in_report, orphans = found[:3]
+    assert facts == in_report > 0 == orphans
+    return [int(facts), int(in_report), orphans, *found[3:]]
+
+
+@dataclass
+class Reader:
+    """What someone saw who opened the published database all the time."""
+
+    opened: int = 0
+    errors: list[str] = field(default_factory=list)
+    seen: list[list[Any]] = field(default_factory=list)
+
+
+@contextmanager
+def reading(lakehouse: Lakehouse) -> Iterator[Reader]:
+    """Open, ask and close the published database for as long as the block runs."""
+    reader = Reader()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", _READER),
+            *(str(lakehouse.database), fingerprint_query(lakehouse)),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        yield reader
+        said, _ = process.communicate(timeout=60)
+    reader.__dict__.update(json.loads(said))
+
+
+# Kills
+
+
+def test_killed_builds_are_mended_and_readers_see_old_or_new(
+    calm: Calm, proven: dict[str, str], is_long: bool
+) -> None:
+    chance = random.Random(SEED)  # noqa: S311 - to be repeated
+    rounds = [["model", "snapshot", "publishing"]]
+    if is_long:
+        rounds += [chance.choices([*_PHASES], k=3) for _ in range(9)]
+    killed: Counter[str] = Counter()
+    opened = 0
+    for phases in rounds:
+        lakehouse = calm.restore()
+        with reading(lakehouse) as reader:
+            for phase in phases:
+                killed[phase] += build_until(calm, phase, chance)
+            lakehouse.build(*WITHOUT_UNIT_TESTS)
+        assert calm.differences() == {}, phases
+        assert fingerprint(lakehouse) == calm.fingerprints[1]
+        assert not reader.errors
+        assert all(seen in calm.fingerprints for seen in reader.seen)
+        assert reader.seen[0] == calm.fingerprints[0]
+        opened += reader.opened
+    assert sum(killed.values()) >= len(rounds)
+    proven[f"kills of builds that were mended (seed {SEED})"] = ", ".join(
+        f"{phase} {times}" for phase, times in killed.items()
+    )
+    proven["rows equal with and without them"] = (
+        f"{sum(map(len, calm.tables.values())):,} in {len(calm.tables)} tables"
+    )
+    proven["times a reader opened the published database meanwhile"] = (
+        f"{opened:,}, no error, old or new each time"
+    )
+
+
+def build_until(calm: Calm, phase: str, chance: random.Random) -> bool:
+    """Kill a build at a random moment of a phase; say whether it was still running."""
+    moments = calm.phases[phase]
+    ((line, length),) = chance.choices(moments, [length for _, length in moments])
+    delay = chance.uniform(0, length)
+    lakehouse = calm.lakehouse
+    with running(lakehouse.command("build", *WITHOUT_UNIT_TESTS), lakehouse) as build:
+        for said in said_by(build):
+            if said == line:
+                time.sleep(delay)
+                kill(build)
+    return build.returncode == -signal.SIGKILL
+
+
+def test_killed_landings_are_mended(
+    home: Path, postgres_dsn: str, rates: Path, proven: dict[str, str], is_long: bool
+) -> None:
+    chance = random.Random(SEED)  # noqa: S311 - to be repeated
+    generator = Generator(**SHOP | {"end": date(2023, 4, 1)})  # more, smaller batches
+    postgres.load_songs(postgres_dsn, generator.song_tables())
+    window = ["--start", str(START), "--end", "2023-04-01", "--workers", "2"]
+    survived, seen = 0, set()
+    with service.running(generator) as api:
+        made = {
+            "api_url": api.url,
+            "postgres_dsn": postgres_dsn,
+            "exchange_rates": str(rates),
+        }
+
+        def start(place: Path) -> "subprocess.Popen[bytes]":
+            del api.requests[:]
+            process = subprocess.Popen(
+                command_line(window),
+                env=command_environment(place, made),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            wait_until(lambda: bool(api.requests))
+            return process
+
+        undisturbed = home / "undisturbed"
+        with start(undisturbed) as process:
+            began = time.monotonic()
+            assert process.wait(timeout=120) == 0
+            length = time.monotonic() - began
+        expected = landed_records(undisturbed)
+        for number in range(30 if is_long else 3):
+            place = home / str(number)
+            with start(place) as process:
+                time.sleep(chance.uniform(0, length))
+                kill(process)
+            seen.add(len(batches(place)))
+            landed_records(place)  # whatever can be seen is whole
+            survived += process.returncode == -signal.SIGKILL
+            done = command(place, *window, **made)
+            assert done.returncode == 0, done.stderr
+            assert landed_records(place) == expected, number
+            assert not list((place / "landing" / ".incoming").iterdir())
+    assert survived
+    rows = sum(map(len, expected.values()))
+    proven[f"kills of landings that were mended (seed {SEED})"] = (
+        f"{survived}, with {', '.join(map(str, sorted(seen)))} batches to be seen;"
+        f" {rows:,} records equal each time"
+    )
+
+
+def landed_records(home: Path) -> Tables:
+    """Return what landed, by entity, without when and in which batch."""
+    with duckdb.connect() as connection:
+        return {
+            entity.name: connection.read_parquet(
+                f"{entity}/*/*.parquet", hive_partitioning=False
+            )
+            # As text, since no NaN equals another.
+            .select("columns(lambda c: c not in ('_ingested_at', '_batch_id'))::text")
+            .order("all")
+            .fetchall()
+            for entity in sorted((home / "landing").glob("[!.]*"))
+            if any(entity.iterdir())
+        }
+
+
+# Upkeep
+
+
+def test_upkeep_makes_the_lake_smaller_and_nothing_else(
+    calm: Calm, proven: dict[str, str]
+) -> None:
+    lakehouse = calm.lakehouse
+    before, tables = files_of(lakehouse), lakehouse.tables(*BUILT, "snapshots")
+    # What dbt has parsed with other variables goes elsewhere.
+    elsewhere = replace(lakehouse, home=lakehouse.home.with_name("upkeep"))
+    forget = ("--vars", "{retention_days: 0}")
+    with duckdb.connect(str(lakehouse.database), read_only=True) as reader:
+        facts = reader.table("marts.fact_order_items").order("all")
+        seen = facts.fetchall()
+        done = elsewhere.dbt(
+            *("run-operation", "upkeep", *forget), environment=lakehouse.environment()
+        )
+        assert done.returncode == 0, done.stdout
+        assert facts.fetchall() == seen
+    after, kept = files_of(lakehouse), commits(lakehouse)
+    assert len(after) < len(before)
+    assert lakehouse.tables(*BUILT, "snapshots") == tables
+    lakehouse.build(*WITHOUT_TESTS)
+    assert commits(lakehouse) == kept
+    assert lakehouse.tables(*BUILT, "snapshots") == tables
+    proven["files of the lake before and after upkeep"] = (
+        f"{len(before)} and {len(after)}, {sum(before):,} and {sum(after):,} bytes"
+    )
+
+
+def files_of(lakehouse: Lakehouse) -> list[int]:
+    """Return the sizes of the lake's Parquet files, in bytes."""
+    files: Iterable[Path] = (lakehouse.home / "lake" / "data").rglob("*.parquet")
+    return [path.stat().st_size for path in files]
+
+
+# The way there does not matter.
+
+
+def test_landing_and_building_by_the_day_is_the_same_as_at_once(
+    lakehouses: Callable[[Path], Lakehouse], rates: Path, proven: dict[str, str]
+) -> None:
+    days = [date(2023, 3, number) for number in (1, 2, 3, 4)]
+    generator = Generator(**SHOP)
+    found = []
+    for steps in (pairwise(days), [(days[0], days[-1])]):
+        lakehouse = lakehouses(rates)
+        for start, end in steps:
+            lakehouse.land(generator, generator.song_tables(), start, end)
+            lakehouse.build(*WITHOUT_TESTS)
+        found.append(without_metadata(lakehouse))
+    assert differences(*found) == {}
+    assert found[0]["marts.fact_order_items"]
+    proven["rows equal, landed and built by the day and at once"] = (
+        f"{sum(map(len, found[0].values())):,} in {len(found[0])} tables"
+    )
+
+
+def without_metadata(lakehouse: Lakehouse) -> Tables:
+    """Return the rows of all tables without what depends on when they were landed."""
+    with lakehouse.lake() as connection:
+        names = connection.execute(
+            "select schema_name || '.' || table_name from duckdb_tables()"
+            " where database_name = 'lake' and list_contains(?, schema_name)",
+            [BUILT],
+        ).fetchall()
+        return {
+            name: connection.table(f"lake.{name}")
+            .select(
+                "columns(lambda c: not starts_with(c, '_')"
+                " and c not in ('exchange_rates_batch_id', 'rejected_record_key'))"
+            )
+            .order("all")
+            .fetchall()
+            for (name,) in names
+        }
+
+
+# Crowds
+
+
+def test_a_crowd_stands_in_line(calm: Calm) -> None:
+    lakehouse = calm.restore(lake=False)
+    build = lakehouse.command("build", *WITHOUT_TESTS)
+    landing = {"exchange_rates": str(lakehouse.rates)}
+    with running(build, lakehouse) as first, running(build, lakehouse) as second:
+        wait_until(lambda: (lakehouse.home / "lake" / "catalog.sqlite").exists())
+        refused = command(lakehouse.home, "exchange_rates", "--wait", "0.1", **landing)
+        waited = command(lakehouse.home, "exchange_rates", "--wait", "300", **landing)
+        said = [process.communicate(timeout=300)[0] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), said
+    assert sum("Another run holds" in text for text in said) == 1
+    assert refused.returncode == 1
+    assert "Run this again when it has ended" in refused.stderr
+    assert waited.returncode == 0
+    assert "waiting up to 300 s" in waited.stderr
+    assert differences(lakehouse.tables(*BUILT), calm.tables) == {}
+
+
+def test_two_landings_at_once_land_once(home: Path, rates: Path) -> None:
+    environment = command_environment(home, {"exchange_rates": str(rates)})
+    both = [
+        subprocess.Popen(
+            command_line(["exchange_rates"]),
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert len(batches(home)) == 1
+    assert sorted("1 unchanged" in text for text in said) == [False, True]
+
+
+# Disks
+
+
+@contextmanager
+def disk(folder: Path, size: int, *options: str) -> Iterator[None]:
+    """Put a disk of some bytes under a folder, with what the folder holds."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder.with_name(f"{folder.name} kept")
+    folder.rename(kept)
+    folder.mkdir()
+    mount, unmount = shutil.which("mount"), shutil.which("umount")
+    assert mount
+    assert unmount
+    made = [mount, "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+    if subprocess.run(made, check=False).returncode:
+        folder.rmdir()
+        kept.rename(folder)
+        pytest.skip("no small disk can be mounted here")
+    try:
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        if options:
+            anew = [mount, "-o", ",".join(("remount", *options)), str(folder)]
+            subprocess.run(anew, check=True)
+        yield
+        shutil.rmtree(kept)
+        shutil.copytree(folder, kept)
+    finally:
+        subprocess.run([unmount, "-l", str(folder)], check=True)
+        folder.rmdir()
+        kept.rename(folder)
+
+
+def test_a_full_disk_while_landing(home: Path, songs_dsn: str, rates: Path) -> None:
+    window = ["--start", str(START), "--end", str(END)]
+    with service.running(Generator(**SHOP)) as api:
+        made = {
+            "api_url": api.url,
+            "postgres_dsn": songs_dsn,
+            "exchange_rates": str(rates),
+        }
+        with disk(home / "landing", 100 << 10):
+            full = command(home, *window, **made)
+            seen = len(batches(home))
+            landed_records(home)  # whatever can be seen is whole
+        healed = command(home, *window, **made)
+    assert full.returncode == 1
+    assert "No space left on device" in full.stderr
+    assert "run the same again" in full.stdout + full.stderr
+    assert "Traceback" not in full.stderr
+    assert healed.returncode == 0, healed.stderr
+    assert seen < len(batches(home)) == (END - START).days + 3
+
+
+def test_a_full_disk_while_building(calm: Calm) -> None:
+    lakehouse = calm.restore()
+    lake = lakehouse.home / "lake"
+    held = sum(path.stat().st_blocks * 512 for path in lake.rglob("*"))
+    with disk(lake, held + (150 << 10)):
+        full = lakehouse.dbt("build", *WITHOUT_TESTS)
+    assert full.returncode != 0
+    assert re.search("No space left on device|disk is full", full.stdout)
+    assert "Traceback" not in full.stdout + full.stderr
+    assert fingerprint(lakehouse) == calm.fingerprints[0]
+    lakehouse.build(*WITHOUT_TESTS)
+    assert calm.differences() == {}
+
+
+def test_a_full_disk_while_publishing_and_what_it_leaves(calm: Calm) -> None:
+    lakehouse = calm.lakehouse
+    publish = ("run-operation", "publish_tables")
+    before = lakehouse.database.read_bytes()
+    with disk(lakehouse.database.parent, len(before) * 3 // 2):
+        full = lakehouse.dbt(*publish)
+        assert lakehouse.database.read_bytes() == before
+        # Half of a database lies about now.
+        assert len([*lakehouse.database.parent.iterdir()]) > 1
+    assert full.returncode != 0
+    assert "No space left on device" in full.stdout
+    assert "Traceback" not in full.stdout + full.stderr
+    lakehouse.database.with_name("deftunes.duckdb.building").write_bytes(b"DUCK" * 99)
+    lakehouse.database.with_name("deftunes.duckdb.building.wal").write_bytes(b"WAL")
+    done = lakehouse.dbt(*publish)
+    assert done.returncode == 0, done.stdout
+    assert [*lakehouse.database.parent.iterdir()] == [lakehouse.database]
+    assert fingerprint(lakehouse)
+
+
+def test_a_home_that_cannot_be_written_is_said(
+    lakehouses: Callable[[Path], Lakehouse], rates: Path
+) -> None:
+    lakehouse = lakehouses(rates)
+    with disk(lakehouse.home, 1 << 20, "ro"):
+        landing = command(lakehouse.home, "exchange_rates")
+        # What dbt itself writes goes elsewhere.
+        elsewhere = replace(lakehouse, home=lakehouse.home.with_name("elsewhere"))
+        build = elsewhere.dbt("build", environment=lakehouse.environment())
+    assert landing.returncode == 1
+    for said in (landing.stderr, build.stdout):
+        assert "Read-only file system" in said
+        assert "Traceback" not in said
+    assert build.returncode != 0
+
+
+# A database that goes away
+
+
+class Proxy:
+    """Stands before a server, and cuts all connections after so many bytes."""
+
+    def __init__(self, port: int, after: int | None) -> None:
+        """Stand before a port of this machine."""
+        self.after = after
+        self._server = port
+        self._passed = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Let no one in any more."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._server))
+                for one, other in ((client, server), (server, client)):
+                    threading.Thread(
+                        target=self._pass_on, args=(one, other), daemon=True
+                    ).start()
+
+    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := one.recv(1 << 16):
+                self._passed += len(piece)
+                if self.after is not None and self._passed > self.after:
+                    # To be reset, not closed in good order.
+                    for end in (one, other):
+                        linger = struct.pack("ii", 1, 0)
+                        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    break
+                other.sendall(piece)
+        for end in (one, other):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@pytest.fixture(scope="module")
+def many_songs(postgres_dsn: str) -> str:
+    """Return the database with more songs than go over at once."""
+    table = pa.Table.from_pylist([song(1)], postgres.SONGS_SCHEMA)
+    for _ in range(17):
+        table = pa.concat_tables([table, table])
+    postgres.load_songs(postgres_dsn, [table.combine_chunks()])
+    return postgres_dsn
+
+
+@pytest.mark.parametrize("after", [100, 20_000, 5_000_000])
+def test_a_copy_that_is_cut_lands_nothing_and_the_same_command_lands_all(
+    home: Path, many_songs: str, after: int
+) -> None:
+    port = re.findall(r":(\d+)/", many_songs)[0]
+    proxy = Proxy(int(port), after)
+    made = {"postgres_dsn": many_songs.replace(f":{port}/", f":{proxy.port}/")}
+    try:
+        cut = command(home, "songs", **made)
+        assert cut.returncode == 1
+        assert not batches(home)
+        assert "songs did not land: deftunes.songs cannot be read: " in cut.stderr
+        assert "the connection string is no use" not in cut.stderr
+        assert "Traceback" not in cut.stderr
+        proxy.after = None
+        again = command(home, "songs", **made)
+    finally:
+        proxy.close()
+    assert again.returncode == 0, again.stderr
+    assert f"songs: {1 << 17:,} records landed" in again.stdout
+
+
+# What others leave in the landing zone
+
+
+def test_what_is_not_the_loaders_is_ignored_or_named(calm: Calm) -> None:
+    lakehouse = calm.lakehouse
+    landing = lakehouse.home / "landing"
+    batch = batches(lakehouse.home, "users")[0]
+    harmless = [
+        landing / "README.txt",
+        landing / "users" / ".DS_Store",
+        landing / "users" / "_batch_id=odd" / "notes.txt",
+        batch / "notes.txt",
+    ]
+    copy = landing / "users" / f"{batch.name} (copy)" / "users.parquet"
+    for path in (*harmless, copy):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    try:
+        landed = command(
+            *(lakehouse.home, "exchange_rates"), exchange_rates=str(lakehouse.rates)
+        )
+        refused = lakehouse.dbt("build")
+    finally:
+        for path in (*harmless, copy):
+            path.unlink()
+        for folder in (harmless[2].parent, copy.parent):
+            folder.rmdir()
+    assert landed.returncode == 0, landed.stderr
+    assert "1 unchanged" in landed.stdout
+    assert refused.returncode != 0
+    assert f"{copy} was not landed by scripts/land.py" in refused.stdout
+    assert "Traceback" not in refused.stdout + refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "is_foreign"),
+    [
+        ("users/backup/users.parquet", True),
+        ("users/_batch_id=1/users.parquet", True),
+        ("users/{good}/users.parquet", False),
+        ("users/{good}/users (1).parquet", True),
+        ("users/{good}/notes.txt", False),
+        ("users/backup/more/users.parquet", False),
+        (".incoming/tmp/users.parquet", False),
+        ("users.parquet", False),
+    ],
+)
+def test_only_what_a_build_would_read_is_foreign(
+    tmp_path: Path, path: str, is_foreign: bool
+) -> None:
+    good = "_batch_id=20240101T000000000000Z_2024-01-01_0123456789abcdef"
+    file = tmp_path / path.format(good=good)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    if is_foreign:
+        with pytest.raises(ForeignError, match=re.escape(str(file))):
+            refuse_foreign_files(tmp_path)
+    else:
+        refuse_foreign_files(tmp_path)

@@ -144,6 +144,8 @@ final as (
         release,
         duration,
         year,
+        coalesce(song_title, '') <> '' as has_title,
+        year is not null as has_year,
         is_inferred
     from members
 
@@ -159,6 +161,8 @@ final as (
         null as release,
         null as duration,
         null as year,
+        false as has_title,
+        false as has_year,
         true as is_inferred
 
 )

@@ -97,6 +97,7 @@ final as (
         versions.latitude,
         versions.longitude,
         versions.valid_to is null as is_current,
+        countries.country_name is not null as has_known_country,
         members.is_inferred,
         versions.user_since,
         members.valid_from,

@@ -111,7 +111,7 @@ items as (
         select
             held.fact_key,
             held.song_key,
-            valid.user_key,
+            valid_user.user_key,
             held.artist_key,
             held.date_key,
             held.session_id,
@@ -124,18 +124,18 @@ items as (
             held.liked_since,
             held.session_start_time,
             coalesce(
-                {{ local_time('held.session_start_time', 'valid.timezone') }},
+                {{ local_time('held.session_start_time', 'valid_user.timezone') }},
                 held.session_start_time
             ) as local_time,
             held._batch_id
         from {{ this }} as held
         inner join users as buyer on held.user_key = buyer.user_key
         inner join changed_users on buyer.user_id = changed_users.user_id
-        inner join users as valid
+        inner join users as valid_user
             on
-                buyer.user_id = valid.user_id
-                and held.session_start_time >= valid.valid_from
-                and held.session_start_time < valid.valid_to
+                buyer.user_id = valid_user.user_id
+                and held.session_start_time >= valid_user.valid_from
+                and held.session_start_time < valid_user.valid_to
         where held.session_id not in (select sessions.session_id from sessions)
 
     ),
@@ -166,6 +166,7 @@ final as (
         price,
         price_usd,
         liked,
+        coalesce(liked_since > session_start_time, false) as has_late_like,
         liked_since,
         session_start_time,
         cast(local_time as date) as local_date,

@@ -27,7 +27,7 @@ daily as (
         sum(price_usd) as revenue_usd,
         count(*) as item_count,
         count(distinct session_id) as order_count,
-        max(_batch_id) as latest_batch_id
+        {{ sorted_array('_batch_id') }} as batch_ids
     from order_items
     group by date_key
 
@@ -41,7 +41,7 @@ final as (
         daily.revenue_usd,
         daily.item_count,
         daily.order_count,
-        daily.latest_batch_id
+        daily.batch_ids
     from daily
     inner join dates on daily.date_key = dates.date_key
 

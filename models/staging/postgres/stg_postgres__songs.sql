@@ -38,11 +38,17 @@ typed as (
         title as song_title,
         release,
         artist_name,
-        duration,
-        nullif(year, 0) as year,
-        nullif(nullif(artist_familiarity, 0), cast('nan' as real))
-            as artist_familiarity,
-        nullif(nullif(artist_hotttnesss, 0), cast('nan' as real)) as artist_hotness,
+        -- What cannot be is as unknown as what is missing: 0, NaN, a year before the
+        -- first recording.
+        case when duration between 0 and 86400 then duration end as duration,
+        case when year between 1860 and 2100 then year end as year,
+        case
+            when artist_familiarity > 0 and artist_familiarity <= 1
+                then artist_familiarity
+        end as artist_familiarity,
+        case
+            when artist_hotttnesss > 0 and artist_hotttnesss <= 2 then artist_hotttnesss
+        end as artist_hotness,
         track_7digitalid,
         shs_perf,
         shs_work,

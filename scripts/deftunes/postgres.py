@@ -29,9 +29,7 @@ _REASONS = re.compile(
     r"FATAL: .*|Connection refused|timeout expired|could not translate host name"
     r"|server closed the connection unexpectedly|permission denied for \w+"
     r"|canceling statement due to .*|No route to host|SSL error"
-    r"|Connection reset by peer|Connection timed out|EOF detected|Broken pipe"
-    r"|no connection to the server|[Ll]ost synchronization with server"
-    r"|No space left on device"
+    r"|Connection reset by peer|Connection timed out|No space left on device"
 )
 
 

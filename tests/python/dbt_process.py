@@ -1,0 +1,31 @@
+"""Runs dbt in a process of its own that is quick to start and ends with its lock."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deftunes.settings import PROJECT
+
+
+def invoke(
+    arguments: Sequence[str], environment: Mapping[str, str], said: Path
+) -> None:
+    """Run dbt in this process, and end it.
+
+    Args:
+        arguments: what would follow `dbt` on a command line.
+        environment: all variables that dbt is to see.
+        said: the file for what dbt says.
+
+    """
+    with said.open("wb") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(PROJECT)
+    # Imported already where this process was forked from.
+    from dbt.cli.main import dbtRunner
+
+    sys.exit(not dbtRunner().invoke([*arguments]).success)

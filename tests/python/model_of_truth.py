@@ -1,0 +1,605 @@
+"""What the lakehouse must hold after a series of deliveries, in plain Python.
+
+It follows from the design and from the meanings of the rejection reasons, and knows
+nothing of the models' SQL. It is slow, and right by being simple: everything is worked
+out anew from all deliveries.
+"""
+
+import csv
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+BEGINNING, END = datetime(1900, 1, 1), datetime(9999, 12, 31)
+UNKNOWN = "unknown"
+SESSION_TEXTS = ("session_id", "user_id", "user_agent", "session_start_time")
+USER_TEXTS = ("user_id", "user_name", "user_lastname", "user_since")
+ITEM_TEXTS = (
+    *("song_id", "song_name", "artist_id", "artist_name", "currency", "liked_since"),
+)
+
+_FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(2099, 12, 31)
+_HIGHEST_USD = 1000
+_CARRY, _CARRY_AT_END = timedelta(days=7), timedelta(days=366)
+_DEEP_PRICE = 10**13
+"""What no currency makes less than the highest price of."""
+
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)"
+    r"(Z|[+-]\d\d(?::\d\d)?)?)?"
+)
+
+Where = tuple[str, str, int, int | None]
+"""Entity, batch, position, and number of the item if it is one."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A batch that landed.
+
+    Attributes:
+        entity: users, sessions or songs.
+        batch_id: its id; ids sort by time.
+        records: the records by their places in the answer: JSON texts from the API,
+            rows from Postgres.
+
+    """
+
+    entity: str
+    batch_id: str
+    records: Mapping[int, Any]
+
+    @property
+    def moment(self) -> datetime:
+        """When it was fetched (UTC)."""
+        return datetime.strptime(self.batch_id.split("_")[0], "%Y%m%dT%H%M%S%fZ")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is right to say of a record.
+
+    Attributes:
+        record: the record as delivered.
+        reasons: the reasons for which it may be rejected; without any it is loaded.
+
+    """
+
+    record: Any
+    reasons: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a user was like for a while."""
+
+    record: dict[str, Any]
+    batch_id: str
+    valid_from: datetime
+
+
+@dataclass(frozen=True)
+class SoldSession:
+    """The version of a session that counts."""
+
+    record: dict[str, Any]
+    batch_id: str
+    position: int
+
+
+class Rates:
+    """The ECB's rates, as its file has them."""
+
+    def __init__(self, file: Path) -> None:
+        """Read the file."""
+        self._published: dict[str, dict[date, Fraction]] = defaultdict(dict)
+        with file.open() as lines:
+            for row in csv.DictReader(lines):
+                day = date.fromisoformat(row.pop("Date"))
+                for currency, rate in row.items():
+                    if currency and rate not in ("", "N/A"):
+                        self._published[currency][day] = Fraction(rate)
+        self.last = max(self._published["USD"])
+
+    def usd(self, currency: str, day: date) -> Fraction | None:
+        """Return the US dollars for one unit, or None without a rate on that day."""
+        if currency == "USD":
+            return Fraction(1)
+        dollars, units = self._per_euro("USD", day), self._per_euro(currency, day)
+        return None if dollars is None or units is None else dollars / units
+
+    def _per_euro(self, currency: str, day: date) -> Fraction | None:
+        if currency == "EUR":
+            return Fraction(1)
+        days = [held for held in self._published.get(currency, ()) if held <= day]
+        if not days:
+            return None
+        newest = max(days)
+        carry = _CARRY_AT_END if newest == self.last else _CARRY
+        return self._published[currency][newest] if day - newest <= carry else None
+
+
+class Truth:
+    """What must be known.
+
+    Attributes:
+        verdicts: of every record and every item of a readable session.
+        users: the versions of each user, oldest first.
+        sessions: the version that counts of each session.
+        tracks: the rows that may count of each track of the catalogue; one, unless
+            contradicting twins came.
+        sold: all good items that were ever delivered, superseded or not.
+        buyers: the users of all good sessions that were ever delivered.
+        song_verdicts: of every song's row, by batch.
+
+    """
+
+    def __init__(self, deliveries: Iterable[Delivery], rates: Rates) -> None:
+        """Work it out from all that has landed and the latest rates."""
+        self.rates = rates
+        self.verdicts: dict[Where, Verdict] = {}
+        self.users: dict[str, list[Version]] = {}
+        self.sessions: dict[str, SoldSession] = {}
+        self.tracks: dict[str, list[dict[str, Any]]] = {}
+        self.sold: list[dict[str, Any]] = []
+        self.buyers: set[str] = set()
+        self.song_verdicts: dict[str, list[Verdict]] = {}
+        learn = {
+            "users": self._learn_users,
+            "sessions": self._learn_sessions,
+            "songs": self._learn_songs,
+        }
+        for delivery in sorted(deliveries, key=lambda each: each.batch_id):
+            learn[delivery.entity](delivery)
+
+    def _judged(
+        self, delivery: Delivery, key: str, judge: Callable[[Any], frozenset[str]]
+    ) -> Iterable[tuple[int, Any, frozenset[str]]]:
+        """Yield position, record and reasons; twins are told here."""
+        firsts: dict[str, Any] = {}
+        for position, text in sorted(delivery.records.items()):
+            record = loads(text)
+            reasons = judge(record)
+            if not reasons:
+                first = firsts.setdefault(record[key], canonical(record))
+                if first != canonical(record):
+                    reasons = frozenset({"contradicting_twin"})
+            where = (delivery.entity, delivery.batch_id, position, None)
+            self.verdicts[where] = Verdict(record, reasons)
+            yield position, record, reasons
+
+    def _learn_users(self, delivery: Delivery) -> None:
+        for _, record, reasons in self._judged(delivery, "user_id", user_reasons):
+            if reasons:
+                continue
+            versions = self.users.setdefault(record["user_id"], [])
+            if not versions:
+                versions.append(Version(record, delivery.batch_id, BEGINNING))
+            elif canonical(versions[-1].record) != canonical(record):
+                versions.append(Version(record, delivery.batch_id, delivery.moment))
+
+    def _learn_sessions(self, delivery: Delivery) -> None:
+        judged = self._judged(delivery, "session_id", session_reasons)
+        for position, record, reasons in judged:
+            for number, item in items_of(record):
+                where = ("session_items", delivery.batch_id, position, number)
+                of_item = (
+                    frozenset({"session_rejected"})
+                    if reasons
+                    else item_reasons(item, day_of(record), self.rates)
+                )
+                self.verdicts[where] = Verdict(item, of_item)
+                if not of_item:
+                    self.sold.append(item)
+            if reasons:
+                continue
+            self.buyers.add(record["user_id"])
+            held = self.sessions.get(record["session_id"])
+            if held is None or canonical(held.record) != canonical(record):
+                self.sessions[record["session_id"]] = SoldSession(
+                    record, delivery.batch_id, position
+                )
+
+    def _learn_songs(self, delivery: Delivery) -> None:
+        verdicts = self.song_verdicts.setdefault(delivery.batch_id, [])
+        rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in delivery.records.values():
+            if row["track_id"]:
+                rows[row["track_id"]].append(row)
+            else:
+                verdicts.append(Verdict(row, frozenset({"missing_key"})))
+        for track_id, twins in rows.items():
+            says = Counter(repr(row) for row in twins)
+            reasons = ["contradicting_twin"] if len(says) > 1 else []
+            verdicts += [Verdict(row, frozenset(reasons)) for row in twins]
+            self.tracks[track_id] = twins
+
+    def facts(self) -> dict[tuple[str, int], dict[str, Any]]:
+        """Return the purchases by session and item number."""
+        facts = {}
+        for session_id, session in self.sessions.items():
+            moment = moment_of(session.record["session_start_time"])
+            assert moment is not None
+            user_id = session.record["user_id"]
+            version = self.version(user_id, moment)
+            local = local_time(moment, version)
+            for number, item in items_of(session.record):
+                where = ("session_items", session.batch_id, session.position, number)
+                if self.verdicts[where].reasons:
+                    continue
+                currency = code_of(item["currency"])
+                rate = self.rates.usd(currency, moment.date())
+                assert rate is not None
+                facts[session_id, number] = {
+                    "track_id": item["song_id"],
+                    "artist_id": item.get("artist_id") or UNKNOWN,
+                    "user_id": user_id,
+                    "valid_from": version.valid_from if version else BEGINNING,
+                    "date": moment.date(),
+                    "price": price_of(item),
+                    "currency": currency,
+                    "liked": item.get("liked"),
+                    "liked_since": moment_of(item.get("liked_since")),
+                    "session_start_time": moment,
+                    "local_date": local.date(),
+                    "local_hour": local.hour,
+                    "batch_id": session.batch_id,
+                    "price_usd": Fraction(price_of(item)) * rate,
+                }
+        return facts
+
+    def version(self, user_id: str, moment: datetime) -> Version | None:
+        """Return what a user was like at a time; None if nobody has told."""
+        versions = [
+            version
+            for version in self.users.get(user_id, [])
+            if version.valid_from <= moment
+        ]
+        return versions[-1] if versions else None
+
+    def user_rows(self) -> dict[tuple[str, datetime], dict[str, Any]]:
+        """Return the known versions by user and start."""
+        rows = {}
+        for user_id, versions in self.users.items():
+            ends = [*(each.valid_from for each in versions[1:]), END]
+            for version, end in zip(versions, ends, strict=True):
+                record = version.record
+                place = record["user_location"]
+                rows[user_id, version.valid_from] = {
+                    "user_name": record.get("user_name"),
+                    "user_lastname": record.get("user_lastname"),
+                    "place_name": place[2],
+                    "country_code": place[3],
+                    "timezone": place[4],
+                    "latitude": coordinate(place[0], 90),
+                    "longitude": coordinate(place[1], 180),
+                    "user_since": moment_of(record.get("user_since")),
+                    "valid_to": end,
+                    "is_current": end == END,
+                    "is_inferred": False,
+                }
+        return rows
+
+    def song_rows(self, track_id: str) -> list[dict[str, Any]] | None:
+        """Return what may be said of a song by the catalogue; None if it lacks it.
+
+        Args:
+            track_id: the id that the song is sold under, or its song_id.
+
+        """
+        rows = self.tracks.get(track_id)
+        if rows is None:
+            tracks = [
+                held
+                for held, twins in self.tracks.items()
+                if twins[0]["song_id"] == track_id
+            ]
+            if not tracks:
+                return None
+            rows = self.tracks[min(tracks)]
+        return [
+            {
+                "song_id": row["song_id"],
+                "artist_id": row["artist_id"],
+                "song_title": row["title"],
+                "release": row["release"],
+                "duration": row["duration"],
+                "year": row["year"] or None,
+                "is_inferred": False,
+            }
+            for row in rows
+        ]
+
+    def artist_rows(self) -> dict[str, dict[str, Any]]:
+        """Return the artists of the catalogue."""
+        songs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for rows in self.tracks.values():
+            # Twins of one song contradict each other in other things.
+            if rows[0]["artist_id"] is not None:
+                songs[rows[0]["artist_id"]].append(rows[0])
+        found = {}
+        for artist_id, rows in songs.items():
+            names = Counter(row["artist_name"] for row in rows if row["artist_name"])
+            ids = Counter(row["artist_mbid"] for row in rows if row["artist_mbid"])
+            ranked = sorted(names, key=lambda name: (-names[name], len(name), name))
+            found[artist_id] = {
+                "artist_name": ranked[0] if ranked else "Unknown",
+                "aliases": sorted(ranked[1:]),
+                "artist_mbid": min(ids, key=lambda each: (-ids[each], each))
+                if ids
+                else None,
+                "artist_familiarity": _highest(rows, "artist_familiarity"),
+                "artist_hotness": _highest(rows, "artist_hotttnesss"),
+                "is_inferred": False,
+            }
+        return found
+
+
+def _highest(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    return max(
+        (row[name] for row in rows if row[name] and not math.isnan(row[name])),
+        default=None,
+    )
+
+
+def loads(text: str) -> Any:  # noqa: ANN401 - any JSON
+    """Read JSON; a key that stands twice makes the value of that key a `Twice`."""
+
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        counts = Counter(key for key, _ in members)
+        return {key: Twice() if counts[key] > 1 else value for key, value in members}
+
+    return json.loads(text, object_pairs_hook=pairs)
+
+
+class Twice:
+    """A value of which nobody knows what is meant."""
+
+    def __eq__(self, other: object) -> bool:
+        """Say that all of them are alike."""
+        return isinstance(other, Twice)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def canonical(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return what a value says: null is nothing, and 1 is 1.0."""
+    if isinstance(value, dict):
+        return {
+            key: canonical(member)
+            for key, member in value.items()
+            if member is not None
+        }
+    if isinstance(value, list):
+        return [canonical(member) for member in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf if value > 0 else -math.inf
+    return number if math.isfinite(number) else json.dumps(number)
+
+
+def says_the_same(delivered: Any, kept: Any) -> bool:  # noqa: ANN401 - any JSON
+    """Tell whether a record was kept whole, in the form of the landing zone or not.
+
+    Fields that the schema lacks may be in `_rescued`, an item that does not fit its
+    types in its `_payload`, and text that is no strict JSON may be kept as a string.
+    """
+    if canonical(delivered) == canonical(kept):
+        return True
+    if isinstance(delivered, dict) and isinstance(kept, dict):
+        if isinstance(kept.get("_payload"), str) and "_payload" not in delivered:
+            return says_the_same(delivered, loads(kept["_payload"]))
+        kept = dict(kept)
+        rescued = kept.pop("_rescued", None)
+        if rescued is not None:
+            kept |= loads(rescued)
+        one, other = canonical(delivered), canonical(kept)
+        return one.keys() == other.keys() and all(
+            says_the_same(one[key], other[key]) for key in one
+        )
+    if isinstance(delivered, list) and isinstance(kept, list):
+        return len(delivered) == len(kept) and all(map(says_the_same, delivered, kept))
+    if isinstance(kept, dict) and isinstance(kept.get("_payload"), str):
+        return says_the_same(delivered, loads(kept["_payload"]))
+    try:
+        return isinstance(kept, str) and canonical(delivered) == canonical(loads(kept))
+    except ValueError:
+        return False
+
+
+def moment_of(text: Any) -> datetime | None:  # noqa: ANN401 - any JSON
+    """Read an ISO-8601 timestamp as UTC; None if it is none."""
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    day, time, zone = match.groups()
+    zone = (zone or "Z").replace("Z", "+00:00")
+    if len(zone) == 3:
+        zone += ":00"
+    try:
+        moment = datetime.fromisoformat(f"{day}T{_padded(time or '00:00:00')}{zone}")
+        return moment.astimezone(timezone.utc).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _padded(time: str) -> str:
+    """Return a time with seconds and six digits of their fraction."""
+    time = time if time.count(":") == 2 else f"{time}:00"
+    whole, _, fraction = time.partition(".")
+    return f"{whole}.{fraction:0<6}"
+
+
+def day_of(session: Mapping[str, Any]) -> date:
+    """Return the day (UTC) of a good session."""
+    moment = moment_of(session["session_start_time"])
+    assert moment is not None
+    return moment.date()
+
+
+def items_of(session: Any) -> list[tuple[int, Any]]:  # noqa: ANN401 - any JSON
+    """Return the items of a session that can be read, numbered from 1."""
+    if not isinstance(session, dict) or _ill_typed_session(session):
+        return []
+    return list(enumerate(session.get("session_items") or [], 1))
+
+
+def code_of(currency: str) -> str:
+    """Return the code of a currency however it is written."""
+    return currency.strip().upper()
+
+
+def price_of(item: Mapping[str, Any]) -> Decimal:
+    """Return the price of a good item."""
+    return Decimal(str(item["price"])).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+
+
+def coordinate(text: str, limit: int) -> Decimal | None:
+    """Read degrees; None if they are none on earth."""
+    try:
+        degrees = Decimal(text.strip())
+    except ArithmeticError:
+        return None
+    if not degrees.is_finite() or abs(degrees) > limit:
+        return None
+    return degrees.quantize(Decimal("0.000001"), ROUND_HALF_UP)
+
+
+def local_time(moment: datetime, version: Version | None) -> datetime:
+    """Return what the clock of a user showed; UTC without a known zone."""
+    if version is None:
+        return moment
+    try:
+        zone = ZoneInfo(version.record["user_location"][4])
+    except (ZoneInfoNotFoundError, ValueError):
+        return moment
+    return moment.replace(tzinfo=timezone.utc).astimezone(zone)
+
+
+def user_reasons(user: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON
+    """Return why a user may be rejected."""
+    if not isinstance(user, dict):
+        return frozenset({"not_an_object"})
+    place = user.get("user_location")
+    if not (
+        all(_is_text(user.get(name)) for name in USER_TEXTS)
+        and (
+            place is None
+            or (
+                isinstance(place, list)
+                and all(part is not None and _is_text(part) for part in place)
+            )
+        )
+    ):
+        return frozenset({"wrong_type"})
+    reasons = set()
+    texts = [*(user.get(name) for name in USER_TEXTS), *(place or [])]
+    if any("\0" in text for text in texts if text):
+        reasons.add("nul_character")
+    if not user.get("user_id"):
+        reasons.add("missing_key")
+    if (
+        place is None
+        or len(place) != 5
+        or coordinate(place[0], 90) is None
+        or coordinate(place[1], 180) is None
+    ):
+        reasons.add("malformed_location")
+    if user.get("user_since") is not None and moment_of(user["user_since"]) is None:
+        reasons.add("unparsable_timestamp")
+    return frozenset(reasons)
+
+
+def session_reasons(session: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON
+    """Return why a session may be rejected."""
+    if not isinstance(session, dict):
+        return frozenset({"not_an_object"})
+    if _ill_typed_session(session):
+        return frozenset({"wrong_type"})
+    reasons = set()
+    if any("\0" in (session.get(name) or "") for name in SESSION_TEXTS):
+        reasons.add("nul_character")
+    if not session.get("session_id") or not session.get("user_id"):
+        reasons.add("missing_key")
+    start = session.get("session_start_time")
+    moment = moment_of(start)
+    if start is None:
+        reasons.add("missing_timestamp")
+    elif moment is None:
+        reasons.add("unparsable_timestamp")
+        if start.strip("-") in ("infinity", "epoch") or start[:4] == "0000":
+            reasons.add("timestamp_out_of_range")
+    elif not _FIRST_DAY <= moment.date() <= _LAST_DAY:
+        reasons.add("timestamp_out_of_range")
+    if session.get("session_items") is None:
+        reasons.add("missing_items")
+    return frozenset(reasons)
+
+
+def _ill_typed_session(session: Mapping[str, Any]) -> bool:
+    return not all(_is_text(session.get(name)) for name in SESSION_TEXTS) or not (
+        isinstance(session.get("session_items"), list | None)
+    )
+
+
+def item_reasons(item: Any, day: date, rates: Rates) -> frozenset[str]:  # noqa: ANN401
+    """Return why an item of a good session may be rejected."""
+    if not isinstance(item, dict):
+        return frozenset({"not_an_object"})
+    price, liked = item.get("price"), item.get("liked")
+    ill_typed = not (
+        all(_is_text(item.get(name)) for name in ITEM_TEXTS)
+        and isinstance(liked, bool | None)
+        and (price is None or _is_number(price))
+    )
+    if ill_typed:
+        return frozenset({"wrong_type"})
+    number = canonical(price)
+    if isinstance(number, str):
+        return frozenset({"wrong_type", "price_not_a_number", "absurd_price"})
+    reasons = set()
+    if any("\0" in (item.get(name) or "") for name in ITEM_TEXTS):
+        reasons.add("nul_character")
+    if not item.get("song_id"):
+        reasons.add("missing_key")
+    if number is None:
+        reasons.add("missing_price")
+    elif number < 0:
+        reasons.add("negative_price")
+    currency = code_of(item.get("currency") or "")
+    if not currency:
+        reasons.add("missing_currency")
+    rate = rates.usd(currency, day)
+    if rate is None and currency:
+        reasons.add("no_exchange_rate")
+    if number is not None and (
+        number >= _DEEP_PRICE
+        or (rate is not None and Fraction(price_of(item)) * rate > _HIGHEST_USD)
+    ):
+        reasons.add("absurd_price")
+    if item.get("liked_since") is not None and moment_of(item["liked_since"]) is None:
+        reasons.add("unparsable_timestamp")
+    return frozenset(reasons)
+
+
+def _is_number(value: Any) -> bool:  # noqa: ANN401 - any JSON
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:  # noqa: ANN401 - any JSON
+    """Tell whether a value is null, or a text that UTF-8 can hold."""
+    if value is None:
+        return True
+    return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)

@@ -62,7 +62,7 @@ CURRENCIES = [
 ]
 TEXTS = ["", "Zoë", "O'Neil", "一青窈", "a|b", "<null>", "\x1f", '"', "\\", "NaN", "🎵"]
 AGENTS = ["Opera/8.77.(X11; Linux x86_64)", "a|b", "", "<null>"]
-EXCLUDED_CHANGES_OF_SESSIONS = ("user_id",)
+EXCLUDED_CHANGES_OF_SESSIONS = ("user_id", "session_start_time")
 EXCLUDED_CHANGES_OF_SONGS = ("artist_id", "song_id")
 EXCLUDED_ARTISTS_OF_THE_CATALOGUE = (None,)
 PLACES = [

@@ -11,7 +11,11 @@ session_items as (
 
     select
         session_id,
-        coalesce(currency, 'unknown') as currency,
+        -- A text with a NUL must not become a value to look for in the lake.
+        case
+            when rejection_reason = 'nul_character' then 'unknown'
+            else coalesce(currency, 'unknown')
+        end as currency,
         rejection_reason,
         price,
         _position,

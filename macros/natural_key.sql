@@ -1,13 +1,16 @@
 {% macro natural_key(columns) -%}
-    {%- if columns | length == 1 -%}
-        cast({{ columns[0] }} as {{ dbt.type_string() }})
+    {#- Of several columns each comes with its length, so that no two records have the
+        same text. -#}
+    {%- set texts = [] -%}
+    {%- for column in columns -%}
+        {%- do texts.append("cast(" ~ column ~ " as " ~ dbt.type_string() ~ ")") -%}
+    {%- endfor -%}
+    {%- if texts | length == 1 -%}
+        {{ texts[0] }}
     {%- else -%}
-        {%- set texts = [] -%}
-        {%- for column in columns -%}
-            {%- do texts.append(
-                "coalesce(cast(" ~ column ~ " as " ~ dbt.type_string() ~ "), '<null>')"
-            ) -%}
+        {%- for text in texts -%}
+            coalesce({{ dbt.length(text) }} || ':' || {{ text }}, ':')
+            {%- if not loop.last %} || {% endif -%}
         {%- endfor -%}
-        concat_ws('|', {{ texts | join(', ') }})
     {%- endif -%}
 {%- endmacro %}

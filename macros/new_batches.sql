@@ -2,10 +2,9 @@
     {#- The landed batches that the lake does not hold for good yet, of one entity or of
         all, as literals, so that the engine opens no other file. A batch is settled when
         its reconciliation balances, unless it holds rejected records and a rule has
-        changed since, or prices in currencies whose rate of the day has come since. A
-        batch after an unsettled one of the same window is read again with it, so that
-        the order in which they were delivered decides, not the order in which they were
-        read. -#}
+        changed since, or prices in currencies whose rate of the day has come since. What
+        was landed after an unsettled batch is read again with it, so that the order in
+        which they were delivered decides, not the order in which they were read. -#}
     {%- set ledger = load_relation(api.Relation.create(
         database=target.database, schema='quality', identifier='batch_reconciliation'
     )) -%}

@@ -21,24 +21,15 @@
             )
         )
 
-    ),
-
-    unsettled as (
-
-        select
-            {{ batch_window('_batch_id') }} as batch_window,
-            min(_batch_id) as first_id
-        from landed
-        where _batch_id not in (select settled._batch_id from settled)
-        group by {{ batch_window('_batch_id') }}
-
     )
 
-    select landed._batch_id
+    select _batch_id
     from landed
-    inner join unsettled
-        on
-            {{ batch_window('landed._batch_id') }} = unsettled.batch_window
-            and landed._batch_id >= unsettled.first_id
-    order by landed._batch_id
+    where
+        _batch_id >= (
+            select min(unsettled._batch_id)
+            from landed as unsettled
+            where unsettled._batch_id not in (select settled._batch_id from settled)
+        )
+    order by _batch_id
 {%- endmacro %}

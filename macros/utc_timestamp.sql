@@ -7,7 +7,13 @@
 {%- endmacro %}
 
 {# A cast straight to timestamp drops the offset of a text that has one. Without one a
-   text is UTC, as the connection is. #}
+   text is UTC, as the connection is. `epoch` and `infinity` are no times, and neither is
+   what lies before the year 1. #}
 {% macro duckdb__utc_timestamp(text) -%}
-    cast(try_cast({{ text }} as timestamptz) as timestamp)
+    case
+        when
+            {{ text }} like '____-%'
+            and try_cast({{ text }} as timestamptz) >= timestamptz '0001-01-01 00:00:00Z'
+            then cast(try_cast({{ text }} as timestamptz) as timestamp)
+    end
 {%- endmacro %}

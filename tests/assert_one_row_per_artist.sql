@@ -9,8 +9,8 @@ heard_of as (
     union
 
     select artist_id
-    from {{ ref('int_session_items_priced') }}
-    where rejection_reason is null and artist_id is not null
+    from {{ ref('int_songs_sold') }}
+    where artist_id <> ''
 
 ),
 

@@ -1,4 +1,12 @@
-{{ config(unique_key=['rate_date', 'currency']) }}
+{{
+    config(
+        unique_key=['rate_date', 'currency'],
+        post_hook=[
+            "delete from {{ this }} where is_provisional and published_date < ("
+            ~ "select max(newest.published_date) from {{ this }} as newest)",
+        ],
+    )
+}}
 
 with
 

@@ -1,4 +1,13 @@
-{{ config(unique_key='artist_key') }}
+{{
+    config(
+        unique_key='artist_key',
+        post_hook=[
+            "delete from {{ this }} where not is_inferred and artist_id not in ("
+            ~ "select songs.artist_id from {{ ref('int_songs_latest') }} as songs"
+            ~ " where songs.artist_id is not null)",
+        ],
+    )
+}}
 
 with
 
@@ -16,27 +25,40 @@ songs as (
 
 ),
 
-changed_artists as (
-
-    select distinct artist_id
-    from songs
-    where {{ is_new_batch('songs') }}
-
-),
-
--- Every delivery counts, superseded or not, so that the result does not depend on
--- which of them a build saw first.
-sellers as (
+sold as (
 
     select
         artist_id,
-        min(artist_name) as artist_name
-    from {{ ref('int_session_items_priced') }}
-    where
-        rejection_reason is null
-        and artist_id is not null
-        and {{ is_new_batch('sessions') }}
+        min(artist_name) as artist_name,
+        max(_batch_id) as _batch_id
+    from {{ ref('int_songs_sold') }}
+    where artist_id <> ''
     group by artist_id
+
+),
+
+changed as (
+
+    select artist_id
+    from songs
+    where {{ is_new_batch('songs') }}
+
+    union
+
+    select artist_id
+    from sold
+    where {{ is_new_batch('sessions') }}
+
+    {% if is_incremental() %}
+        -- Whose song is another's now.
+        union
+
+        select held.artist_id
+        from {{ this }} as held
+        left join songs on held.artist_id = songs.artist_id
+        group by held.artist_id, held.track_count
+        having held.track_count <> count(songs.artist_id)
+    {% endif %}
 
 ),
 
@@ -44,7 +66,7 @@ listed as (
 
     select *
     from songs
-    where artist_id in (select changed_artists.artist_id from changed_artists)
+    where artist_id in (select changed.artist_id from changed)
 
 ),
 
@@ -93,89 +115,45 @@ measures as (
     select
         artist_id,
         max(artist_familiarity) as artist_familiarity,
-        max(artist_hotness) as artist_hotness
+        max(artist_hotness) as artist_hotness,
+        cast(count(*) as integer) as track_count
     from listed
     group by artist_id
-
-),
-
-catalogued as (
-
-    select
-        measures.artist_id,
-        mbids.artist_mbid,
-        named.artist_name,
-        coalesce(named.aliases, {{ empty_array() }}) as aliases,
-        measures.artist_familiarity,
-        measures.artist_hotness,
-        false as is_inferred
-    from measures
-    left join named on measures.artist_id = named.artist_id
-    left join mbids
-        on measures.artist_id = mbids.artist_id and mbids.mbid_rank = 1
-
-),
-
-inferred as (
-
-    select
-        sellers.artist_id,
-        {% if is_incremental() %}
-            least(
-                nullif(known.artist_name, 'Unknown'), sellers.artist_name
-            ) as artist_name
-        {% else %}
-            sellers.artist_name
-        {% endif %}
-    from sellers
-    {% if is_incremental() %}
-        left join {{ this }} as known on sellers.artist_id = known.artist_id
-    {% endif %}
-    where sellers.artist_id not in (select songs.artist_id from songs)
-
-),
-
-members as (
-
-    select * from catalogued
-
-    union all
-
-    select
-        artist_id,
-        null as artist_mbid,
-        artist_name,
-        {{ empty_array() }} as aliases,
-        null as artist_familiarity,
-        null as artist_hotness,
-        true as is_inferred
-    from inferred
 
 ),
 
 final as (
 
     select
-        {{ surrogate_key(['artist_id']) }} as artist_key,
-        artist_id,
-        artist_mbid,
-        coalesce(artist_name, 'Unknown') as artist_name,
-        aliases,
-        artist_familiarity,
-        artist_hotness,
-        is_inferred
-    from members
+        {{ surrogate_key(['changed.artist_id']) }} as artist_key,
+        changed.artist_id,
+        mbids.artist_mbid,
+        coalesce(named.artist_name, sold.artist_name, 'Unknown') as artist_name,
+        coalesce(named.aliases, {{ empty_array() }}) as aliases,
+        measures.artist_familiarity,
+        measures.artist_hotness,
+        coalesce(measures.track_count, 0) as track_count,
+        measures.artist_id is null as is_inferred
+    from changed
+    left join measures on changed.artist_id = measures.artist_id
+    left join named on changed.artist_id = named.artist_id
+    left join mbids
+        on changed.artist_id = mbids.artist_id and mbids.mbid_rank = 1
+    left join sold on changed.artist_id = sold.artist_id
+    where measures.artist_id is not null or sold.artist_id is not null
 
     union all
 
+    -- No record has an empty id, so none is taken for the unknown member.
     select
         {{ unknown_key() }} as artist_key,
-        'unknown' as artist_id,
+        '' as artist_id,
         null as artist_mbid,
         'Unknown' as artist_name,
         {{ empty_array() }} as aliases,
         null as artist_familiarity,
         null as artist_hotness,
+        0 as track_count,
         true as is_inferred
 
 )

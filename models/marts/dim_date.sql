@@ -1,40 +1,27 @@
-{{ config(unique_key='date_key') }}
+{{
+    config(
+        unique_key='date_key',
+        post_hook=[
+            "delete from {{ this }} where year not between ("
+            ~ "select extract(year from min(session_start_time))"
+            ~ " from {{ ref('int_sessions_latest') }}) and ("
+            ~ "select extract(year from max(session_start_time))"
+            ~ " from {{ ref('int_sessions_latest') }})",
+        ],
+    )
+}}
 
 with
-
-sessions as (
-
-    select cast(session_start_time as date) as session_date
-    from {{ ref('int_sessions_latest') }}
-    where {{ is_new_batch('sessions') }}
-
-),
-
-observed as (
-
-    select
-        min(session_date) as first_date,
-        max(session_date) as last_date
-    from sessions
-
-    {% if is_incremental() %}
-        union all
-
-        select
-            min(date) as first_date,
-            max(date) as last_date
-        from {{ this }}
-    {% endif %}
-
-),
 
 -- Whole years, so that a year has its empty days and months too.
 span as (
 
     select
-        cast({{ dbt.date_trunc('year', 'min(first_date)') }} as date) as first_date,
-        {{ dbt.last_day('max(last_date)', 'year') }} as last_date
-    from observed
+        cast(
+            {{ dbt.date_trunc('year', 'min(session_start_time)') }} as date
+        ) as first_date,
+        {{ dbt.last_day('max(session_start_time)', 'year') }} as last_date
+    from {{ ref('int_sessions_latest') }}
 
 ),
 

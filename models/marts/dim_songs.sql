@@ -27,63 +27,39 @@ changed_songs as (
 
 ),
 
--- Every delivery counts, superseded or not, so that the result does not depend on
--- which of them a build saw first.
-purchases as (
+sold as (
 
     select
         song_id as track_id,
-        min(artist_id) as artist_id,
-        min(song_name) as song_title
-    from {{ ref('int_session_items_priced') }}
-    where rejection_reason is null and {{ is_new_batch('sessions') }}
+        min(nullif(artist_id, '')) as artist_id,
+        min(song_title) as song_title,
+        max(_batch_id) as _batch_id
+    from {{ ref('int_songs_sold') }}
     group by song_id
 
 ),
 
-candidates as (
+changed as (
 
-    select
-        track_id,
-        null as artist_id,
-        null as song_title
+    select track_id
     from changed_songs
 
-    union all
+    union
 
-    select
-        track_id,
-        artist_id,
-        song_title
-    from purchases
+    select track_id
+    from sold
+    where {{ is_new_batch('sessions') }}
 
     {% if is_incremental() %}
-        -- Sold under an id that the catalogue lacked, or knows as a song_id.
-        union all
+        -- Sold under a song_id that a track of the catalogue has now, or has no more.
+        union
 
-        select
-            track_id,
-            case when is_inferred then artist_id end as artist_id,
-            case when is_inferred then song_title end as song_title
+        select track_id
         from {{ this }}
         where
-            (
-                is_inferred
-                and track_id in (select purchases.track_id from purchases)
-            )
-            or track_id in (select changed_songs.song_id from changed_songs)
+            track_id in (select changed_songs.song_id from changed_songs)
+            or (track_id = song_id and exists (select * from changed_songs))
     {% endif %}
-
-),
-
-identified as (
-
-    select
-        track_id,
-        min(artist_id) as artist_id,
-        min(song_title) as song_title
-    from candidates
-    group by track_id
 
 ),
 
@@ -98,34 +74,25 @@ first_tracks as (
 
 ),
 
-matched as (
-
-    select
-        identified.track_id,
-        identified.artist_id,
-        identified.song_title,
-        coalesce(by_track.track_id, first_tracks.track_id) as catalogue_track_id
-    from identified
-    left join songs as by_track on identified.track_id = by_track.track_id
-    left join first_tracks on identified.track_id = first_tracks.song_id
-
-),
-
 members as (
 
     select
-        matched.track_id,
-        songs.song_id,
-        coalesce(songs.artist_id, matched.artist_id) as artist_id,
+        changed.track_id,
+        listed.song_id,
+        coalesce(listed.artist_id, sold.artist_id) as artist_id,
         case
-            when songs.track_id is null then matched.song_title else songs.song_title
+            when listed.track_id is null then sold.song_title else listed.song_title
         end as song_title,
-        songs.release,
-        songs.duration,
-        songs.year,
-        songs.track_id is null as is_inferred
-    from matched
-    left join songs on matched.catalogue_track_id = songs.track_id
+        listed.release,
+        listed.duration,
+        listed.year,
+        listed.track_id is null as is_inferred
+    from changed
+    left join songs as by_track on changed.track_id = by_track.track_id
+    left join first_tracks on changed.track_id = first_tracks.song_id
+    left join songs as listed
+        on coalesce(by_track.track_id, first_tracks.track_id) = listed.track_id
+    left join sold on changed.track_id = sold.track_id
 
 ),
 
@@ -151,10 +118,11 @@ final as (
 
     union all
 
+    -- No record has an empty id, so none is taken for the unknown member.
     select
         {{ unknown_key() }} as song_key,
         {{ unknown_key() }} as artist_key,
-        'unknown' as track_id,
+        '' as track_id,
         null as song_id,
         null as artist_id,
         'Unknown' as song_title,

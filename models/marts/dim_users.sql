@@ -1,4 +1,13 @@
-{{ config(unique_key='user_key', pre_hook='{{ delete_reread_batches() }}') }}
+{{
+    config(
+        unique_key='user_key',
+        pre_hook='{{ delete_reread_batches() }}',
+        post_hook=[
+            "delete from {{ this }} where is_inferred and user_id <> '' and user_id not"
+            ~ " in (select user_id from {{ ref('int_sessions_latest') }})",
+        ],
+    )
+}}
 
 with
 
@@ -52,8 +61,9 @@ inferred as (
 
     union all
 
+    -- No record has an empty id, so none is taken for the unknown member.
     select
-        'unknown' as user_id,
+        '' as user_id,
         valid_from
     from beginning
 
@@ -82,7 +92,7 @@ final as (
 
     select
         case
-            when members.user_id = 'unknown' then {{ unknown_key() }}
+            when members.user_id = '' then {{ unknown_key() }}
             when members.valid_from = beginning.valid_from
                 then {{ surrogate_key(['members.user_id']) }}
             else {{ surrogate_key(['members.user_id', 'members.valid_from']) }}

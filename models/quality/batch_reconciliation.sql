@@ -7,8 +7,8 @@
 
 -- Once a batch is settled here it is no longer new, so every model that reads new
 -- batches comes before this one.
--- depends_on: {{ ref('int_songs_latest') }}, {{ ref('int_user_versions') }}
--- depends_on: {{ ref('dim_artists') }}, {{ ref('dim_date') }}
+-- depends_on: {{ ref('int_songs_latest') }}, {{ ref('int_songs_sold') }}
+-- depends_on: {{ ref('int_user_versions') }}, {{ ref('dim_artists') }}
 -- depends_on: {{ ref('rejected_records') }}, {{ ref('revenue_reconciliation') }}
 with
 

@@ -20,7 +20,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 BEGINNING, END = datetime(1900, 1, 1), datetime(9999, 12, 31)
-UNKNOWN = "unknown"
+UNKNOWN = ""
 SESSION_TEXTS = ("session_id", "user_id", "user_agent", "session_start_time")
 USER_TEXTS = ("user_id", "user_name", "user_lastname", "user_since")
 ITEM_TEXTS = (
@@ -30,6 +30,7 @@ ITEM_TEXTS = (
 _FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(2099, 12, 31)
 _HIGHEST_USD = 1000
 _CARRY, _CARRY_AT_END = timedelta(days=7), timedelta(days=366)
+_HIGHEST_NUMBER = 10**14
 _DEEP_PRICE = 10**13
 """What no currency makes less than the highest price of."""
 
@@ -137,8 +138,8 @@ class Truth:
         sessions: the version that counts of each session.
         tracks: the rows that may count of each track of the catalogue; one, unless
             contradicting twins came.
-        sold: all good items that were ever delivered, superseded or not.
-        buyers: the users of all good sessions that were ever delivered.
+        sold: all items that were ever delivered, superseded or not, and that are good
+            but for what a rate of exchange makes of their price.
         song_verdicts: of every song's row, by batch.
 
     """
@@ -151,7 +152,6 @@ class Truth:
         self.sessions: dict[str, SoldSession] = {}
         self.tracks: dict[str, list[dict[str, Any]]] = {}
         self.sold: list[dict[str, Any]] = []
-        self.buyers: set[str] = set()
         self.song_verdicts: dict[str, list[Verdict]] = {}
         learn = {
             "users": self._learn_users,
@@ -198,11 +198,12 @@ class Truth:
                     else item_reasons(item, day_of(record), self.rates)
                 )
                 self.verdicts[where] = Verdict(item, of_item)
-                if not of_item:
+                if of_item <= {"no_exchange_rate", "absurd_price"} and (
+                    item["price"] < _HIGHEST_NUMBER
+                ):
                     self.sold.append(item)
             if reasons:
                 continue
-            self.buyers.add(record["user_id"])
             held = self.sessions.get(record["session_id"])
             if held is None or canonical(held.record) != canonical(record):
                 self.sessions[record["session_id"]] = SoldSession(
@@ -309,7 +310,7 @@ class Truth:
         return [
             {
                 "song_id": row["song_id"],
-                "artist_id": row["artist_id"],
+                "artist_id": row["artist_id"] or self.seller(track_id),
                 "song_title": row["title"],
                 "release": row["release"],
                 "duration": row["duration"],
@@ -319,29 +320,55 @@ class Truth:
             for row in rows
         ]
 
+    def seller(self, track_id: str) -> str | None:
+        """Return the artist that items name for a song; the first of several."""
+        return _first(
+            item.get("artist_id")
+            for item in self.sold
+            if item["song_id"] == track_id and item.get("artist_id")
+        )
+
+    def title(self, track_id: str) -> str | None:
+        """Return the title that items give to a song; the first of several."""
+        return _first(
+            item.get("song_name") for item in self.sold if item["song_id"] == track_id
+        )
+
     def artist_rows(self) -> dict[str, dict[str, Any]]:
-        """Return the artists of the catalogue."""
+        """Return the artists of the catalogue and of the items."""
+        sold: dict[str, list[str | None]] = defaultdict(list)
+        for item in self.sold:
+            if item.get("artist_id"):
+                sold[item["artist_id"]].append(item.get("artist_name") or None)
         songs: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for rows in self.tracks.values():
             # Twins of one song contradict each other in other things.
-            if rows[0]["artist_id"] is not None:
+            if rows[0]["artist_id"]:
                 songs[rows[0]["artist_id"]].append(rows[0])
         found = {}
-        for artist_id, rows in songs.items():
+        for artist_id in songs.keys() | sold.keys():
+            rows = songs[artist_id]
             names = Counter(row["artist_name"] for row in rows if row["artist_name"])
             ids = Counter(row["artist_mbid"] for row in rows if row["artist_mbid"])
             ranked = sorted(names, key=lambda name: (-names[name], len(name), name))
             found[artist_id] = {
-                "artist_name": ranked[0] if ranked else "Unknown",
+                "artist_name": ranked[0]
+                if ranked
+                else _first(sold[artist_id]) or "Unknown",
                 "aliases": sorted(ranked[1:]),
                 "artist_mbid": min(ids, key=lambda each: (-ids[each], each))
                 if ids
                 else None,
                 "artist_familiarity": _highest(rows, "artist_familiarity"),
                 "artist_hotness": _highest(rows, "artist_hotttnesss"),
-                "is_inferred": False,
+                "track_count": len(rows),
+                "is_inferred": not rows,
             }
         return found
+
+
+def _first(texts: Iterable[str | None]) -> str | None:
+    return min((text for text in texts if text is not None), default=None)
 
 
 def _highest(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:

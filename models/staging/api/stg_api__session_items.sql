@@ -42,7 +42,7 @@ typed as (
         cast(_item_position + 1 as integer) as item_number,
         item.song_id as song_id,
         item.song_name as song_name,
-        item.artist_id as artist_id,
+        nullif(item.artist_id, '') as artist_id,
         item.artist_name as artist_name,
         item.price as delivered_price,
         {{ dbt.safe_cast('item.price', 'decimal(18, 4)') }} as price,

@@ -33,7 +33,7 @@ typed as (
     select
         track_id,
         song_id,
-        artist_id,
+        nullif(artist_id, '') as artist_id,
         artist_mbid,
         title as song_title,
         release,

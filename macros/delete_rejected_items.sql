@@ -1,0 +1,28 @@
+{% macro delete_rejected_items() -%}
+    {#- A pre-hook. A batch that is read again, for its exchange rates or for other rules,
+        may hold items that are rejected now. -#}
+    {%- if execute and is_incremental() -%}
+        {%- set reread = run_query(
+            'select distinct _batch_id from ' ~ this ~ ' where ' ~ is_new_batch('sessions')
+        ).columns[0].values() -%}
+        {%- if reread -%}
+            delete from {{ this }}
+            where
+                (session_id, item_number, _batch_id) in (
+                    select
+                        items.session_id,
+                        items.item_number,
+                        items._batch_id
+                    from {{ ref('int_session_items_priced') }} as items
+                    inner join {{ ref('int_sessions_latest') }} as sessions
+                        on
+                            items.session_id = sessions.session_id
+                            and items._batch_id = sessions._batch_id
+                            and items._position = sessions._position
+                    where
+                        items.rejection_reason is not null
+                        and items._batch_id in ('{{ reread | join("', '") }}')
+                )
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}

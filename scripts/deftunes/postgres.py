@@ -22,7 +22,15 @@ SONGS = {
 }
 """The columns of `deftunes.songs` and their types in DuckDB."""
 
-CONNECT_TIMEOUT = 10  # seconds
+# A server that does not answer, and one that falls silent for two minutes. In seconds,
+# the last one in milliseconds, as libpq has them.
+TIMEOUTS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+    "tcp_user_timeout": 120_000,
+}
 
 # What the server and libpq say; all else may hold parts of the DSN.
 _REASONS = re.compile(
@@ -66,7 +74,7 @@ def read_songs(
     try:
         connection.execute("set preserve_insertion_order = false")
         found = connection.table_function(
-            "postgres_scan", [_with_timeout(dsn), "deftunes", "songs"]
+            "postgres_scan", [_with_timeouts(dsn), "deftunes", "songs"]
         )
         types = dict(zip(found.columns, map(str, found.types), strict=True))
         missing = [name for name in SONGS if name not in types]
@@ -121,13 +129,12 @@ def _json(names: list[str]) -> str:
     )
 
 
-def _with_timeout(dsn: str) -> str:
-    """Add a time-out for connecting, unless the DSN sets one."""
-    if "connect_timeout" in dsn:
-        return dsn
+def _with_timeouts(dsn: str) -> str:
+    """Add the time-outs that the DSN does not set."""
+    added = [f"{name}={value}" for name, value in TIMEOUTS.items() if name not in dsn]
     if "://" not in dsn:
-        return f"{dsn} connect_timeout={CONNECT_TIMEOUT}"
-    return f"{dsn}{'&' if '?' in dsn else '?'}connect_timeout={CONNECT_TIMEOUT}"
+        return " ".join([dsn, *added])
+    return dsn + ("&" if "?" in dsn else "?") + "&".join(added)
 
 
 def _reason(message: str) -> str:

@@ -592,7 +592,10 @@ def item_reasons(item: Any, day: date, rates: Rates) -> frozenset[str]:  # noqa:
         and (price is None or _is_number(price))
     )
     if ill_typed:
-        return frozenset({"wrong_type"})
+        reasons = {"wrong_type"}
+        if price is not None and not _is_number(price):
+            reasons.add("price_not_a_number")
+        return frozenset(reasons)
     number = canonical(price)
     if isinstance(number, str):
         return frozenset({"wrong_type", "price_not_a_number", "absurd_price"})

@@ -903,11 +903,13 @@ def test_what_was_rejected_is_kept_whole_with_a_reason(ages: Ages) -> None:
     assert reasons == {
         ("sessions", "unparsable_timestamp"),
         ("sessions", "not_an_object"),
-        ("session_items", "wrong_type"),
+        ("session_items", "price_not_a_number"),
     }
     payloads = {reason: payload for _, reason, payload in rows}
     assert json.loads(payloads["not_an_object"]) == "no session"
-    assert json.loads(payloads["wrong_type"]) == item("TRGONE000000000001", "1.00")
+    assert json.loads(payloads["price_not_a_number"]) == item(
+        "TRGONE000000000001", "1.00"
+    )
 
 
 def test_history_follows_from_the_landing_zone_alone(

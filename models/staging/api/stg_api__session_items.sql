@@ -44,7 +44,8 @@ typed as (
         item.song_name as song_name,
         nullif(item.artist_id, '') as artist_id,
         item.artist_name as artist_name,
-        item.price as delivered_price,
+        coalesce(item.price, {{ json_number('item._payload', 'price') }})
+            as delivered_price,
         {{ dbt.safe_cast('item.price', 'decimal(18, 4)') }} as price,
         upper(trim(item.currency)) as currency,
         item.liked as liked,
@@ -69,13 +70,13 @@ judged as (
         *,
         case
             when session_rejection_reason is not null then 'session_rejected'
+            when isnan(delivered_price) or isinf(delivered_price)
+                then 'price_not_a_number'
             {{ structural_rejection('_payload', [
                 'song_id', 'song_name', 'artist_id', 'artist_name', 'currency'
             ]) }}
             when coalesce(song_id, '') = '' then 'missing_key'
             when delivered_price is null then 'missing_price'
-            when isnan(delivered_price) or isinf(delivered_price)
-                then 'price_not_a_number'
             when delivered_price < 0 then 'negative_price'
             when coalesce(currency, '') = '' then 'missing_currency'
             when price is null then 'absurd_price'

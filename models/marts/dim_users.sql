@@ -97,6 +97,10 @@ final as (
                 then {{ surrogate_key(['members.user_id']) }}
             else {{ surrogate_key(['members.user_id', 'members.valid_from']) }}
         end as user_key,
+        case
+            when members.user_id = '' then {{ unknown_key() }}
+            else {{ surrogate_key(['members.user_id']) }}
+        end as buyer_key,
         members.user_id,
         versions.user_name,
         versions.user_lastname,

@@ -34,6 +34,7 @@ users as (
 
     select
         user_key,
+        buyer_key,
         user_id,
         timezone,
         valid_from,
@@ -49,6 +50,7 @@ buyers as (
     select
         sessions.session_id,
         users.user_key,
+        users.buyer_key,
         sessions._position,
         sessions._batch_id,
         coalesce(
@@ -71,6 +73,7 @@ items as (
             as fact_key,
         {{ surrogate_key(['session_items.song_id']) }} as song_key,
         buyers.user_key,
+        buyers.buyer_key,
         case
             when session_items.artist_id is null then {{ unknown_key() }}
             else {{ surrogate_key(['session_items.artist_id']) }}
@@ -113,6 +116,7 @@ items as (
             held.fact_key,
             held.song_key,
             valid_user.user_key,
+            held.buyer_key,
             held.artist_key,
             held.date_key,
             held.session_id,
@@ -158,6 +162,7 @@ final as (
         fact_key,
         song_key,
         user_key,
+        buyer_key,
         artist_key,
         date_key,
         session_id,

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo land build upkeep test lint docs lock
+.PHONY: help setup demo land build rollback upkeep test lint docs lock
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ land: setup ## land yesterday, or as ARGS say: make land ARGS="--start 2024-01-0
 
 build: setup ## build, test and publish what has been landed
 	@$(BIN)/dbt build
+
+rollback: setup ## publish again what was published before the last time
+	@$(BIN)/dbt run-operation rollback
 
 upkeep: setup ## make the lake smaller: merge files, forget what is older than retention_days
 	@$(BIN)/dbt run-operation upkeep

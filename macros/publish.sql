@@ -4,11 +4,16 @@
     {%- if execute and flags.WHICH == 'build' -%}
         {%- set passed = [] -%}
         {%- set failed = [] -%}
+        {%- set tests = {'pass': 0, 'warn': 0} -%}
         {%- for result in results -%}
-            {%- if result.status | string in ['success', 'pass', 'warn', 'no-op'] -%}
+            {%- set status = result.status | string -%}
+            {%- if status in ['success', 'pass', 'warn', 'no-op'] -%}
                 {%- do passed.append(result.node.unique_id) -%}
             {%- else -%}
                 {%- do failed.append(result.node.name) -%}
+            {%- endif -%}
+            {%- if status in tests -%}
+                {%- do tests.update({status: tests[status] + 1}) -%}
             {%- endif -%}
         {%- endfor -%}
         {%- set left_out = graph.nodes.values()
@@ -25,7 +30,7 @@
                 info=True
             ) -%}
         {%- else -%}
-            {%- do log('Published ' ~ publish_tables(), info=True) -%}
+            {%- do publish_lake(tests['pass'], tests['warn']) -%}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

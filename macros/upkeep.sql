@@ -2,10 +2,21 @@
     {#- Keeps the lake small and quick: `dbt run-operation upkeep`. Rows that were deleted
         leave their files, small files become large ones, snapshots older than
         retention_days are forgotten, and files that nothing names any more are removed.
-        What readers open is a copy, so nothing is taken from them. -#}
+        What has happened since the oldest publication that is kept stays: its catalogue
+        names files that the lake itself may have replaced. -#}
     {%- do run_query('select hold_lock()') -%}
     {%- set lake = "'" ~ target.database ~ "'" -%}
+    {%- set publications = publications() -%}
     {%- set age = "now() - interval '" ~ var('retention_days') ~ " days'" -%}
+    {%- set kept_since = run_query(
+        'select min(published_at)::date from ' ~ publications
+        ~ ' where snapshot_id in (select snapshot_id from ' ~ publications
+        ~ ' where list_contains(kept_publications(), publication_id))'
+    ).columns[0][0] if publications -%}
+    {%- if kept_since -%}
+        {#- DuckLake compares times with those of a SQLite catalogue by the day. -#}
+        {%- set age = 'least(' ~ age ~ ", date '" ~ kept_since ~ "' - interval 1 day)" -%}
+    {%- endif -%}
     {%- for step in [
         'ducklake_rewrite_data_files(' ~ lake ~ ')',
         'ducklake_merge_adjacent_files(' ~ lake ~ ')',

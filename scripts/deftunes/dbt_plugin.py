@@ -1,10 +1,12 @@
-"""What dbt needs that SQL cannot do: hold a lock and put a file in place at once.
+"""What dbt needs that SQL cannot do: hold a lock and put files in place at once.
 
 `profiles.yml` names this module as a plugin of dbt-duckdb; the macros
-`check_before_run`, `upkeep` and `publish` call the functions that it registers.
+`check_before_run`, `upkeep`, `publish` and `rollback` call the functions that it
+registers.
 """
 
 import os
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from deftunes.lock import LockedError, home_lock
 from deftunes.settings import Settings
 
 LOCK_WAIT_SECONDS = 600.0
+COPY = "deftunes.duckdb"
+CATALOGUE = "deftunes.ducklake"
 
 _WRITING_COMMANDS = {"build", "retry", "run", "seed", "snapshot", "test"}
 
@@ -52,7 +56,11 @@ class Plugin(BasePlugin):
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Register the functions with the connection that dbt uses."""
-        for function in (self.hold_lock, self.start_publishing, self.finish_publishing):
+        for function in (
+            *(self.hold_lock, self.absolute_path),
+            *(self.kept_publications, self.unfinished_publications),
+            *(self.start_publishing, self.finish_publishing),
+        ):
             conn.create_function(function.__name__, function, side_effects=True)
 
     def hold_lock(self) -> str:
@@ -63,22 +71,104 @@ class Plugin(BasePlugin):
             _held_homes.add(home)
         return str(home)
 
-    def start_publishing(self) -> str:
-        """Return the path to build the database at; what a killed run left is gone."""
-        self.settings.serving.mkdir(parents=True, exist_ok=True)
-        building = self._building
-        for leftover in (building, Path(f"{building}.wal")):
-            leftover.unlink(missing_ok=True)
-        return str(building)
+    def absolute_path(self, path: str) -> str:
+        """Return the path of a folder as it holds anywhere; a URL holds as it is."""
+        return path if "://" in path else f"{Path(path).absolute()}/"
 
-    def finish_publishing(self) -> str:
-        """Put the built database in the place of the published one, in one step."""
-        published = self.settings.serving / "deftunes.duckdb"
-        with self._building.open("rb") as file:
-            os.fsync(file.fileno())
-        self._building.replace(published)
-        return str(published)
+    def kept_publications(self) -> list[str]:
+        """Return the ids of the publications in place, first what readers open.
+
+        The first is empty where nothing has been published yet.
+        """
+        others = {folder.name for folder in self._publications.glob("[!.]*")}
+        return [self._current, *sorted(others - {self._current})]
+
+    def unfinished_publications(self) -> list[str]:
+        """Return the ids of the publications that were begun and did not end."""
+        return self._begun.read_text().split() if self._begun.exists() else []
+
+    def start_publishing(self, publication_id: str, previous: str) -> str:
+        """Make the folder to build a publication in, closed to anybody else.
+
+        Args:
+            publication_id: what it will be called.
+            previous: the id of the publication whose catalogue it takes; empty for
+                none.
+
+        Returns:
+            Its path; what an interrupted run left there is gone.
+
+        """
+        shutil.rmtree(self._building, ignore_errors=True)
+        (self._building / "roles").mkdir(parents=True)
+        self._building.chmod(0o700)
+        if previous:
+            shutil.copy(self._publications / previous / CATALOGUE, self._building)
+        with self._begun.open("a") as begun:
+            begun.write(f"{publication_id}\n")
+        return str(self._building)
+
+    def finish_publishing(self, publication_id: str) -> str:
+        """Put what was built in the place of what is published, in one step.
+
+        What was published until now stays for a rollback; what was before that goes.
+
+        Returns:
+            The path of what readers open.
+
+        """
+        serving, current = self.settings.serving, self._current
+        for name in {COPY, CATALOGUE} & set(os.listdir(self._building)):
+            (self._building / name).chmod(0o600)
+        for path in (*self._building.rglob("*"), self._building):
+            _sync(path)
+        self._building.chmod(0o755)
+        self._building.replace(self._publications / publication_id)
+        _link(serving / "current", self._publications / publication_id)
+        for name in (CATALOGUE, COPY, "roles"):
+            _link(serving / name, serving / "current" / name)
+        for folder in self._publications.glob("[!.]*"):
+            if folder.name not in (publication_id, current):
+                shutil.rmtree(folder)
+        self._begun.unlink()
+        return str(serving / (COPY if (serving / COPY).exists() else CATALOGUE))
+
+    @property
+    def _publications(self) -> Path:
+        return self.settings.serving / "publications"
 
     @property
     def _building(self) -> Path:
-        return self.settings.serving / "deftunes.duckdb.building"
+        return self._publications / ".building"
+
+    @property
+    def _begun(self) -> Path:
+        return self._publications / ".begun"
+
+    @property
+    def _current(self) -> str:
+        link = self.settings.serving / "current"
+        return link.readlink().name if link.is_symlink() else ""
+
+
+def _sync(path: Path) -> None:
+    """Have the operating system write a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _link(link: Path, target: Path) -> None:
+    """Make a link lead elsewhere in one step, or remove it if nothing is there."""
+    if not target.exists():
+        link.unlink(missing_ok=True)
+        return
+    if link.is_dir() and not link.is_symlink():
+        shutil.rmtree(link)  # a copy of serving/ that followed the links
+    new = link.with_name(f".{link.name}")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target.relative_to(link.parent))
+    new.replace(link)
+    _sync(link.parent)

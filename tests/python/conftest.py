@@ -158,13 +158,14 @@ class Lakehouse:
         """Return the sorted rows of all tables of some schemas, by name.
 
         Without the exchange rates' extract that was the latest when a batch was read
-        for the last time: that depends on when a build ran, and on nothing else.
+        for the last time, and without the publications: those depend on when a build
+        ran, and on nothing else.
         """
         with self.lake(catalogue) as connection:
             names = connection.execute(
                 "select schema_name || '.' || table_name from duckdb_tables()"
                 " where database_name = 'lake' and list_contains(?, schema_name)"
-                " order by all",
+                " and table_name <> 'publications' order by all",
                 [schemas],
             ).fetchall()
             return {

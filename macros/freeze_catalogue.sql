@@ -1,0 +1,57 @@
+{% macro freeze_catalogue(path, tables) -%}
+    {#- An empty catalogue that DuckLake makes itself is filled with what the lake's says
+        of these tables at its latest snapshot: no history, nothing of other tables. -#}
+    {%- set lake = '__ducklake_metadata_' ~ target.database ~ '.ducklake_' -%}
+    {%- set snapshot = run_query(
+        "select id from ducklake_current_snapshot('" ~ target.database ~ "')"
+    ).columns[0][0] -%}
+    {%- set is_live = 'begin_snapshot <= ' ~ snapshot
+        ~ ' and (end_snapshot is null or end_snapshot > ' ~ snapshot ~ ')' -%}
+    {%- set names = [] -%}
+    {%- for schema, name in tables -%}
+        {%- do names.append("('" ~ schema ~ "', '" ~ name ~ "')") -%}
+    {%- endfor -%}
+    {%- set ids = run_query(
+        'select relation.id from (select table_id as id, schema_id, table_name as name'
+        ~ ' from ' ~ lake ~ 'table where ' ~ is_live
+        ~ ' union all select view_id, schema_id, view_name from ' ~ lake ~ 'view where '
+        ~ is_live ~ ') as relation inner join ' ~ lake ~ 'schema using (schema_id)'
+        ~ ' where (schema_name, name) in (' ~ names | join(', ') ~ ')'
+    ).columns[0].values() | join(', ') -%}
+    {%- set conditions = {
+        'begin_snapshot': 'begin_snapshot <= ' ~ snapshot,
+        'end_snapshot': is_live,
+        'snapshot_id': 'snapshot_id = ' ~ snapshot,
+        'table_id': 'coalesce(table_id in (' ~ ids ~ '), true)',
+        'view_id': 'view_id in (' ~ ids ~ ')',
+        'object_id': 'object_id in (' ~ ids ~ ')',
+        'data_file_id': 'data_file_id in (select data_file_id from ' ~ lake
+            ~ 'data_file where ' ~ is_live ~ ')',
+        'schema_name': "schema_name in ('main', '"
+            ~ tables | map('first') | unique | join("', '") ~ "')",
+    } -%}
+    {%- do run_query(
+        "attach 'ducklake:" ~ path ~ "' as frozen; detach frozen; attach '" ~ path
+        ~ "' as frozen"
+    ) -%}
+    {%- set statements = [] -%}
+    {%- for table, columns in run_query(
+        'select table_name, list(column_name) from duckdb_columns()'
+        ~ " where database_name = 'frozen' group by table_name order by table_name"
+    ).rows -%}
+        {%- set kept = ['true'] -%}
+        {%- for column, condition in conditions.items() if column in columns -%}
+            {%- do kept.append(condition) -%}
+        {%- endfor -%}
+        {%- do statements.append(
+            'delete from frozen.' ~ table ~ '; insert into frozen.' ~ table
+            ~ ' by name select * from ' ~ lake ~ table.removeprefix('ducklake_')
+            ~ ' where ' ~ kept | join(' and ')
+        ) -%}
+    {%- endfor -%}
+    {%- do run_query(
+        'begin; ' ~ statements | join('; ') ~ '; update frozen.ducklake_metadata'
+        ~ " set value = absolute_path(value) where key = 'data_path'; commit;"
+        ~ ' detach frozen'
+    ) -%}
+{%- endmacro %}

@@ -1,0 +1,50 @@
+{% macro reader_tables(database, tables, forms=none) -%}
+    {#- Each table is written from the columns that may be seen, so that the file never
+        holds what it leaves out. -#}
+    {%- set models = {} -%}
+    {%- for node in graph.nodes.values() if node.resource_type == 'model' -%}
+        {%- do models.update({(node.schema, node.name): node}) -%}
+    {%- endfor -%}
+    {%- set statements = [] -%}
+    {%- for schema, name in tables -%}
+        {%- set table = adapter.quote(schema) ~ '.' ~ adapter.quote(name) -%}
+        {%- set model = models.get((schema, name), {}) -%}
+        {%- set seen = [] -%}
+        {%- set comments = [(' table readers.' ~ table, model.description)] -%}
+        {%- for row in run_query('describe ' ~ database ~ '.' ~ table).rows -%}
+            {%- set column = adapter.quote(row[0]) -%}
+            {%- set described = model.get('columns', {}).get(row[0], {}) -%}
+            {%- set form = 'exact' if forms is none else forms.get(
+                described.get('config', {}).get('meta', {}).get('data_class')
+                or model.get('config', {}).get('meta', {}).get('data_class')
+            ) -%}
+            {%- set description = described.description -%}
+            {%- if form == 'rounded' -%}
+                {%- do seen.append('round(' ~ column ~ ') as ' ~ column) -%}
+                {%- set description = description ~ ' Rounded to a whole number.' -%}
+            {%- elif form == 'exact' -%}
+                {%- do seen.append(column) -%}
+            {%- endif -%}
+            {%- if form and description -%}
+                {%- do comments.append(
+                    (' column readers.' ~ table ~ '.' ~ column, description)
+                ) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- if seen -%}
+            {%- do statements.append(
+                'create schema if not exists readers.' ~ adapter.quote(schema)
+            ) -%}
+            {%- do statements.append(
+                'create table readers.' ~ table ~ ' as select ' ~ seen | join(', ')
+                ~ ' from published.' ~ table
+            ) -%}
+            {%- for place, description in comments if description -%}
+                {%- do statements.append(
+                    'comment on' ~ place ~ ' is ' ~ duckdb_escape_comment(description)
+                ) -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(statements | join(';\n')) }}
+{%- endmacro %}

@@ -1,0 +1,38 @@
+{% macro rollback() -%}
+    {#- `make rollback`: publishes again what was published before, as it was, for the
+        roles of today. Once more, and what was rolled back is published again. -#}
+    {%- do run_query('select hold_lock()') -%}
+    {%- set publications = publications() -%}
+    {%- set previous = run_query(
+        'select publication_id, snapshot_id, passed_count, warned_count from '
+        ~ publications ~ ' where list_contains(kept_publications(), publication_id)'
+        ~ ' and published_at < (select published_at from ' ~ publications
+        ~ ' where publication_id = kept_publications()[1])'
+        ~ ' order by published_at desc limit 1'
+    ).rows if publications -%}
+    {%- if not previous -%}
+        {{ exceptions.raise_compiler_error(
+            'There is nothing to roll back to: no publication before this one is kept.'
+        ) }}
+    {%- endif -%}
+    {%- set previous_id, snapshot_id, passed, warned = previous[0].values() -%}
+    {%- set id = run_started_at.strftime('%Y%m%dT%H%M%S%fZ') -%}
+    {%- set folder = run_query(
+        "select start_publishing('" ~ id ~ "', '" ~ previous_id ~ "')"
+    ).columns[0][0] -%}
+    {%- do run_query(
+        "attach 'ducklake:" ~ folder ~ "/deftunes.ducklake' as published (read_only)"
+    ) -%}
+    {%- set tables = run_query(
+        'select schema_name, table_name from duckdb_tables()'
+        ~ " where database_name = 'published' union all"
+        ~ ' select schema_name, view_name from duckdb_views()'
+        ~ " where database_name = 'published' and not internal order by all"
+    ).rows -%}
+    {#- With what a build would publish now, so that it does not while nothing is new. -#}
+    {%- set definition = local_md5(
+        reader_databases(target.database, published_models()) | string
+    ) -%}
+    {%- do record_publication(id, 'rollback', snapshot_id, passed, warned, definition) -%}
+    {%- do publish_files(folder, reader_databases('published', tables), id) -%}
+{%- endmacro %}

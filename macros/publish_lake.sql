@@ -1,6 +1,7 @@
 {% macro publish_lake(passed, warned) -%}
     {#- Publishes the models of the published schemas, unless they are published as they
         are. -#}
+    {%- do run_query('select settle_publishing()') -%}
     {%- set models = published_models() -%}
     {%- set databases = reader_databases(target.database, models) -%}
     {%- set definition = local_md5(databases | string) -%}
@@ -14,7 +15,7 @@
             "select start_publishing('" ~ id ~ "', '')"
         ).columns[0][0] -%}
         {%- do record_publication(
-            id, 'publish',
+            id, false,
             "(select id from ducklake_current_snapshot('" ~ target.database ~ "'))",
             passed, warned, definition
         ) -%}

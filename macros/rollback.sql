@@ -2,6 +2,14 @@
     {#- `make rollback`: publishes again what was published before, as it was, for the
         roles of today. Once more, and what was rolled back is published again. -#}
     {%- do run_query('select hold_lock()') -%}
+    {%- set settled = run_query('select settle_publishing()').columns[0][0] -%}
+    {%- if settled -%}
+        {%- do log(
+            'Published ' ~ settled ~ ', as a killed run had begun to. To roll that back, '
+            ~ 'run this again.', info=True
+        ) -%}
+        {{ return('') }}
+    {%- endif -%}
     {%- set publications = publications() -%}
     {%- set previous = run_query(
         'select publication_id, snapshot_id, passed_count, warned_count from '
@@ -33,6 +41,6 @@
     {%- set definition = local_md5(
         reader_databases(target.database, published_models()) | string
     ) -%}
-    {%- do record_publication(id, 'rollback', snapshot_id, passed, warned, definition) -%}
+    {%- do record_publication(id, true, snapshot_id, passed, warned, definition) -%}
     {%- do publish_files(folder, reader_databases('published', tables), id) -%}
 {%- endmacro %}

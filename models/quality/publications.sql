@@ -7,12 +7,12 @@ final as (
 
     select
         cast(null as varchar) as publication_id,
-        cast(null as varchar) as action,
         cast(null as varchar) as invocation_id,
         cast(null as varchar) as definition_version,
         cast(null as bigint) as snapshot_id,
         cast(null as bigint) as passed_count,
         cast(null as bigint) as warned_count,
+        cast(null as boolean) as is_rollback,
         cast(null as timestamp) as published_at
     where false
 

@@ -59,7 +59,7 @@ class Plugin(BasePlugin):
         for function in (
             *(self.hold_lock, self.absolute_path),
             *(self.kept_publications, self.unfinished_publications),
-            *(self.start_publishing, self.finish_publishing),
+            *(self.start_publishing, self.finish_publishing, self.settle_publishing),
         ):
             conn.create_function(function.__name__, function, side_effects=True)
 
@@ -85,7 +85,7 @@ class Plugin(BasePlugin):
 
     def unfinished_publications(self) -> list[str]:
         """Return the ids of the publications that were begun and did not end."""
-        return self._begun.read_text().split() if self._begun.exists() else []
+        return list(self._begun)
 
     def start_publishing(self, publication_id: str, previous: str) -> str:
         """Make the folder to build a publication in, closed to anybody else.
@@ -104,33 +104,44 @@ class Plugin(BasePlugin):
         self._building.chmod(0o700)
         if previous:
             shutil.copy(self._publications / previous / CATALOGUE, self._building)
-        with self._begun.open("a") as begun:
-            begun.write(f"{publication_id}\n")
+        with self._journal.open("a") as journal:
+            journal.write(f"{publication_id} {self._current}\n")
         return str(self._building)
 
     def finish_publishing(self, publication_id: str) -> str:
         """Put what was built in the place of what is published, in one step.
 
-        What was published until now stays for a rollback; what was before that goes.
-
         Returns:
             The path of what readers open.
 
         """
-        serving, current = self.settings.serving, self._current
         for name in {COPY, CATALOGUE} & set(os.listdir(self._building)):
             (self._building / name).chmod(0o600)
         for path in (*self._building.rglob("*"), self._building):
             _sync(path)
         self._building.chmod(0o755)
         self._building.replace(self._publications / publication_id)
-        _link(serving / "current", self._publications / publication_id)
+        _link(self.settings.serving / "current", self._publications / publication_id)
+        return self.settle_publishing()
+
+    def settle_publishing(self) -> str:
+        """Do what is left once a publication is in place, also if a kill came between.
+
+        What was published until then stays for a rollback; what was before that goes.
+
+        Returns:
+            The path of what readers open; empty where nothing was left to do.
+
+        """
+        serving, current, begun = self.settings.serving, self._current, self._begun
+        if current not in begun:
+            return ""
         for name in (CATALOGUE, COPY, "roles"):
             _link(serving / name, serving / "current" / name)
         for folder in self._publications.glob("[!.]*"):
-            if folder.name not in (publication_id, current):
+            if folder.name not in (current, begun[current]):
                 shutil.rmtree(folder)
-        self._begun.unlink()
+        self._journal.unlink()
         return str(serving / (COPY if (serving / COPY).exists() else CATALOGUE))
 
     @property
@@ -142,8 +153,14 @@ class Plugin(BasePlugin):
         return self._publications / ".building"
 
     @property
-    def _begun(self) -> Path:
+    def _journal(self) -> Path:
         return self._publications / ".begun"
+
+    @property
+    def _begun(self) -> dict[str, str]:
+        """What was begun and did not end, and what was published then."""
+        lines = self._journal.read_text().splitlines() if self._journal.exists() else []
+        return dict(line.split(" ", 1) for line in lines)
 
     @property
     def _current(self) -> str:

@@ -1,5 +1,6 @@
 """Runs dbt in a process of its own that is quick to start and ends with its lock."""
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,3 +30,26 @@ def invoke(
     from dbt.cli.main import dbtRunner
 
     sys.exit(not dbtRunner().invoke([*arguments]).success)
+
+
+def fork(
+    arguments: Sequence[str], environment: Mapping[str, str], said: Path
+) -> multiprocessing.context.ForkServerProcess:
+    """Start dbt in a process that has it loaded already.
+
+    Args:
+        arguments: what would follow `dbt` on a command line.
+        environment: all variables that dbt is to see.
+        said: the file for what dbt says.
+
+    Returns:
+        The process.
+
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["dbt.cli.main", "dbt.task.build", "dbt.adapters.duckdb"]
+    )
+    process = context.Process(target=invoke, args=(arguments, environment, said))
+    process.start()
+    return process

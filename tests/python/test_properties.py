@@ -6,7 +6,6 @@ real loader and dbt, and compared with `model_of_truth`.
 
 import csv
 import json
-import multiprocessing
 import random
 import re
 import shutil
@@ -22,7 +21,7 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, song
-from dbt_process import invoke
+from dbt_process import fork
 from deftunes.loader import ENTITIES, Plan, run
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
@@ -548,17 +547,10 @@ class Laboratory:
 
     def build(self, *arguments: str) -> None:
         """Build without dbt's tests, in a process that has dbt loaded already."""
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(
-            ["dbt.cli.main", "dbt.task.build", "dbt.adapters.duckdb"]
-        )
         lakehouse = self.lakehouse
         said = lakehouse.home.parent / "said.log"
         command = lakehouse.command("--quiet", "build", *WITHOUT_TESTS, *arguments)[1:]
-        process = context.Process(
-            target=invoke, args=(command, lakehouse.environment(), said)
-        )
-        process.start()
+        process = fork(command, lakehouse.environment(), said)
         process.join(timeout=300)
         assert process.exitcode == 0, said.read_text()
         self.counts["builds"] += 1

@@ -1,0 +1,468 @@
+"""What is published for whom, what a rollback brings back, what upkeep leaves alone."""
+
+import json
+import re
+import stat
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from conftest import WITHOUT_TESTS, Lakehouse
+from dbt_process import fork
+from deftunes.settings import PROJECT
+from demo_sources.generator import Generator
+from test_pipeline import commits
+
+DAYS = [date(2023, 3, number) for number in (1, 3, 5)]
+SHOP: Any = {"seed": 5, "items": 400, "start": DAYS[0], "end": DAYS[-1], "damage": 0.02}
+ROLES = ("analyst", "finance", "marketing")
+
+Tables = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A lakehouse whose databases are written without compression.
+
+    Attributes:
+        lakehouse: the lakehouse.
+        profiles: the folder of a profile that says so.
+
+    """
+
+    lakehouse: Lakehouse
+    profiles: Path
+
+    @property
+    def serving(self) -> Path:
+        """Return the folder of what is published."""
+        return self.lakehouse.home / "serving"
+
+    @property
+    def publications(self) -> Path:
+        """Return the folder of the publications."""
+        return self.serving / "publications"
+
+    def start(self, *arguments: str) -> Any:  # noqa: ANN401 - a process
+        """Start dbt."""
+        profile = f"--profiles-dir={self.profiles}"
+        command = self.lakehouse.command(*arguments, profile)[1:]
+        return fork(command, self.lakehouse.environment(), self.said)
+
+    @property
+    def said(self) -> Path:
+        """Return the file of what dbt says."""
+        return self.lakehouse.home.parent / "said.log"
+
+    def dbt(self, *arguments: str) -> str:
+        """Run dbt, which passes, and return what it said."""
+        process = self.start(*arguments)
+        process.join(timeout=300)
+        said = self.said.read_text()
+        assert process.exitcode == 0, said
+        return said
+
+    def publish(self, *arguments: str) -> str:
+        """Publish the lake as it is."""
+        return self.dbt(
+            *("run-operation", "publish_lake", "--args", "{passed: 7, warned: 1}"),
+            *arguments,
+        )
+
+    def rollback(self) -> str:
+        """Roll back."""
+        return self.dbt("run-operation", "rollback")
+
+    def tables(self, form: str = "deftunes.duckdb") -> Tables:
+        """Return the rows of all tables and views of a published form."""
+        with opened(self.serving / form) as connection:
+            return rows_of(connection)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a published database or catalogue, to read it."""
+    with duckdb.connect() as connection:
+        kind = "ducklake:" if path.suffix == ".ducklake" else ""
+        connection.load_extension("ducklake")
+        connection.execute(f"attach '{kind}{path}' as published (read_only)")
+        connection.execute("use published.marts")
+        yield connection
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection) -> Tables:
+    """Return the rows of all tables and views, by name."""
+    names = connection.execute(
+        "select schema_name || '.' || table_name from duckdb_tables()"
+        " where database_name = 'published' union all"
+        " select schema_name || '.' || view_name from duckdb_views()"
+        " where database_name = 'published' and not internal order by all"
+    ).fetchall()
+    return {
+        name: connection.sql(f"from published.{name} order by all").fetchall()
+        for (name,) in names
+    }
+
+
+@pytest.fixture(scope="module")
+def shop(
+    lakehouses: Callable[[Path], Lakehouse],
+    rates: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Shop:
+    """Publish twice; the second time there is more to see."""
+    profiles = tmp_path_factory.mktemp("profiles")
+    profile = (PROJECT / "profiles.yml").read_text()
+    setting = "TimeZone: UTC"
+    assert setting in profile
+    (profiles / "profiles.yml").write_text(
+        profile.replace(
+            setting, f"{setting}\n          force_compression: uncompressed"
+        )
+    )
+    shop = Shop(lakehouses(rates), profiles)
+    generator = Generator(**SHOP)
+    for start, end in pairwise(DAYS):
+        shop.lakehouse.land(generator, generator.song_tables(), start, end)
+        shop.dbt("build", *WITHOUT_TESTS)
+        assert "Published" in shop.publish()
+    return shop
+
+
+# Who sees what
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What a file may not hold, as bytes.
+
+    Attributes:
+        names: the names of people, also of those whose record was rejected.
+        places: the places they live at.
+        coordinates: the latitudes of some who stand one after the other.
+        money: the prices in dollars of some purchases, likewise.
+        records: the rejected records.
+
+    """
+
+    names: set[bytes]
+    places: set[bytes]
+    coordinates: set[bytes]
+    money: set[bytes]
+    records: set[bytes]
+
+
+@pytest.fixture(scope="module")
+def secrets(shop: Shop) -> Secrets:
+    """Return them, without texts that stand in a song or in a time zone too."""
+    with opened(shop.serving / "deftunes.duckdb") as connection:
+
+        def texts(query: str) -> set[bytes]:
+            rows = connection.execute(query).fetchall()
+            found = {text for row in rows for text in row if text}
+            return {text.encode() for text in found if len(text) > 5}
+
+        def stored(query: str, form: str) -> set[bytes]:
+            values = [int(value) for (value,) in connection.execute(query).fetchall()]
+            return {
+                struct.pack(f"<8{form}", *values[place : place + 8])
+                for place in range(0, len(values) - 8, 8)
+            }
+
+        innocent = b"\n".join(
+            texts("select song_title, release from dim_songs")
+            | texts("select artist_name from dim_artists")
+            | texts("select distinct timezone || ' ' || country_name from dim_users")
+        )
+
+        def telling(query: str) -> set[bytes]:
+            return {text for text in texts(query) if text not in innocent}
+
+        return Secrets(
+            telling(
+                "select user_name, user_lastname from dim_users union all"
+                " select payload ->> 'user_name', payload ->> 'user_lastname'"
+                " from published.quality.rejected_records"
+            ),
+            telling("select place_name from dim_users"),
+            stored(
+                "select latitude * 1000000 from dim_users where latitude is not null",
+                "i",
+            ),
+            stored("select price_usd * 1000000 from fact_order_items", "q"),
+            texts("select payload from published.quality.rejected_records"),
+        )
+
+
+def held(path: Path, secrets: set[bytes]) -> set[bytes]:
+    """Return which of the secrets a file holds."""
+    content = path.read_bytes()
+    return {secret for secret in secrets if secret in content}
+
+
+@pytest.mark.parametrize(
+    ("role", "seen"),
+    [
+        ("analyst", {"money"}),
+        ("finance", {"money"}),
+        ("marketing", {"names", "places"}),
+    ],
+)
+def test_a_role_gets_what_it_may_see_and_no_byte_of_anything_else(
+    shop: Shop, secrets: Secrets, role: str, seen: set[str]
+) -> None:
+    for name, texts in vars(secrets).items():
+        assert len(texts) > 2
+        assert held(shop.serving / "deftunes.duckdb", texts) == texts, name
+        found = held(shop.serving / "roles" / f"{role}.duckdb", texts)
+        assert found == (texts if name in seen else set()), name
+
+
+def test_an_analyst_sees_the_region_only(shop: Shop) -> None:
+    query = "select user_key, {0}, {1} from dim_users order by all"
+    with opened(shop.serving / "deftunes.duckdb") as connection:
+        exact = connection.execute(query.format("round(latitude)", "round(longitude)"))
+        expected = exact.fetchall()
+    with opened(shop.serving / "roles" / "analyst.duckdb") as connection:
+        assert (
+            connection.execute(query.format("latitude", "longitude")).fetchall()
+            == expected
+        )
+        (comment,) = connection.execute(
+            "select comment from duckdb_columns() where column_name = 'latitude'"
+        ).fetchone() or [None]
+    assert comment == "Degrees north. Rounded to a whole number."
+
+
+def test_what_holds_everything_is_for_the_team_alone(shop: Shop) -> None:
+    def mode(name: str) -> int:
+        return stat.S_IMODE((shop.serving / name).stat().st_mode)
+
+    assert mode("deftunes.duckdb") == mode("deftunes.ducklake") == 0o600
+    for role in ROLES:
+        assert mode(f"roles/{role}.duckdb") & 0o444 == 0o444
+
+
+def test_the_documented_connection_reads_what_it_may_and_nothing_else(
+    shop: Shop,
+) -> None:
+    readme = (PROJECT / "README.md").read_text()
+    settings = re.findall(r"^    (set \w+ = \w+);?$", readme, re.MULTILINE)
+    assert len(settings) == 2
+    path = shop.serving / "roles" / "analyst.duckdb"
+    with duckdb.connect(str(path), read_only=True) as connection:
+        for setting in settings:
+            connection.execute(setting)
+        assert connection.table("marts.fact_order_items").fetchone()
+        for forbidden in (
+            "drop table marts.fact_order_items",
+            f"from read_text('{PROJECT / 'README.md'}')",
+            f"attach '{shop.serving / 'deftunes.duckdb'}'",
+            "set enable_external_access = true",
+        ):
+            with pytest.raises(duckdb.Error):
+                connection.execute(forbidden)
+
+
+# When, what, and back again
+
+
+def publications(shop: Shop) -> list[tuple[Any, ...]]:
+    """Return what the lake knows of the publications."""
+    with shop.lakehouse.lake() as connection:
+        return connection.execute(
+            "select is_rollback, snapshot_id, passed_count, warned_count,"
+            " publication_id from quality.publications order by published_at"
+        ).fetchall()
+
+
+def test_each_form_holds_the_same_and_says_what_it_is(shop: Shop) -> None:
+    copy, catalogue = shop.tables(), shop.tables("deftunes.ducklake")
+    assert copy == catalogue
+    known = publications(shop)
+    assert len(copy["quality.publications"]) == len(known)
+    assert (shop.serving / "current").readlink().name == known[-1][-1]
+    assert {row[:1] + row[2:4] for row in known} == {(False, 7, 1)}
+    with shop.lakehouse.lake() as connection:
+        for (*_, at, _, _, _), count in zip(known, (0, 1), strict=True):
+            assert connection.execute(
+                f"select count(*) from quality.publications at (version => {at})"  # noqa: S608
+            ).fetchall() == [(count,)]
+    for role in ROLES:
+        seen = shop.tables(f"roles/{role}.duckdb")
+        assert len(seen["marts.fact_order_items"]) == len(
+            copy["marts.fact_order_items"]
+        )
+        assert "quality.rejected_records" not in seen
+
+
+def test_with_nothing_new_nothing_is_published(shop: Shop) -> None:
+    before, current = commits(shop.lakehouse), (shop.serving / "current").readlink()
+    assert "Nothing new to publish" in shop.publish()
+    assert commits(shop.lakehouse) == before
+    assert (shop.serving / "current").readlink() == current
+
+
+def test_a_rollback_brings_everything_back_and_the_next_one_undoes_it(
+    shop: Shop,
+) -> None:
+    forms = (
+        "deftunes.duckdb",
+        "deftunes.ducklake",
+        *(f"roles/{r}.duckdb" for r in ROLES),
+    )
+    new = {form: shop.tables(form) for form in forms}
+    shop.rollback()
+    old = {form: shop.tables(form) for form in forms}
+    for form in forms:
+        name = "marts.fact_order_items"
+        assert 0 < len(old[form][name]) < len(new[form][name])
+        # It is as it was, the table of publications too.
+        assert len(old[form]["quality.publications"]) == 1
+    assert "Nothing new to publish" in shop.publish()
+    shop.rollback()
+    assert {form: shop.tables(form) for form in forms} == new
+    known = publications(shop)
+    assert [row[0] for row in known] == [False, False, True, True]
+    assert [row[1] for row in known[2:]] == [row[1] for row in known[:2]]
+    assert len([*shop.publications.iterdir()]) == 2
+
+
+def test_upkeep_leaves_what_publications_name(shop: Shop) -> None:
+    lakehouse = shop.lakehouse
+    published = shop.tables("deftunes.ducklake")
+    with duckdb.connect() as lake:
+        for extension in ("ducklake", "sqlite_scanner"):
+            lake.load_extension(extension)
+        lake.execute(
+            f"attach 'ducklake:sqlite:{lakehouse.home / 'lake' / 'catalog.sqlite'}'"
+            " as lake (data_inlining_row_limit 0)"
+        )
+        # Every file is replaced while publishing lags.
+        for name in published:
+            if not name.endswith("_vw"):
+                lake.execute(f"create temporary table held as from lake.{name}")
+                lake.execute(f"truncate lake.{name}")
+                lake.execute(f"insert into lake.{name} from held")
+                lake.execute("drop table held")
+    with opened(shop.serving / "deftunes.ducklake") as reader:
+        reader.table("dim_date").fetchone()
+        for _ in range(2):
+            shop.dbt("run-operation", "upkeep", "--vars", "{retention_days: 0}")
+        assert rows_of(reader) == published
+    assert shop.tables("deftunes.ducklake") == published
+    shop.rollback()
+    assert shop.tables("deftunes.ducklake") == shop.tables() != published
+    shop.rollback()
+    assert shop.tables("deftunes.ducklake") == published
+    shop.publish()
+    assert shop.tables("deftunes.ducklake").keys() == published.keys()
+
+
+# Kills
+
+_READER = """
+import json, select, sys, duckdb
+paths, seen, errors = sys.argv[1:], [], []
+while not select.select([sys.stdin], [], [], 0.01)[0]:
+    for path in paths:
+        try:
+            with duckdb.connect() as connection:
+                connection.load_extension("ducklake")
+                connection.execute(f"attach '{path}' as published (read_only)")
+                found = connection.execute(
+                    "select (select count(*) from published.marts.fact_order_items),"
+                    " (select sum(item_count)::int"
+                    " from published.reports.revenue_per_day_vw),"
+                    " (select max(publication_id) from published.quality.publications)"
+                ).fetchone()
+        except duckdb.Error as error:
+            errors.append(str(error))
+        else:
+            seen.append(found)
+print(json.dumps([seen, errors]))
+"""
+
+
+@contextmanager
+def reading(shop: Shop) -> Iterator[list[Any]]:
+    """Open and ask every form for as long as the block runs; say what was seen."""
+    found: list[Any] = []
+    with subprocess.Popen(
+        [
+            *(
+                sys.executable,
+                "-c",
+                _READER,
+                f"ducklake:{shop.serving}/deftunes.ducklake",
+            ),
+            *(
+                f"{shop.serving}/{name}.duckdb"
+                for name in ("deftunes", "roles/analyst")
+            ),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield found
+        said, _ = process.communicate(timeout=60)
+    found += json.loads(said)
+
+
+MOMENTS: dict[str, Callable[[Shop], bool]] = {
+    "begun": lambda shop: (shop.publications / ".begun").exists(),
+    "catalogue": lambda shop: any(shop.publications.glob(".building/*.ducklake")),
+    "last file": lambda shop: any(
+        shop.publications.glob(".building/*/marketing.duckdb")
+    ),
+    "renamed": lambda shop: len([*shop.publications.glob("[!.]*")]) > 2,
+}
+
+
+def test_a_killed_publication_is_mended_by_the_same_command(
+    shop: Shop, proven: dict[str, str], is_long: bool
+) -> None:
+    forms = ("deftunes.duckdb", "deftunes.ducklake", "roles/analyst.duckdb")
+    killed = 0
+    with reading(shop) as found:
+        for name, has_come in MOMENTS.items():
+            if not is_long and name not in ("last file", "renamed"):
+                continue
+            before = (shop.serving / "current").readlink()
+            versions = [shop.tables(form) for form in forms]
+            process = shop.start("run-operation", "rollback")
+            while process.is_alive() and not has_come(shop):
+                time.sleep(0.001)
+            process.kill()
+            process.join()
+            killed += process.exitcode == -9
+            if (shop.serving / "current").readlink() == before:
+                assert [shop.tables(form) for form in forms] == versions, name
+            shop.rollback()
+            current = (shop.serving / "current").readlink()
+            assert current != before
+            assert [shop.tables(form) for form in forms] != versions, name
+            assert current.name == publications(shop)[-1][-1]
+            assert {path.name for path in shop.publications.iterdir()} == {
+                current.name,
+                before.name,
+            }
+    seen, errors = found
+    assert not errors
+    assert all(facts == reported > 0 for facts, reported, _ in seen)
+    assert killed
+    proven["kills of publications that were mended"] = f"{killed}"
+    proven["times a reader opened a published form meanwhile"] = (
+        f"{len(seen):,}, no error, no mix"
+    )

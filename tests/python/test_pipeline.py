@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, song
@@ -636,14 +637,30 @@ def test_a_catalogue_in_postgres_holds_the_same(
     other = lakehouses(rebuilt.rates)
     shutil.copytree(rebuilt.home / "landing", other.home / "landing")
     with postgres.running() as dsn:
-        said = other.build(
-            *("--target", "lake_pg", *WITHOUT_TESTS),
-            environment={
-                "DBT_ENV_SECRET_CATALOG_DSN": dsn,
-                "DEFTUNES_LAKE_DATA": str(other.home / "elsewhere"),
-            },
+        environment = {
+            "DBT_ENV_SECRET_CATALOG_DSN": dsn,
+            "DEFTUNES_LAKE_DATA": str(other.home / "elsewhere"),
+        }
+        target = ("--target", "lake_pg")
+        said = other.build(*target, *WITHOUT_TESTS, environment=environment)
+        published = other.dbt(
+            *("run-operation", "publish_lake", *target),
+            *("--args", "{passed: 0, warned: 0}"),
+            environment=environment,
         )
+        assert published.returncode == 0, published.stdout
         held = other.tables(*BUILT, catalogue=f"postgres:{dsn}")
+    # Without the database of the catalogue.
+    with duckdb.connect() as reader:
+        reader.load_extension("ducklake")
+        reader.execute(
+            f"attach 'ducklake:{other.database.with_suffix('.ducklake')}' as lake"
+            " (read_only)"
+        )
+        for name, rows in held.items():
+            if name.startswith("marts."):
+                found = reader.table(f"lake.{name}").order("all").fetchall()
+                assert found == rows
     assert differences(held, rebuilt.tables(*BUILT)) == {}
     assert any((other.home / "elsewhere").rglob("*.parquet"))
     assert not (other.home / "lake" / "catalog.sqlite").exists()

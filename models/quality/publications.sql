@@ -1,4 +1,10 @@
-{{ config(unique_key='publication_id', full_refresh=false) }}
+{{
+    config(
+        unique_key='publication_id',
+        full_refresh=false,
+        on_schema_change='append_new_columns',
+    )
+}}
 
 -- Publishing writes the rows, in the macro record_publication; this makes the table.
 with

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo land build rollback upkeep test lint docs lock
+.PHONY: help setup demo land build rollback upkeep forget test lint docs lock
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ rollback: setup ## publish again what was published before the last time
 
 upkeep: setup ## make the lake smaller: merge files, forget what is older than retention_days
 	@$(BIN)/dbt run-operation upkeep
+
+# The shell has a USER too, so only the one on make's command line counts.
+forget: setup ## erase a person everywhere: make forget USER=<user_id>
+	@$(if $(filter command,$(firstword $(origin USER))),,\
+		echo "Name the person: make forget USER=<user_id>" >&2; exit 2;) \
+	$(BIN)/python scripts/forget.py -- "$$USER"
 
 test: setup ## run all tests: dbt's and pytest's
 	@$(BIN)/python -m pytest $(ARGS)

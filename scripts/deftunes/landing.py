@@ -1,8 +1,9 @@
 """The landing zone: raw, immutable Parquet, one folder per batch.
 
 A batch is `<entity>/_batch_id=<id>/<entity>.parquet`. Its id is the UTC time of the
-fetch, the window and a digest of the content, so that ids sort by time and the same
-content is recognised. A batch is made in `.incoming` and appears by one rename.
+fetch, the window and a digest of the content as it was delivered, so that ids sort by
+time and the same content is recognised. A batch is made in `.incoming` and appears by
+one rename. Forgetting a person is all that ever changes one.
 """
 
 import os
@@ -18,6 +19,8 @@ from tempfile import TemporaryDirectory
 
 import pyarrow.parquet  # type: ignore[import-untyped]
 from duckdb import ConstantExpression, DuckDBPyRelation, StarExpression
+
+from deftunes.forgotten import Forgotten
 
 WHOLE = "all"
 """The window of an extract of everything."""
@@ -76,15 +79,17 @@ class Landed:
     """What came of landing one window.
 
     Attributes:
-        records: rows.
+        records: how many were delivered.
         misfits: how many of them hold a `_payload`, at any level.
         changed: False if the window's newest batch has the same content already.
+        left_out: how many did not land because they tell of forgotten people.
 
     """
 
     records: int
     misfits: int
     changed: bool
+    left_out: int = 0
 
 
 class LandingZone:
@@ -99,6 +104,7 @@ class LandingZone:
         """
         self.folder = folder
         self.incoming = folder / ".incoming"
+        self.forgotten = Forgotten.of(folder)
         self._lock = threading.Lock()
         self._newest: dict[tuple[str, str], Batch] = {}
         batches = sorted(
@@ -130,7 +136,9 @@ class LandingZone:
         ingested_at: datetime,
         max_shrink: float | None = None,
     ) -> Landed:
-        """Land a window's rows, unless its newest batch holds the same.
+        """Land a window's rows, unless its newest batch was delivered the same.
+
+        What they tell of forgotten people does not land.
 
         Args:
             entity: what they are.
@@ -164,7 +172,8 @@ class LandingZone:
         batch = Batch(ingested_at, window, digest)
         self._publish(entity, batch, rows, source)
         self._newest[entity, window] = batch
-        return Landed(records, misfits, changed=True)
+        left_out = records - self._count(entity, batch)
+        return Landed(records, misfits, changed=True, left_out=left_out)
 
     @contextmanager
     def workplace(self) -> Iterator[Path]:
@@ -177,6 +186,25 @@ class LandingZone:
         """Remove the folders that killed runs left in `.incoming`."""
         for folder in self.incoming.glob("*/"):
             shutil.rmtree(folder)
+
+    def files(self, entity: str) -> list[Path]:
+        """Return the files of an entity's batches."""
+        return sorted(self.folder.glob(f"{entity}/{_PREFIX}*/{entity}.parquet"))
+
+    def rewrite(self, file: Path, rows: DuckDBPyRelation) -> None:
+        """Put other rows in the place of a batch's, in one step.
+
+        Args:
+            file: the batch's file.
+            rows: all of its columns.
+
+        """
+        with self.workplace() as place:
+            building = place / file.name
+            rows.write_parquet(str(building), compression="zstd")
+            _sync(building)
+            building.replace(file)
+        _sync(file.parent)
 
     def _file(self, entity: str, batch: Batch) -> Path:
         return self.folder / entity / f"{_PREFIX}{batch.id}" / f"{entity}.parquet"
@@ -194,7 +222,7 @@ class LandingZone:
             # The workplace is for its owner's eyes; what is made in it is not.
             file = place / target.parent.name / target.name
             file.parent.mkdir()
-            rows.select(
+            self.forgotten.erase(entity, rows).select(
                 StarExpression(),
                 ConstantExpression(batch.ingested_at).alias("_ingested_at"),
                 ConstantExpression(source).alias("_source"),

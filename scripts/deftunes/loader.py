@@ -307,7 +307,10 @@ def _one_line(entity: str, landed: Sequence[Landed]) -> str:
     changed = [window for window in landed if window.changed]
     records = sum(window.records for window in changed)
     misfits = sum(window.misfits for window in changed)
+    left_out = sum(window.left_out for window in changed)
+    forgotten = f", {left_out:,} of forgotten people left out" if left_out else ""
     return (
-        f"{entity}: {records:,} records landed ({misfits:,} do not fit their types), "
+        f"{entity}: {records - left_out:,} records landed "
+        f"({misfits:,} do not fit their types{forgotten}), "
         f"windows: {len(changed)} new, {len(landed) - len(changed)} unchanged"
     )

@@ -33,6 +33,8 @@ class Settings:
     api_url: str | None
     postgres_dsn: str | None = field(repr=False)
     exchange_rates: str | None
+    dbt_logs: Path = PROJECT / "logs"
+    dbt_target: Path = PROJECT / "target"
 
     @property
     def landing(self) -> Path:
@@ -54,6 +56,8 @@ class Settings:
             api_url=(environment.get("DEFTUNES_API_URL") or "").rstrip("/") or None,
             postgres_dsn=environment.get("DEFTUNES_POSTGRES_DSN") or None,
             exchange_rates=environment.get("DEFTUNES_EXCHANGE_RATES") or None,
+            dbt_logs=Path(environment.get("DBT_LOG_PATH") or cls.dbt_logs),
+            dbt_target=Path(environment.get("DBT_TARGET_PATH") or cls.dbt_target),
         )
 
     def need(self, name: str) -> str:

@@ -1,0 +1,269 @@
+"""Erases a person: from the landing zone, the lake with its history, and every copy.
+
+Any step may be cut short; the same command again finishes the work.
+"""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from deftunes.forgotten import ENTITIES, Forgotten
+from deftunes.landing import LandingZone
+from deftunes.lock import home_lock
+from deftunes.settings import PROJECT, Settings
+
+LOCK_WAIT_SECONDS = 600.0
+
+# A damaged record may lack the id and tell the name all the same.
+_WITHOUT_ID = """
+    with
+
+    texts as (
+
+        select *, if(json_valid(_payload), _payload, null) as payload
+        from landed
+
+    ),
+
+    records as (
+
+        select
+            filename,
+            _position,
+            nullif(coalesce(user_id, payload ->> '$.user_id'), '') as user_id,
+            nullif(coalesce(user_name, payload ->> '$.user_name'), '') as user_name,
+            nullif(coalesce(user_lastname, payload ->> '$.user_lastname'), '')
+                as user_lastname
+        from texts
+
+    ),
+
+    names as (
+
+        select distinct user_name, user_lastname
+        from records
+        where user_id = $user_id
+
+    )
+
+    select filename, list(_position)
+    from records
+    semi join names using (user_name, user_lastname)
+    where user_id is null
+    group by filename
+"""
+
+_Change = Callable[[DuckDBPyRelation], DuckDBPyRelation]
+
+
+class UnknownUserError(Exception):
+    """Nothing tells of the person; the message says what was looked through."""
+
+
+class IncompleteError(Exception):
+    """The person is not erased everywhere; the message says what to do."""
+
+
+@dataclass
+class Erased:
+    """What was erased.
+
+    Attributes:
+        users: records of users that went.
+        sessions: records of sessions that went or that nothing ties to the person now.
+        batches: files of the landing zone that were written anew.
+        published: files of earlier publications that were removed.
+
+    """
+
+    users: int = 0
+    sessions: int = 0
+    batches: int = 0
+    published: int = 0
+
+    def __str__(self) -> str:
+        """Return it in one line, without a word of whom."""
+        return (
+            f"Erased: {self.users:,} records of users; untied or erased: "
+            f"{self.sessions:,} sessions; batches written anew: {self.batches:,}; "
+            f"published files removed: {self.published:,}"
+        )
+
+
+def forget(settings: Settings, user_id: str) -> Erased:
+    """Erase a person everywhere, and keep them out from now on.
+
+    Args:
+        settings: where the lakehouse lives; its sources are not used.
+        user_id: the person's id at the API.
+
+    Returns:
+        What was erased; little if an earlier run did most of it.
+
+    Raises:
+        UnknownUserError: nothing tells of the person; nothing was changed.
+        IncompleteError: the lake could not be built anew.
+        LockedError: another run holds the lakehouse.
+
+    """
+    with home_lock(settings.home, LOCK_WAIT_SECONDS):
+        erased = _forget_landed(LandingZone(settings.landing), user_id)
+        _remove_traces(settings)
+    if (settings.home / "lake").exists() or settings.serving.exists():
+        # dbt takes the lock itself. Whatever comes in between finds a landing zone
+        # without the person.
+        _dbt("build", "--full-refresh", "--exclude-resource-type", "unit_test")
+        started = time.time()
+        _dbt("run-operation", "erase_history")
+        with home_lock(settings.home, LOCK_WAIT_SECONDS):
+            _compact(settings.home / "lake" / "catalog.sqlite")
+            erased.published = _remove_published(settings.serving, before=started)
+    return erased
+
+
+def _forget_landed(zone: LandingZone, user_id: str) -> Erased:
+    """Write all batches anew that tell of a person."""
+    forgotten = zone.forgotten.with_person(user_id)
+    zone.sweep()
+    with duckdb.connect() as connection:
+        nameless = _without_id(connection, zone, user_id)
+        told = {
+            entity: _counts(connection, zone, entity, forgotten.tells(entity))
+            for entity in ENTITIES
+        }
+        if forgotten == zone.forgotten:
+            pass  # known from an earlier run
+        elif user_id and any(told.values()):
+            forgotten.write(zone.folder)
+        else:
+            raise UnknownUserError(
+                f"Nothing in {zone.folder} tells of this user. Look up the id: it is "
+                "spelled as the API spells it."
+            )
+        work: list[tuple[Path, _Change]] = [
+            # The names have to be known until all of these are gone.
+            *((file, _without(positions)) for file, positions in nameless.items()),
+            *(
+                (file, _erasing(forgotten, entity))
+                for entity in ENTITIES
+                for file in told[entity]
+            ),
+        ]
+        # Nothing is shown where nobody watches (disable=None).
+        for file, change in tqdm(work, unit="batch", disable=None):
+            zone.rewrite(file, change(connection.read_parquet(str(file))))
+    return Erased(
+        users=sum(map(len, nameless.values())) + sum(told["users"].values()),
+        sessions=sum(told["sessions"].values()),
+        batches=len({file for file, _ in work}),
+    )
+
+
+def _without_id(
+    connection: DuckDBPyConnection, zone: LandingZone, user_id: str
+) -> dict[Path, list[int]]:
+    """Return where the person's records without an id are, by file."""
+    files = zone.files("users")
+    if not files:
+        return {}
+    _read(connection, files).create_view("landed")
+    found = connection.execute(_WITHOUT_ID, {"user_id": user_id}).fetchall()
+    return {Path(file): positions for file, positions in found}
+
+
+def _counts(
+    connection: DuckDBPyConnection, zone: LandingZone, entity: str, condition: str
+) -> dict[Path, int]:
+    """Return how many rows meet a condition, by file."""
+    files = zone.files(entity)
+    if not files:
+        return {}
+    counts = _read(connection, files).filter(condition).aggregate("filename, count(*)")
+    return {Path(file): count for file, count in counts.fetchall()}
+
+
+def _read(connection: DuckDBPyConnection, files: list[Path]) -> DuckDBPyRelation:
+    """Return the rows of batches, each with the name of its file."""
+    return connection.read_parquet([*map(str, files)], filename=True)
+
+
+def _erasing(forgotten: Forgotten, entity: str) -> _Change:
+    return lambda rows: forgotten.erase(entity, rows)
+
+
+def _without(positions: list[int]) -> _Change:
+    return lambda rows: rows.filter(f"not list_contains({positions}, _position)")
+
+
+def _dbt(*arguments: str) -> None:
+    """Run the project's own dbt.
+
+    Raises:
+        IncompleteError: it failed.
+
+    """
+    done = subprocess.run(  # noqa: S603  the project's own dbt
+        [Path(sys.executable).with_name("dbt"), "--quiet", *arguments],
+        cwd=PROJECT,
+        check=False,
+    )
+    if done.returncode:
+        raise IncompleteError(
+            f"dbt {arguments[0]} failed, see above. The landing zone is free of the "
+            "person; the lake and what is published may not be. Mend it, then run the "
+            "same again."
+        )
+
+
+def _compact(catalogue: Path) -> None:
+    """Overwrite what was deleted from a catalogue in SQLite.
+
+    Raises:
+        IncompleteError: another process reads an earlier state of it.
+
+    """
+    if not catalogue.exists():
+        return
+    with closing(sqlite3.connect(catalogue, timeout=60)) as connection:
+        connection.execute("vacuum")
+        ((busy, *_),) = connection.execute("pragma wal_checkpoint(truncate)")
+    if busy:
+        raise IncompleteError(
+            f"Somebody has {catalogue} open. When they have closed it, run the same "
+            "again."
+        )
+
+
+def _remove_published(serving: Path, before: float) -> int:
+    """Remove the files that were published before a time, and return their number."""
+    old = [
+        path
+        for path in serving.rglob("*")
+        if not path.is_dir() and path.lstat().st_mtime < before
+    ]
+    for path in old:
+        path.unlink()
+    return len(old)
+
+
+def _remove_traces(settings: Settings) -> None:
+    """Remove what earlier runs of dbt left: `dbt show` writes rows into the log."""
+    for path in (
+        *settings.dbt_logs.glob("dbt.log*"),
+        *(settings.dbt_target / name for name in ("compiled", "run")),
+        *PROJECT.glob(".tmp/duckdb_temp*"),  # of a killed one that ran out of memory
+    ):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import duckdb
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from deftunes.forgotten import ENTITIES, Forgotten
+from deftunes.forgotten import ENTITIES, USER_WITHOUT_ID
 from deftunes.landing import LandingZone
 from deftunes.lock import home_lock
 from deftunes.settings import PROJECT, Settings
@@ -38,32 +37,28 @@ _WITHOUT_ID = """
     records as (
 
         select
-            filename,
-            _position,
-            nullif(coalesce(user_id, payload ->> '$.user_id'), '') as user_id,
-            nullif(coalesce(user_name, payload ->> '$.user_name'), '') as user_name,
+            *,
+            nullif(coalesce(user_id, payload ->> '$.user_id'), '') as id,
+            nullif(coalesce(user_name, payload ->> '$.user_name'), '') as name,
             nullif(coalesce(user_lastname, payload ->> '$.user_lastname'), '')
-                as user_lastname
+                as lastname
         from texts
 
     ),
 
     names as (
 
-        select distinct user_name, user_lastname
+        select distinct name, lastname
         from records
-        where user_id = $user_id
+        where id = $user_id
 
     )
 
-    select filename, list(_position)
+    select records.*
     from records
-    semi join names using (user_name, user_lastname)
-    where user_id is null
-    group by filename
+    inner join names using (name, lastname)
+    where records.id is null
 """
-
-_Change = Callable[[DuckDBPyRelation], DuckDBPyRelation]
 
 
 class UnknownUserError(Exception):
@@ -133,76 +128,64 @@ def forget(settings: Settings, user_id: str) -> Erased:
 
 def _forget_landed(zone: LandingZone, user_id: str) -> Erased:
     """Write all batches anew that tell of a person."""
-    forgotten = zone.forgotten.with_person(user_id)
     zone.sweep()
+    digest = zone.forgotten.digest(user_id)
     with duckdb.connect() as connection:
-        nameless = _without_id(connection, zone, user_id)
+        forgotten = zone.forgotten.with_digests(
+            digest, *_without_id(connection, zone, user_id)
+        )
         told = {
-            entity: _counts(connection, zone, entity, forgotten.tells(entity))
+            (entity, file): count
             for entity in ENTITIES
-        }
-        if forgotten == zone.forgotten:
-            pass  # known from an earlier run
-        elif user_id and any(told.values()):
-            forgotten.write(zone.folder)
-        else:
-            raise UnknownUserError(
-                f"Nothing in {zone.folder} tells of this user. Look up the id: it is "
-                "spelled as the API spells it."
+            for file, count in _counts(
+                connection, zone.files(entity), forgotten.tells(entity)
             )
-        work: list[tuple[Path, _Change]] = [
-            # The names have to be known until all of these are gone.
-            *((file, _without(positions)) for file, positions in nameless.items()),
-            *(
-                (file, _erasing(forgotten, entity))
-                for entity in ENTITIES
-                for file in told[entity]
-            ),
-        ]
+        }
+        # An earlier run may have done everything here.
+        if digest not in zone.forgotten.digests and not (user_id and told):
+            raise UnknownUserError(
+                f"Nothing in {zone.folder} tells of this user. Give the id as the API "
+                "spells it."
+            )
+        forgotten.write(zone.folder)
         # Nothing is shown where nobody watches (disable=None).
-        for file, change in tqdm(work, unit="batch", disable=None):
-            zone.rewrite(file, change(connection.read_parquet(str(file))))
+        for entity, file in tqdm(told, unit="batch", disable=None):
+            rows = connection.read_parquet(str(file))
+            zone.rewrite(file, forgotten.erase(entity, rows))
     return Erased(
-        users=sum(map(len, nameless.values())) + sum(told["users"].values()),
-        sessions=sum(told["sessions"].values()),
-        batches=len({file for file, _ in work}),
+        users=sum(count for (entity, _), count in told.items() if entity == "users"),
+        sessions=sum(count for (entity, _), count in told.items() if entity != "users"),
+        batches=len(told),
     )
 
 
 def _without_id(
     connection: DuckDBPyConnection, zone: LandingZone, user_id: str
-) -> dict[Path, list[int]]:
-    """Return where the person's records without an id are, by file."""
+) -> list[str]:
+    """Return the digests of a person's records of users that lack the id."""
     files = zone.files("users")
     if not files:
-        return {}
+        return []
     _read(connection, files).create_view("landed")
-    found = connection.execute(_WITHOUT_ID, {"user_id": user_id}).fetchall()
-    return {Path(file): positions for file, positions in found}
+    records = connection.sql(_WITHOUT_ID, params={"user_id": user_id})
+    digests = records.select(zone.forgotten.digest_of(USER_WITHOUT_ID)).fetchall()
+    return [digest for (digest,) in digests]
 
 
 def _counts(
-    connection: DuckDBPyConnection, zone: LandingZone, entity: str, condition: str
-) -> dict[Path, int]:
+    connection: DuckDBPyConnection, files: list[Path], condition: str
+) -> list[tuple[Path, int]]:
     """Return how many rows meet a condition, by file."""
-    files = zone.files(entity)
     if not files:
-        return {}
-    counts = _read(connection, files).filter(condition).aggregate("filename, count(*)")
-    return {Path(file): count for file, count in counts.fetchall()}
+        return []
+    rows = _read(connection, files).filter(condition)
+    counts = rows.aggregate("filename, count(*)").fetchall()
+    return sorted((Path(file), count) for file, count in counts)
 
 
 def _read(connection: DuckDBPyConnection, files: list[Path]) -> DuckDBPyRelation:
     """Return the rows of batches, each with the name of its file."""
     return connection.read_parquet([*map(str, files)], filename=True)
-
-
-def _erasing(forgotten: Forgotten, entity: str) -> _Change:
-    return lambda rows: forgotten.erase(entity, rows)
-
-
-def _without(positions: list[int]) -> _Change:
-    return lambda rows: rows.filter(f"not list_contains({positions}, _position)")
 
 
 def _dbt(*arguments: str) -> None:

@@ -243,7 +243,8 @@ def settings(home: Path) -> Callable[..., Settings]:
 
     def make(**given: str | None) -> Settings:
         unset = dict.fromkeys(("api_url", "postgres_dsn", "exchange_rates"))
-        return Settings(home=home, **(unset | given))
+        fields: dict[str, Any] = unset | given
+        return Settings(home=home, **fields)
 
     return make
 

@@ -1,0 +1,453 @@
+"""Forgetting a person: no file tells of them any more, and the books stay right."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
+from conftest import WITHOUT_TESTS, Lakehouse, song
+from deftunes.forget import Erased, forget
+from deftunes.forgotten import PSEUDONYM
+from deftunes.landing import LandingZone
+from deftunes.settings import PROJECT, Settings
+from demo_sources import postgres
+from demo_sources.service import Records
+from test_pipeline import LISBON, commits, differences, item, session, user
+
+START, END = date(2023, 3, 10), date(2023, 3, 13)
+TABLES = ("marts", "quality", "reports", "snapshots")
+
+PERSON = "5f0c6f4e-7a51-4c0e-9d3b-2b7f6f1f0a11"
+NAMES = {"user_name": "Wilhelmine", "user_lastname": "Quastenflosser"}
+PLACE = ("61.234567", "-149.876543", "Wolkenkuckucksheim", "US", "America/Anchorage")
+MOVED = ("-47.135791", "-12.246813", "Schlaraffenland", "PT", "Europe/Lisbon")
+AGENT = "Lynx/2.8.9 (of Wilhelmine)"
+OF_THE_PERSON = (
+    *(PERSON, *NAMES.values(), AGENT, "Lynx/2.8.9", "wilhelmine@example.com"),
+    *(text for place in (PLACE, MOVED) for text in place[:3]),
+    "2019-08-07 06:05:04.030201",
+    "2019-08-07T06:05:04.030201",
+)
+OTHER = "0a0c6f4e-7a51-4c0e-9d3b-2b7f6f1f0a22"
+
+
+def person(*place: str, **more: object) -> dict[str, Any]:
+    """Return the person as the API tells of them."""
+    since = {"user_since": "2019-08-07T06:05:04.030201"}
+    return user(PERSON, *place) | NAMES | since | more
+
+
+USERS = [
+    person(*PLACE),
+    person(*PLACE, user_since=[2019]),
+    person(*PLACE, user_id=None),
+    person(*PLACE, user_id=None, user_location="Wolkenkuckucksheim"),
+    person(*PLACE[:2]),
+    user(OTHER, *LISBON) | {"invited_by": PERSON},
+    user("namesake", *LISBON) | {"user_name": NAMES["user_name"][:4]},
+    user("short", *LISBON) | {"user_since": "yesterday"},
+]
+SESSIONS = [
+    session(
+        "one",
+        PERSON,
+        "2023-03-10T23:30:00",
+        item("TR0000000000000000", 0.1),
+        item("TR0000000000000001", "1.00", note="for Wilhelmine Quastenflosser"),
+        item("TR0000000000000002", 0.2, note="wilhelmine@example.com"),
+    )
+    | {"user_agent": AGENT, "email": "wilhelmine@example.com"},
+    session("two", PERSON, "2023-03-11T10:00:00", item("TR0000000000000000"))
+    | {"user_agent": AGENT},
+    session("odd", PERSON, "soon", item("TR0000000000000000")) | {"user_agent": AGENT},
+    session("broken", PERSON, "2023-03-11T11:00:00") | {"session_items": AGENT},
+    session("gift", OTHER, "2023-03-11T12:00:00", item("TR0000000000000001", 0.3))
+    | {"link": f"https://example.com/users/{PERSON}/gifts"},
+    session("other", OTHER, "2023-03-12T12:00:00", item("TR0000000000000001", 0.4)),
+]
+LATER = Records(
+    [person(*MOVED), *USERS[1:]],
+    [
+        session("one", PERSON, "2023-03-10T23:30:00", item("TR0000000000000000", 0.5))
+        | {"user_agent": AGENT},
+        *SESSIONS[1:],
+    ],
+)
+"""The person has moved, and a session is delivered again."""
+THEIRS = {"one", "two"}
+SONGS = [song(number) for number in range(3)]
+
+
+def songs() -> list[pa.Table]:
+    """Return the catalogue."""
+    return [pa.Table.from_pylist(SONGS, postgres.SONGS_SCHEMA)]
+
+
+def traces(home: Path, texts: Iterable[str] = OF_THE_PERSON) -> dict[str, set[str]]:
+    """Return which texts any file tells, and the files: raw, decoded or by name."""
+    found: dict[str, set[str]] = {}
+    for where, content in contents(home):
+        for text in texts:
+            if text.encode() in content:
+                found.setdefault(text, set()).add(where)
+    return found
+
+
+def contents(home: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield all files' bytes, and what databases and Parquet files hold as text."""
+    for path in sorted(home.rglob("*")):
+        where = str(path.relative_to(home))
+        if path.is_file():
+            yield where, where.encode() + b"\n" + path.read_bytes()
+        if path.suffix == ".parquet":
+            rows = pq.read_table(path)
+            yield where, f"{pq.read_metadata(path)} {rows.to_pylist()}".encode()
+            with duckdb.connect() as connection:
+                yield where, as_text(connection.from_arrow(rows))
+        if path.suffix == ".duckdb":
+            with duckdb.connect(str(path), read_only=True) as connection:
+                for (name,) in connection.execute(
+                    "select schema_name || '.' || table_name from duckdb_tables()"
+                ).fetchall():
+                    yield f"{where} {name}", as_text(connection.table(name))
+
+
+def as_text(rows: duckdb.DuckDBPyRelation) -> bytes:
+    """Return rows as JSON without escapes."""
+    return "\n".join(
+        json.dumps(row, default=str, ensure_ascii=False) for row in rows.fetchall()
+    ).encode()
+
+
+FACTS = """
+select * exclude (user_key, local_date, local_hour)
+from marts.fact_order_items
+order by all
+"""
+REVENUE = "from reports.revenue_per_day_vw order by all"
+KEYS = "select user_key, _version_hash from marts.dim_users where user_id = ?"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A lakehouse in which a person was forgotten, and what it was before.
+
+    Attributes:
+        lakehouse: the lakehouse.
+        before: a copy of its home.
+        tables: what the lake held before.
+        traces: what was found of the person before, and where.
+        keys: keys and hashes made of what the person is.
+        facts: the purchases before, without what tells of the buyer.
+        revenue: the revenue per day before.
+        killed: the exit code of a run that was killed.
+        said: what the command said in the end.
+
+    """
+
+    lakehouse: Lakehouse
+    before: Path
+    tables: dict[str, list[Any]]
+    traces: dict[str, set[str]]
+    keys: list[str]
+    facts: list[Any]
+    revenue: list[Any]
+    killed: int
+    said: str
+
+
+@pytest.fixture(scope="module")
+def memory(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Memory:
+    """Land twice, build, publish, and forget a person; kill the first attempt."""
+    lakehouse = lakehouses(rates)
+    lakehouse.land(Records(USERS, SESSIONS), songs(), START, END)
+    lakehouse.land(LATER, songs(), START, END)
+    lakehouse.build(*WITHOUT_TESTS)
+    with lakehouse.lake() as connection:
+        facts = connection.sql(FACTS).fetchall()
+        revenue = connection.sql(REVENUE).fetchall()
+        keys = [
+            str(key)
+            for row in connection.execute(KEYS, [PERSON]).fetchall()
+            for key in row
+        ]
+        # What lies about: earlier publications, rows that dbt showed, and what a killed
+        # run of the loader left.
+        lakehouse.database.parent.mkdir()
+        for name in (lakehouse.database.name, "previous.duckdb"):
+            path = lakehouse.database.with_name(name)
+            connection.execute(f"attach '{path}' as published")
+            connection.execute(
+                "create table published.dim_users as from lake.marts.dim_users"
+            )
+            connection.execute("detach published")
+    (lakehouse.home / "logs" / "dbt.log.1").write_text(NAMES["user_name"])
+    left = lakehouse.home / "landing" / ".incoming" / "killed"
+    left.mkdir()
+    (left / "work").write_text(PERSON)
+    tables = lakehouse.tables(*TABLES)
+    before = lakehouse.home.with_name("before")
+    shutil.copytree(lakehouse.home, before)
+    found = traces(lakehouse.home)
+    killed = forget_and_kill(lakehouse)
+    said = command(lakehouse, PERSON)
+    assert said.returncode == 0, said.stdout + said.stderr
+    return Memory(
+        *(lakehouse, before, tables, found, keys, facts, revenue),
+        *(killed, said.stdout + said.stderr),
+    )
+
+
+def command_line(user_id: str) -> list[str]:
+    """Return the command line that forgets a person."""
+    return [sys.executable, str(PROJECT / "scripts" / "forget.py"), "--", user_id]
+
+
+def environment(lakehouse: Lakehouse) -> dict[str, str]:
+    """Return an environment in which dbt writes to the lakehouse's home only."""
+    return lakehouse.environment(
+        {
+            "DBT_LOG_PATH": str(lakehouse.home / "logs"),
+            "DBT_TARGET_PATH": str(lakehouse.home / "target"),
+        }
+    )
+
+
+def command(lakehouse: Lakehouse, user_id: str) -> subprocess.CompletedProcess[str]:
+    """Forget a person as people do."""
+    return subprocess.run(
+        command_line(user_id),
+        env=environment(lakehouse),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def forget_and_kill(lakehouse: Lakehouse) -> int:
+    """Kill the command as soon as it has begun, and return its exit code."""
+    process = subprocess.Popen(
+        command_line(PERSON), env=environment(lakehouse), start_new_session=True
+    )
+    while not (lakehouse.home / "landing" / ".forgotten.json").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    return process.wait(timeout=60)
+
+
+def test_nothing_of_the_person_is_left_in_any_file(memory: Memory) -> None:
+    # The search finds what it is to find, wherever it is.
+    assert {*memory.traces} == {*OF_THE_PERSON}
+    places = {
+        where.split("/")[0] for found in memory.traces.values() for where in found
+    }
+    assert places == {"landing", "lake", "serving", "logs"}
+    assert "landing/.incoming/killed/work" in memory.traces[PERSON]
+    assert memory.killed == -signal.SIGKILL
+    assert traces(memory.lakehouse.home) == {}
+    assert NAMES["user_lastname"] not in memory.said
+    assert PERSON not in memory.said
+
+
+def test_no_key_or_hash_of_the_person_is_left(memory: Memory) -> None:
+    assert len(memory.keys) == 4
+    assert {*traces(memory.before, memory.keys)} == {*memory.keys}
+    assert traces(memory.lakehouse.home, memory.keys) == {}
+
+
+def test_nothing_else_is_published_and_no_history_is_left(memory: Memory) -> None:
+    lakehouse = memory.lakehouse
+    assert [*lakehouse.database.parent.iterdir()] == [lakehouse.database]
+    assert len(commits(lakehouse)) == 1
+
+
+def test_the_books_stay_as_they_were(memory: Memory) -> None:
+    tables = memory.lakehouse.tables(*TABLES)
+    changed = differences(tables, memory.tables)
+    assert {*changed} == {
+        *("marts.dim_users", "marts.fact_order_items"),
+        *("quality.batch_reconciliation", "quality.rejected_records"),
+    }
+    with memory.lakehouse.lake() as connection:
+        assert connection.sql(FACTS).fetchall() == memory.facts
+        assert connection.sql(REVENUE).fetchall() == memory.revenue
+    assert len(memory.revenue) == 3
+    assert len(tables["snapshots.revenue_per_day_reported"]) == 3
+
+
+def test_the_person_is_one_buyer_without_a_place(memory: Memory) -> None:
+    sold = memory.lakehouse.published(
+        "select session_id, user_id, is_inferred, country_name, local_hour"
+        " from marts.fact_order_items inner join marts.dim_users using (user_key)"
+        " order by all"
+    )
+    names = {user_id for session_id, user_id, *_ in sold if session_id in THEIRS}
+    assert len(names) == 1
+    assert names.pop().startswith("forgotten-")
+    assert [row[0:1] + row[2:] for row in sold if row[0] in THEIRS] == [
+        ("one", True, "Unknown", 23),
+        ("two", True, "Unknown", 10),
+    ]
+    others = {row[:2] for row in sold if row[0] not in THEIRS}
+    assert others == {("gift", OTHER), ("other", OTHER)}
+
+
+def test_records_of_others_stay_and_only_forget_whom_they_name(memory: Memory) -> None:
+    rows = landed(memory.lakehouse.home, "users")
+    assert Counter(row["user_id"] for row in rows) == {
+        OTHER: 2,
+        "namesake": 2,
+        "short": 2,
+    }
+    assert all(row["_rescued"] is None for row in rows)
+    sessions = landed(memory.lakehouse.home, "sessions")
+    assert "broken" not in {row["session_id"] for row in sessions}
+    (gift, *_) = (row for row in sessions if row["session_id"] == "gift")
+    assert gift["user_id"] == OTHER
+    assert gift["user_agent"] is not None
+    assert gift["_rescued"] is None
+
+
+# In the landing zone alone, where every moment can be tried.
+
+
+@pytest.fixture
+def raw(memory: Memory, tmp_path: Path) -> Lakehouse:
+    """Return a home with what had landed before, and nothing else."""
+    home = tmp_path / "home"
+    shutil.copytree(memory.before / "landing", home / "landing")
+    return replace(memory.lakehouse, home=home)
+
+
+def forget_landed(lakehouse: Lakehouse, user_id: str) -> Erased:
+    """Forget a person where there is no lake."""
+    scratch = lakehouse.home / "dbt"
+    return forget(Settings(lakehouse.home, None, None, None, scratch, scratch), user_id)
+
+
+def landed(home: Path, entity: str) -> list[dict[str, Any]]:
+    """Return the landed rows of an entity, by batch and position."""
+    rows = [
+        row
+        for file in LandingZone(home / "landing").files(entity)
+        for row in pq.ParquetFile(file).read().to_pylist()
+    ]
+    return sorted(rows, key=lambda row: (row["_batch_id"], row["_position"]))
+
+
+def test_an_interrupted_run_is_finished_by_the_next(
+    raw: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untouched = tmp_path / "untouched"
+    shutil.copytree(raw.home, untouched)
+    rewrite = LandingZone.rewrite
+    left = 0
+
+    def interrupted(*arguments: Any) -> None:  # noqa: ANN401 - those of rewrite
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        rewrite(*arguments)
+
+    whole = []
+    for moment in count():
+        shutil.rmtree(raw.home)
+        shutil.copytree(untouched, raw.home)
+        left = moment
+        monkeypatch.setattr(LandingZone, "rewrite", interrupted)
+        try:
+            forget_landed(raw, PERSON)
+        except KeyboardInterrupt:
+            monkeypatch.setattr(LandingZone, "rewrite", rewrite)
+            forget_landed(raw, PERSON)
+        assert traces(raw.home) == {}
+        whole.append(
+            [
+                # The key is another each time, and so are the pseudonyms.
+                row | {"user_id": re.sub(f"(?<={PSEUDONYM}).*", "", row["user_id"])}
+                for entity in ("users", "sessions")
+                for row in landed(raw.home, entity)
+            ]
+        )
+        if left:
+            break
+    assert moment > 4
+    assert all(rows == whole[-1] for rows in whole)
+
+
+def test_what_is_delivered_again_does_not_bring_the_person_back(
+    memory: Memory, raw: Lakehouse
+) -> None:
+    forget_landed(raw, PERSON)
+    held = {row["session_id"]: row["user_id"] for row in landed(raw.home, "sessions")}
+    again = raw.land(LATER, songs(), START, END)
+    assert not any(window.changed for each in again.landed.values() for window in each)
+
+    new = session("new", PERSON, "2023-03-12T01:00:00", item("TR0000000000000000"))
+    more = raw.land(
+        Records([*USERS, user("new", *LISBON)], [*SESSIONS, new]), songs(), START, END
+    )
+    assert "of forgotten people left out" in str(more)
+    texts = {*OF_THE_PERSON} - {*NAMES.values(), *PLACE[:3], *OF_THE_PERSON[-2:]}
+    assert traces(raw.home, texts) == {}
+    rows = landed(raw.home, "sessions")
+    assert {
+        row["user_id"] for row in rows if row["session_id"] in {*THEIRS, "new"}
+    } == {held["one"]}
+
+
+def test_several_people_are_forgotten_each_under_a_name_of_their_own(
+    raw: Lakehouse,
+) -> None:
+    forget_landed(raw, PERSON)
+    forget_landed(raw, OTHER)
+    names = {row["session_id"]: row["user_id"] for row in landed(raw.home, "sessions")}
+    assert names["one"] == names["two"]
+    assert names["gift"] == names["other"]
+    assert names["one"] != names["gift"]
+    assert {row["user_id"] for row in landed(raw.home, "users")} == {
+        "namesake",
+        "short",
+    }
+
+
+@pytest.mark.parametrize("user_id", ["nobody", "", "TR000000", "one"])
+def test_an_unknown_id_changes_nothing(raw: Lakehouse, user_id: str) -> None:
+    before = {where: content for where, content in contents(raw.home / "landing")}
+    done = command(raw, user_id)
+    assert done.returncode == 2
+    assert "Nothing in" in done.stderr
+    del before[".incoming/killed/work"]
+    assert dict(contents(raw.home / "landing")) == before
+
+
+def test_the_login_name_of_the_shell_is_nobody_to_forget(raw: Lakehouse) -> None:
+    done = subprocess.run(
+        ["make", "forget"],  # noqa: S607 - whichever make there is
+        cwd=PROJECT,
+        env=environment(raw) | {"USER": PERSON},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "make forget USER=" in done.stderr
+    assert traces(raw.home)

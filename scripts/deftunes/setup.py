@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 from duckdb_extensions import import_extension  # type: ignore[import-untyped]
 
-EXTENSIONS = ("ducklake", "sqlite_scanner", "postgres_scanner")
+EXTENSIONS = ("ducklake", "httpfs", "sqlite_scanner", "postgres_scanner")
 PACKAGE = "dbt_expectations"
 # The package that comes along when dbt_expectations is the genuine one.
 DEPENDENCY = "dbt_date"

@@ -451,3 +451,27 @@ def test_the_login_name_of_the_shell_is_nobody_to_forget(raw: Lakehouse) -> None
     assert done.returncode == 2
     assert "make forget USER=" in done.stderr
     assert traces(raw.home)
+
+
+# Encryption
+
+
+def test_an_encrypted_lake_is_closed_to_those_without_its_catalogue(
+    memory: Memory, tmp_path: Path
+) -> None:
+    lakehouse = replace(memory.lakehouse, home=tmp_path / "home")
+    shutil.copytree(memory.before / "landing", lakehouse.home / "landing")
+    for variable in ("1", ""):  # what a lake was made with holds from then on
+        lakehouse.build(
+            *("--select", "+dim_users", *WITHOUT_TESTS),
+            environment={"DEFTUNES_LAKE_ENCRYPTED": variable},
+        )
+    files = [*(lakehouse.home / "lake").rglob("*.parquet")]
+    assert files
+    for file in files:
+        with pytest.raises(duckdb.InvalidInputException, match="is encrypted"):
+            duckdb.read_parquet(str(file))
+        assert PLACE[2].encode() not in file.read_bytes()
+    assert lakehouse.tables("marts") == {
+        "marts.dim_users": memory.tables["marts.dim_users"]
+    }

@@ -1,5 +1,6 @@
 """Erase a person from the landing zone, the lake and everything that is published."""
 
+import logging
 import sys
 
 import click
@@ -17,6 +18,7 @@ def main(user_id: str) -> None:
     nothing tells of the person any more, 1 when something may (run the same again),
     and 2 when nobody of that id is known.
     """
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
     try:
         erased = forget(Settings.from_environment(), user_id)
     except UnknownUserError as error:

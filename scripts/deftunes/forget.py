@@ -3,9 +3,11 @@
 Any step may be cut short; the same command again finishes the work.
 """
 
+import logging
+import multiprocessing
+import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 import time
 from contextlib import closing
@@ -22,6 +24,7 @@ from deftunes.lock import home_lock
 from deftunes.settings import PROJECT, Settings
 
 LOCK_WAIT_SECONDS = 600.0
+CATALOGUE_WAIT_SECONDS = 60.0
 
 # A damaged record may lack the id and tell the name all the same.
 _WITHOUT_ID = """
@@ -61,6 +64,9 @@ _WITHOUT_ID = """
 """
 
 
+logger = logging.getLogger(__name__)
+
+
 class UnknownUserError(Exception):
     """Nothing tells of the person; the message says what was looked through."""
 
@@ -71,27 +77,25 @@ class IncompleteError(Exception):
 
 @dataclass
 class Erased:
-    """What was erased.
+    """What was erased from the landing zone.
 
     Attributes:
-        users: records of users that went.
-        sessions: records of sessions that went or that nothing ties to the person now.
-        batches: files of the landing zone that were written anew.
-        published: files of earlier publications that were removed.
+        users: records of users that told of the person.
+        sessions: records of sessions that did.
+        batches: how many batches held them and were written anew.
 
     """
 
-    users: int = 0
-    sessions: int = 0
-    batches: int = 0
-    published: int = 0
+    users: int
+    sessions: int
+    batches: int
 
     def __str__(self) -> str:
         """Return it in one line, without a word of whom."""
         return (
-            f"Erased: {self.users:,} records of users; untied or erased: "
-            f"{self.sessions:,} sessions; batches written anew: {self.batches:,}; "
-            f"published files removed: {self.published:,}"
+            f"The person is erased from {self.users:,} records of users and "
+            f"{self.sessions:,} of sessions in {self.batches:,} batches, and from all "
+            "that is made of them."
         )
 
 
@@ -115,14 +119,21 @@ def forget(settings: Settings, user_id: str) -> Erased:
         erased = _forget_landed(LandingZone(settings.landing), user_id)
         _remove_traces(settings)
     if (settings.home / "lake").exists() or settings.serving.exists():
-        # dbt takes the lock itself. Whatever comes in between finds a landing zone
-        # without the person.
-        _dbt("build", "--full-refresh", "--exclude-resource-type", "unit_test")
-        started = time.time()
-        _dbt("run-operation", "erase_history")
+        logger.info("Building the lake anew; that takes a while ...")
+        # In a process of its own, which holds the lock from its first query to its end.
+        builder = multiprocessing.get_context("spawn").Process(
+            target=_rebuild, args=[settings.serving]
+        )
+        builder.start()
+        builder.join()
+        if builder.exitcode:
+            raise IncompleteError(
+                "The lake was not built anew, see above. The landing zone is free of "
+                "the person; the lake and what is published are not. Mend it, then run "
+                "the same again."
+            )
         with home_lock(settings.home, LOCK_WAIT_SECONDS):
             _compact(settings.home / "lake" / "catalog.sqlite")
-            erased.published = _remove_published(settings.serving, before=started)
     return erased
 
 
@@ -188,24 +199,24 @@ def _read(connection: DuckDBPyConnection, files: list[Path]) -> DuckDBPyRelation
     return connection.read_parquet([*map(str, files)], filename=True)
 
 
-def _dbt(*arguments: str) -> None:
-    """Run the project's own dbt.
+def _rebuild(serving: Path) -> None:
+    """Build the lake anew, publish it, and remove all that was before."""
+    # dbt notes the command line in its log, and this one names the person.
+    del sys.argv[1:]
+    # A second to import, and only here.
+    from dbt.cli.main import dbtRunner
 
-    Raises:
-        IncompleteError: it failed.
-
-    """
-    done = subprocess.run(  # noqa: S603  the project's own dbt
-        [Path(sys.executable).with_name("dbt"), "--quiet", *arguments],
-        cwd=PROJECT,
-        check=False,
-    )
-    if done.returncode:
-        raise IncompleteError(
-            f"dbt {arguments[0]} failed, see above. The landing zone is free of the "
-            "person; the lake and what is published may not be. Mend it, then run the "
-            "same again."
-        )
+    os.chdir(PROJECT)
+    dbt = dbtRunner()
+    build = ("build", "--full-refresh", "--exclude-resource-type", "unit_test")
+    if not dbt.invoke(["--quiet", *build]).success:
+        sys.exit(1)
+    started = time.time()
+    if not dbt.invoke(["--quiet", "run-operation", "erase_history"]).success:
+        sys.exit(1)
+    for path in serving.rglob("*"):
+        if not path.is_dir() and path.lstat().st_mtime < started:
+            path.unlink()
 
 
 def _compact(catalogue: Path) -> None:
@@ -217,26 +228,19 @@ def _compact(catalogue: Path) -> None:
     """
     if not catalogue.exists():
         return
-    with closing(sqlite3.connect(catalogue, timeout=60)) as connection:
-        connection.execute("vacuum")
-        ((busy, *_),) = connection.execute("pragma wal_checkpoint(truncate)")
+    with closing(
+        sqlite3.connect(catalogue, timeout=CATALOGUE_WAIT_SECONDS)
+    ) as connection:
+        try:
+            connection.execute("vacuum")
+            ((busy, *_),) = connection.execute("pragma wal_checkpoint(truncate)")
+        except sqlite3.OperationalError:
+            busy = True
     if busy:
         raise IncompleteError(
-            f"Somebody has {catalogue} open. When they have closed it, run the same "
-            "again."
+            f"Somebody reads {catalogue}, which still tells of the person. When they "
+            "have closed it, run the same again."
         )
-
-
-def _remove_published(serving: Path, before: float) -> int:
-    """Remove the files that were published before a time, and return their number."""
-    old = [
-        path
-        for path in serving.rglob("*")
-        if not path.is_dir() and path.lstat().st_mtime < before
-    ]
-    for path in old:
-        path.unlink()
-    return len(old)
 
 
 def _remove_traces(settings: Settings) -> None:

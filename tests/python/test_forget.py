@@ -482,7 +482,8 @@ def test_an_encrypted_lake_is_closed_to_those_without_its_catalogue(
 ) -> None:
     lakehouse = replace(memory.lakehouse, home=tmp_path / "home")
     shutil.copytree(memory.before / "landing", lakehouse.home / "landing")
-    for variable in ("1", ""):  # what a lake was made with holds from then on
+    # What a lake was made with holds from then on.
+    for variable in ("1", "") if is_long else ("1",):
         done = lakehouse.dbt(
             *("seed", "--full-refresh"),
             environment={"DEFTUNES_LAKE_ENCRYPTED": variable},
@@ -492,7 +493,7 @@ def test_an_encrypted_lake_is_closed_to_those_without_its_catalogue(
         lakehouse.build()
         assert len(lakehouse.published("from marts.dim_users where is_inferred")) == 1
     files = [*(lakehouse.home / "lake").rglob("*.parquet")]
-    assert len(files) > 2
+    assert len(files) > 1
     for file in files:
         with pytest.raises(duckdb.InvalidInputException, match="is encrypted"):
             duckdb.read_parquet(str(file))

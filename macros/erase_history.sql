@@ -1,6 +1,6 @@
 {% macro erase_history() -%}
-    {#- Leaves the lake as it is and nothing of what it was, publishes it, and removes
-        all other files of it. Readers who have an earlier catalogue open lose it. -#}
+    {#- Leaves the lake as it is and nothing of what it was. Readers who have an earlier
+        catalogue open lose it. -#}
     {%- do run_query('select hold_lock()') -%}
     {%- set made = graph.nodes.values() | map(attribute='relation_name') | list -%}
     {%- set strange = [] -%}
@@ -21,7 +21,6 @@
     {%- do run_query(
         'from ducklake_expire_snapshots(' ~ lake ~ ", older_than => 'infinity')"
     ) -%}
-    {%- do log('Published ' ~ publish_tables(), info=True) -%}
     {%- for step in ['ducklake_cleanup_old_files', 'ducklake_delete_orphaned_files'] -%}
         {%- do run_query('from ' ~ step ~ '(' ~ lake ~ ', cleanup_all => true)') -%}
     {%- endfor -%}

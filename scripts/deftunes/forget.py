@@ -9,7 +9,6 @@ import os
 import shutil
 import sqlite3
 import sys
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,12 +210,13 @@ def _rebuild(serving: Path) -> None:
     build = ("build", "--full-refresh", "--exclude-resource-type", "unit_test")
     if not dbt.invoke(["--quiet", *build]).success:
         sys.exit(1)
-    started = time.time()
     if not dbt.invoke(["--quiet", "run-operation", "erase_history"]).success:
         sys.exit(1)
-    for path in serving.rglob("*"):
-        if not path.is_dir() and path.lstat().st_mtime < started:
-            path.unlink()
+    # What the link leads to was published just now.
+    current = (serving / "current").resolve()
+    for path in (*serving.resolve().iterdir(), *current.parent.iterdir()):
+        if path not in (current, current.parent) and not path.is_symlink():
+            _remove(path)
 
 
 def _compact(catalogue: Path) -> None:
@@ -250,7 +250,12 @@ def _remove_traces(settings: Settings) -> None:
         *(settings.dbt_target / name for name in ("compiled", "run")),
         *PROJECT.glob(".tmp/duckdb_temp*"),  # of a killed one that ran out of memory
     ):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

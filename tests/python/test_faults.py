@@ -510,13 +510,13 @@ def disk(folder: Path, size: int, *options: str) -> Iterator[None]:
         kept.rename(folder)
         pytest.skip("no small disk can be mounted here")
     try:
-        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        shutil.copytree(kept, folder, symlinks=True, dirs_exist_ok=True)
         if options:
             anew = [mount, "-o", ",".join(("remount", *options)), str(folder)]
             subprocess.run(anew, check=True)
         yield
         shutil.rmtree(kept)
-        shutil.copytree(folder, kept)
+        shutil.copytree(folder, kept, symlinks=True)
     finally:
         subprocess.run([unmount, "-l", str(folder)], check=True)
         folder.rmdir()
@@ -571,21 +571,29 @@ def test_a_full_disk_while_building(calm: Calm) -> None:
 
 def test_a_full_disk_while_publishing_and_what_it_leaves(calm: Calm) -> None:
     lakehouse = calm.lakehouse
-    publish = ("run-operation", "publish_tables")
+    serving = lakehouse.database.parent
+    tests = ("--args", "{passed: 1, warned: 0}")
+    publish = ("run-operation", "publish_lake", *tests)
+    # Something else than what is published already.
+    less = ("--vars", "{published_schemas: [marts, quality]}")
     before = lakehouse.database.read_bytes()
-    with disk(lakehouse.database.parent, len(before) * 3 // 2):
-        full = lakehouse.dbt(*publish)
+    held, needed = (
+        sum(path.stat().st_size for path in folder.rglob("*"))
+        for folder in (serving / "publications", lakehouse.database.resolve().parent)
+    )
+    with disk(serving, held + needed // 2):
+        full = lakehouse.dbt(*publish, *less)
         assert lakehouse.database.read_bytes() == before
-        # Half of a database lies about now.
-        assert len([*lakehouse.database.parent.iterdir()]) > 1
+        # Half of a publication lies about now.
+        assert [*(serving / "publications" / ".building").iterdir()]
     assert full.returncode != 0
     assert "No space left on device" in full.stdout
     assert "Traceback" not in full.stdout + full.stderr
-    lakehouse.database.with_name("deftunes.duckdb.building").write_bytes(b"DUCK" * 99)
-    lakehouse.database.with_name("deftunes.duckdb.building.wal").write_bytes(b"WAL")
-    done = lakehouse.dbt(*publish)
+    done = lakehouse.dbt(*publish, *less)
     assert done.returncode == 0, done.stdout
-    assert [*lakehouse.database.parent.iterdir()] == [lakehouse.database]
+    assert {path.name for path in (serving / "publications").glob(".*")} == set()
+    assert lakehouse.database.read_bytes() != before
+    assert lakehouse.dbt(*publish).returncode == 0
     assert fingerprint(lakehouse)
 
 

@@ -1,8 +1,8 @@
-"""What dbt needs that SQL cannot do: hold a lock and put files in place at once.
+"""What dbt needs that SQL cannot do: a lock, files put in place at once, queries read.
 
 `profiles.yml` names this module as a plugin of dbt-duckdb; the macros
-`check_before_run`, `upkeep`, `publish` and `rollback` call the functions that it
-registers.
+`check_before_run`, `upkeep`, `publish` and `rollback`, and those of materialized views,
+call the functions that it registers.
 """
 
 import os
@@ -18,6 +18,7 @@ from duckdb import DuckDBPyConnection
 
 from deftunes.landing import ForeignError, refuse_foreign_files
 from deftunes.lock import LockedError, home_lock
+from deftunes.queries import delta_query, read_query
 from deftunes.settings import Settings
 
 LOCK_WAIT_SECONDS = 600.0
@@ -32,7 +33,7 @@ _held_homes: set[Path] = set()
 
 
 class Plugin(BasePlugin):
-    """Registers SQL functions for the lock and for publishing."""
+    """Registers SQL functions for the lock, for publishing, and to read queries."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Make the folder of the catalogue; keep other writers out of it.
@@ -62,6 +63,8 @@ class Plugin(BasePlugin):
             *(self.start_publishing, self.finish_publishing, self.settle_publishing),
         ):
             conn.create_function(function.__name__, function, side_effects=True)
+        conn.create_function("read_query", read_query)
+        conn.create_function("delta_query", delta_query)
 
     def hold_lock(self) -> str:
         """Keep other writers of this lakehouse out until the process ends."""

@@ -1,0 +1,8 @@
+{# Its table, and what the registry holds of it. #}
+{% macro duckdb__drop_materialized_view(relation) -%}
+    drop table if exists {{ relation }};
+    delete from {{ target.database }}.quality.materialized_views
+    where
+        schema_name = '{{ relation.schema }}'
+        and view_name = '{{ relation.identifier }}'
+{%- endmacro %}

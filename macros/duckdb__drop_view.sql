@@ -1,0 +1,4 @@
+{# DuckLake knows no cascade. #}
+{% macro duckdb__drop_view(relation) -%}
+    drop view if exists {{ relation }}
+{%- endmacro %}

@@ -1,0 +1,35 @@
+{# Nothing when nothing has moved; else what has been worked out so far is in the open
+   transaction, and what ends it is returned. #}
+{% macro duckdb__refresh_materialized_view(relation) -%}
+    {%- call statement('begin', auto_begin=true) -%}select 1{%- endcall -%}
+    {%- set started = modules.datetime.datetime.now() -%}
+    {%- set state = materialized_view_state(relation) -%}
+    {%- set changes = lake_changes(state.snapshot_id) -%}
+    {%- set moved = moved_tables(state, changes) -%}
+    {%- if not moved.names and not moved.doubt -%}
+        {%- do log(
+            relation.identifier ~ ': nothing has moved since snapshot '
+            ~ state.snapshot_id, info=True
+        ) -%}
+        {{ return('') }}
+    {%- endif -%}
+    {%- set query = read_query(state.definition) -%}
+    {%- set choice = refresh_method(state, query, moved, changes) -%}
+    {%- if choice.method == 'feed' -%}
+        {%- set doubt = apply_changes(relation, state, query, moved, changes) -%}
+        {%- if doubt -%}
+            {%- set choice = {'method': 'recomputed', 'reason': doubt} -%}
+        {%- endif -%}
+    {%- endif -%}
+    {%- if choice.method == 'recomputed' -%}
+        {%- do recompute(relation, state.definition) -%}
+    {%- endif -%}
+    {%- set seconds = (modules.datetime.datetime.now() - started).total_seconds() -%}
+    {%- do log(
+        relation.identifier ~ ': ' ~ choice.method ~ ' in ' ~ seconds | round(3)
+        ~ ' s, because ' ~ choice.reason, info=True
+    ) -%}
+    {{ return(record_refresh(
+        relation, state, base_tables(query), changes, choice, seconds
+    )) }}
+{%- endmacro %}

@@ -1,0 +1,28 @@
+{% macro recompute(relation, definition) -%}
+    {#- Brings a view up to date by its query; only rows that differ are written. -#}
+    {%- set columns = adapter.get_columns_in_relation(relation)
+        | map(attribute='quoted') | list -%}
+    {%- do run_query(
+        'create or replace temporary table differences as with counted as (select '
+        ~ columns | join(', ') ~ ', 1 as _wanted, 0 as _held from (' ~ definition
+        ~ ') as result union all select ' ~ columns | join(', ') ~ ', 0, 1 from '
+        ~ relation ~ ') select ' ~ columns | join(', ')
+        ~ ', cast(sum(_wanted) as bigint) as _wanted, sum(_held) as _held from counted'
+        ~ ' group by ' ~ columns | join(', ') ~ ' having sum(_wanted) <> sum(_held)'
+    ) -%}
+    {%- set same = [] -%}
+    {%- for column in columns -%}
+        {%- do same.append(
+            'held.' ~ column ~ ' is not distinct from differences.' ~ column
+        ) -%}
+    {%- endfor -%}
+    {%- do run_query(
+        'delete from ' ~ relation ~ ' as held using differences where'
+        ~ ' differences._held > 0 and ' ~ same | join(' and ')
+    ) -%}
+    {%- do run_query(
+        'insert into ' ~ relation ~ ' (' ~ columns | join(', ') ~ ') select '
+        ~ columns | join(', ') ~ ' from (select *, unnest(range(_wanted)) as _copy'
+        ~ ' from differences where _wanted > 0)'
+    ) -%}
+{%- endmacro %}

@@ -1,6 +1,7 @@
-{% macro apply_changes(relation, state, query, moved, changes) -%}
+{% macro apply_changes(relation, state, traced, moved, changes) -%}
     {#- Brings an additive view up to date by what has changed in its tables. Returns
         why that is not possible; none when it is done. -#}
+    {%- set query = traced.query -%}
     {%- set feeds = {} -%}
     {%- for name in moved.names -%}
         {%- set rows = ['gained_' ~ loop.index, 'lost_' ~ loop.index] -%}
@@ -8,10 +9,10 @@
         {%- do feeds.update({name: rows}) -%}
     {%- endfor -%}
     {%- set delta = run_query(
-        "select delta_query('" ~ state.definition | replace("'", "''") ~ "', '"
+        "select delta_query('" ~ traced.sql | replace("'", "''") ~ "', '"
         ~ tojson(feeds) ~ "', " ~ state.snapshot_id ~ ")"
     ).columns[0][0] -%}
-    {%- do run_query(changed_groups(relation, query, delta)) -%}
+    {%- do changed_groups(relation, query, delta) -%}
     {%- set nullable = nullable_sums(query) -%}
     {%- if run_query(
         'select 1 from changed_groups where ' ~ query.row_count ~ ' < 0'

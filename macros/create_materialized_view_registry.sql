@@ -13,6 +13,7 @@
         reason varchar,
         seconds double,
         recompute_seconds double,
+        feed_pace double,
         base_row_count bigint,
         row_count bigint
     );

@@ -12,7 +12,7 @@
         != wanted | map(attribute='dtype') | list -%}
         {{ return(get_replace_sql(existing_relation, relation, sql)) }}
     {%- endif -%}
-    {%- set query = materialized_view_query(sql) -%}
+    {%- set traced = materialized_view_query(sql) -%}
     {%- call statement('begin', auto_begin=true) -%}select 1{%- endcall -%}
     {%- set started = modules.datetime.datetime.now() -%}
     {%- set changes = lake_changes(0) -%}
@@ -27,7 +27,5 @@
         'method': 'recomputed',
         'reason': 'its ' ~ changed | join(' and ') ~ ' changed',
     } -%}
-    {{ return(record_refresh(
-        relation, state, base_tables(query), changes, choice, seconds
-    )) }}
+    {{ return(record_refresh(relation, state, traced, changes, choice, seconds)) }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {# A table in the lake, and in the same transaction what the registry holds of it. #}
 {% macro duckdb__get_create_materialized_view_as_sql(relation, sql) -%}
-    {%- set query = materialized_view_query(sql) -%}
+    {%- set traced = materialized_view_query(sql) -%}
     {%- do run_query(create_materialized_view_registry()) -%}
     {%- call statement('begin', auto_begin=true) -%}select 1{%- endcall -%}
     {%- set started = modules.datetime.datetime.now() -%}
@@ -21,7 +21,5 @@
         'is_additive': config.get('additive', false),
     } -%}
     {%- set choice = {'method': 'created', 'reason': 'it was not there'} -%}
-    {{ return(record_refresh(
-        relation, state, base_tables(query), changes, choice, seconds
-    )) }}
+    {{ return(record_refresh(relation, state, traced, changes, choice, seconds)) }}
 {%- endmacro %}

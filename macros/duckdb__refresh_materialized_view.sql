@@ -13,10 +13,10 @@
         ) -%}
         {{ return('') }}
     {%- endif -%}
-    {%- set query = read_query(state.definition) -%}
-    {%- set choice = refresh_method(state, query, moved, changes) -%}
+    {%- set traced = traced_query(state.definition) -%}
+    {%- set choice = refresh_method(state, moved) -%}
     {%- if choice.method == 'feed' -%}
-        {%- set doubt = apply_changes(relation, state, query, moved, changes) -%}
+        {%- set doubt = apply_changes(relation, state, traced, moved, changes) -%}
         {%- if doubt -%}
             {%- set choice = {'method': 'recomputed', 'reason': doubt} -%}
         {%- endif -%}
@@ -29,7 +29,5 @@
         relation.identifier ~ ': ' ~ choice.method ~ ' in ' ~ seconds | round(3)
         ~ ' s, because ' ~ choice.reason, info=True
     ) -%}
-    {{ return(record_refresh(
-        relation, state, base_tables(query), changes, choice, seconds
-    )) }}
+    {{ return(record_refresh(relation, state, traced, changes, choice, seconds)) }}
 {%- endmacro %}

@@ -1,7 +1,8 @@
 {% macro materialized_view_query(sql) -%}
     {#- What is known of a materialized view's query, after checking that it can be
         kept up to date, and as its config says. -#}
-    {%- set query = read_query(sql) -%}
+    {%- set traced = traced_query(sql) -%}
+    {%- set query = traced.query -%}
     {%- if query.unstable -%}
         {{ exceptions.raise_compiler_error(
             model.name ~ ' cannot be a materialized view: the result of '
@@ -27,5 +28,5 @@
             ) }}
         {%- endfor -%}
     {%- endif -%}
-    {{ return(query) }}
+    {{ return(traced) }}
 {%- endmacro %}

@@ -2,7 +2,7 @@
     {#- What the registry holds of a materialized view. -#}
     {%- set row = run_query(
         "select definition, columns, is_additive, snapshot_id, recompute_seconds,"
-        ~ " base_row_count, row_count, cast(to_json(base_tables) as varchar) as bases"
+        ~ " feed_pace, base_row_count, row_count, cast(to_json(base_tables) as varchar) as bases"
         ~ " from " ~ target.database ~ ".quality.materialized_views where schema_name"
         ~ " = '" ~ relation.schema ~ "' and view_name = '" ~ relation.identifier ~ "'"
     ).rows[0] -%}

@@ -10,15 +10,9 @@
         ~ ', cast(sum(_wanted) as bigint) as _wanted, sum(_held) as _held from counted'
         ~ ' group by ' ~ columns | join(', ') ~ ' having sum(_wanted) <> sum(_held)'
     ) -%}
-    {%- set same = [] -%}
-    {%- for column in columns -%}
-        {%- do same.append(
-            'held.' ~ column ~ ' is not distinct from differences.' ~ column
-        ) -%}
-    {%- endfor -%}
     {%- do run_query(
         'delete from ' ~ relation ~ ' as held using differences where'
-        ~ ' differences._held > 0 and ' ~ same | join(' and ')
+        ~ ' differences._held > 0 and ' ~ null_safe_match(columns, 'differences', 'held')
     ) -%}
     {%- do run_query(
         'insert into ' ~ relation ~ ' (' ~ columns | join(', ') ~ ') select '

@@ -1,11 +1,12 @@
-{% macro record_refresh(relation, state, bases, changes, choice, seconds) -%}
+{% macro record_refresh(relation, state, traced, changes, choice, seconds) -%}
     {#- The statements that note a refresh in the registry. -#}
     {%- set registry = target.database ~ '.quality.materialized_views' -%}
-    {%- set held = [] -%}
-    {%- for name, base in bases.items() -%}
-        {%- do held.append(
-            "{'name': '" ~ name ~ "', 'id': " ~ (base.id or 'null')
-            ~ ", 'is_linear': " ~ base.is_linear | lower ~ "}"
+    {%- set bases = [] -%}
+    {%- for base in traced.bases -%}
+        {%- do bases.append(
+            "{'name': '" ~ base.name ~ "', 'id': "
+            ~ (base.id if base.id else 'null') ~ ", 'is_linear': "
+            ~ base.is_linear | lower ~ "}"
         ) -%}
     {%- endfor -%}
     delete from {{ registry }}
@@ -17,14 +18,22 @@
         '{{ state.definition | replace("'", "''") }}' as definition,
         '{{ state.columns | replace("'", "''") }}' as columns,
         {{ state.is_additive | lower }} as is_additive,
-        [{{ held | join(', ') }}] as base_tables,
+        [{{ bases | join(', ') }}] as base_tables,
         {{ changes.snapshot_id }} as snapshot_id,
         cast(now() as timestamp) as refreshed_at,
         '{{ choice.method }}' as method,
         '{{ choice.reason | replace("'", "''") }}' as reason,
         {{ seconds }} as seconds,
-        {{ seconds if choice.method != 'feed' else state.recompute_seconds }}
-            as recompute_seconds,
+        {%- if choice.method == 'feed' %}
+        {{ state.recompute_seconds }} as recompute_seconds,
+        {{ seconds / choice.work }} as feed_pace,
+        {{ state.base_row_count }} as base_row_count,
+        {%- else %}
+        {{ seconds }} as recompute_seconds,
+        {{ state.feed_pace or 'null' }} as feed_pace,
+        {{ base_row_counts(traced.bases, changes.snapshot_id).values()
+            | sum(attribute='live') }} as base_row_count,
+        {%- endif %}
         count(*) as row_count
     from {{ relation }}
 {%- endmacro %}

@@ -18,7 +18,7 @@ from duckdb import DuckDBPyConnection
 
 from deftunes.landing import ForeignError, refuse_foreign_files
 from deftunes.lock import LockedError, home_lock
-from deftunes.queries import delta_query, read_query
+from deftunes.queries import delta_query, inline_view, read_query
 from deftunes.settings import Settings
 
 LOCK_WAIT_SECONDS = 600.0
@@ -63,8 +63,8 @@ class Plugin(BasePlugin):
             *(self.start_publishing, self.finish_publishing, self.settle_publishing),
         ):
             conn.create_function(function.__name__, function, side_effects=True)
-        conn.create_function("read_query", read_query)
-        conn.create_function("delta_query", delta_query)
+        for function in (read_query, inline_view, delta_query):
+            conn.create_function(function.__name__, function)
 
     def hold_lock(self) -> str:
         """Keep other writers of this lakehouse out until the process ends."""

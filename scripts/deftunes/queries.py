@@ -85,6 +85,19 @@ def read_query(sql: str) -> str:
     )
 
 
+def inline_view(sql: str, name: str, view: str) -> str:
+    """Return a query with the query of a view in the place of the view's full name."""
+    query = _parse(sql)
+    for table in list(_walk(query)):
+        if table.get("type") == "BASE_TABLE" and _name(table) == name:
+            table |= {
+                "type": "SUBQUERY",
+                "alias": table["alias"] or table["table_name"],
+                "subquery": {"node": _parse(view), "named_param_map": []},
+            }
+    return _deparse(query)
+
+
 def delta_query(sql: str, moved: str, snapshot: int) -> str:
     """Return what changes of the tables change in the result of an additive query.
 

@@ -1,15 +1,17 @@
 {% macro refresh_materialized_views(names=none) -%}
     {#- `dbt run-operation refresh_materialized_views`, or of some of them with
-        `--args '{names: [sales_per_artist_mv]}'`. Of two of which one reads the other,
-        the one that is read comes first. -#}
+        `--args '{names: [sales_per_artist_mv]}'`. What a view reads comes before it. -#}
     {%- do run_query('select hold_lock()') -%}
     {%- set registry = materialized_view_registry() -%}
     {%- set known = {} -%}
     {%- for row in (run_query(
-        'select schema_name, view_name, snapshot_id from ' ~ registry
-        ~ ' order by snapshot_id'
+        'select schema_name, view_name, cast(to_json(base_tables) as varchar) from '
+        ~ registry
     ).rows if registry is not none else []) -%}
-        {%- do known.update({row[1]: row[0]}) -%}
+        {%- do known.update({row[1]: {
+            'schema': row[0],
+            'bases': fromjson(row[2]) | map(attribute='name') | list,
+        }}) -%}
     {%- endfor -%}
     {%- for name in names or [] if name not in known -%}
         {{ exceptions.raise_compiler_error(
@@ -17,12 +19,22 @@
             ~ (known | join(', ') or 'none') ~ '. dbt build creates them.'
         ) }}
     {%- endfor -%}
-    {%- for name in names or known -%}
-        {%- set relation = api.Relation.create(
-            database=target.database, schema=known[name], identifier=name,
+    {%- set ordered = [] -%}
+    {%- for _ in known -%}
+        {%- for name in known if name not in ordered -%}
+            {%- set above = [] -%}
+            {%- for other in known if other not in ordered and (target.database ~ '.'
+                ~ known[other].schema ~ '.' ~ other) | lower in known[name].bases -%}
+                {%- do above.append(other) -%}
+            {%- endfor -%}
+            {%- if not above -%}{%- do ordered.append(name) -%}{%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- for name in ordered if name in (names or known) -%}
+        {%- set sql = refresh_materialized_view(api.Relation.create(
+            database=target.database, schema=known[name].schema, identifier=name,
             type='materialized_view'
-        ) -%}
-        {%- set sql = refresh_materialized_view(relation) -%}
+        )) -%}
         {%- if sql -%}
             {%- call statement('refresh') -%}{{ sql }}{%- endcall -%}
         {%- endif -%}

@@ -1,0 +1,240 @@
+"""A materialized view equals its query, whatever happened to what it reads."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from conftest import Lakehouse
+from dbt_process import invoke
+from deftunes.settings import PROJECT
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+ADDITIVE = "{{ config(materialized='materialized_view', additive=true) }}"
+RECOMPUTED = "{{ config(materialized='materialized_view') }}"
+ITEMS, ARTISTS = "{{ source('shop', 'items') }}", "{{ source('shop', 'artists') }}"
+MODELS = {
+    "joined_mv": f"""{ADDITIVE}
+        select artists.name, items.kind, sum(items.price) as revenue,
+            sum(items.quantity) as quantity, count(*) as item_count,
+            count(items.price) as priced_count,
+            sum(items.price) / count(*) as mean_price
+        from {ITEMS} as items inner join {ARTISTS} as artists using (artist)
+        where items.quantity > 0
+        group by artists.name, items.kind""",
+    "outer_mv": f"""{ADDITIVE}
+        select artists.name, count(*) as item_count, sum(items.quantity) as quantity
+        from {ITEMS} as items left join {ARTISTS} as artists using (artist)
+        group by artists.name""",
+    "sales_vw": f"""select items.kind, items.artist, artists.name, items.quantity
+        from {ITEMS} as items, {ARTISTS} as artists
+        where items.artist = artists.artist""",
+    "over_view_mv": f"""{ADDITIVE}
+        select kind, sum(quantity) as quantity, count(*) as item_count
+        from {{{{ ref('sales_vw') }}}} group by kind""",
+    "over_mv": f"""{ADDITIVE}
+        with groups as (select * from {{{{ ref('joined_mv') }}}})
+        select kind, sum(revenue) as revenue, count(*) as group_count
+        from groups group by kind""",
+    "ranked_mv": f"""{RECOMPUTED}
+        select artist, count(distinct kind) as kinds, max(price) as highest
+        from {ITEMS} group by artist""",
+}
+SOURCES = """
+sources:
+  - name: shop
+    database: lake
+    schema: shop
+    tables: [{name: items}, {name: artists}]
+"""
+TABLES = (
+    "create or replace table shop.items (id int, artist int, kind varchar,"
+    " price decimal(18, 6), quantity int not null)",
+    "create or replace table shop.artists (artist int, name varchar, note varchar)",
+    "insert into shop.artists from (values (1, 'A', ''), (2, 'B', ''), (3, 'A', ''))",
+    "insert into shop.items select n, n % 5, ['x', 'y', null][n % 3 + 1],"
+    " nullif(n % 4, 3), n % 3 from range(40) as t(n)",
+)
+
+KIND, PRICE = st.sampled_from(["'x'", "'y'", "null"]), st.sampled_from("null 0 1 2.5".split())
+NUMBER, SOME = st.integers(0, 6), st.integers(2, 9)
+CHANGES = st.one_of(
+    st.builds(
+        "insert into shop.items values ({}, {}, {}, {}, {})".format,
+        st.integers(0, 60), NUMBER, KIND, PRICE, st.integers(0, 3),
+    ),
+    st.builds("update shop.items set price = {} where id % {} = 0".format, PRICE, SOME),
+    st.builds("update shop.items set artist = {} where id % {} = 1".format, NUMBER, SOME),
+    st.builds("delete from shop.items where id % {} = {}".format, SOME, NUMBER),
+    st.builds("delete from shop.items where kind is not distinct from {}".format, KIND),
+    st.builds("insert into shop.artists values ({}, 'C', '')".format, NUMBER),
+    st.builds("update shop.artists set name = 'D' where artist = {}".format, NUMBER),
+    st.builds("update shop.artists set note = note || 'x' where artist > {}".format, NUMBER),
+    st.builds("delete from shop.artists where artist = {}".format, NUMBER),
+)
+UPKEEP = st.sampled_from(
+    [
+        "call ducklake_rewrite_data_files('lake', delete_threshold => 0)",
+        "call ducklake_merge_adjacent_files('lake')",
+        "call ducklake_expire_snapshots('lake', older_than => now())",
+        TABLES[0],
+        "alter table shop.items alter kind set default 'x'",
+    ]
+)
+STEPS = st.lists(
+    st.one_of(
+        st.lists(CHANGES, min_size=1, max_size=4),
+        st.tuples(CHANGES, UPKEEP, CHANGES).map(list),
+    ),
+    min_size=2,
+    max_size=4,
+)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A lake with two tables, and a dbt project of materialized views of them."""
+
+    lakehouse: Lakehouse
+    project: Path
+
+    def dbt(self, *arguments: str) -> str:
+        """Run dbt on the project of the views; return what it said."""
+        said = self.project / "said.log"
+        options = ("--project-dir", str(self.project), "--profiles-dir", str(PROJECT))
+        command = self.lakehouse.command(*arguments, *options)[1:]
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(
+            ["dbt.cli.main", "dbt.task.build", "dbt.adapters.duckdb"]
+        )
+        process = context.Process(
+            target=invoke, args=(command, self.lakehouse.environment(), said)
+        )
+        process.start()
+        process.join(timeout=300)
+        assert process.exitcode == 0, said.read_text()
+        return said.read_text()
+
+    def refresh(self) -> str:
+        return self.dbt("run-operation", "refresh_materialized_views")
+
+    @contextmanager
+    def lake(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the lake to write."""
+        home = self.lakehouse.home
+        with duckdb.connect() as connection:
+            for extension in ("ducklake", "sqlite_scanner"):
+                connection.load_extension(extension)
+            (home / "lake").mkdir(parents=True, exist_ok=True)
+            connection.execute(
+                f"attach 'ducklake:sqlite:{home}/lake/catalog.sqlite' as lake"
+                f" (data_path '{home}/lake/data', override_data_path true,"
+                " data_inlining_row_limit 0, meta_journal_mode 'WAL')"
+            )
+            connection.execute("use lake.main")
+            yield connection
+
+    def change(self, *statements: str) -> None:
+        with self.lake() as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        with self.lake() as connection:
+            return connection.execute(query).fetchall()
+
+    def methods(self) -> dict[str, str]:
+        return dict(
+            self.ask("select view_name, method from quality.materialized_views")
+        )
+
+    def prefer_the_feed(self) -> None:
+        """Let the views remember that computing all rows took ages."""
+        self.change("update quality.materialized_views set recompute_seconds = 1e9")
+
+    def differences(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return the rows in which a view and its query differ, by view."""
+        with self.lake() as connection:
+            definitions = connection.execute(
+                "select view_name, definition from quality.materialized_views"
+            ).fetchall()
+            assert len(definitions) == sum(name.endswith("_mv") for name in MODELS)
+            return {
+                name: rows
+                for name, query in definitions
+                if (
+                    rows := connection.execute(
+                        f"(from views.{name} except all ({query})) union all"
+                        f" (({query}) except all from views.{name})"
+                    ).fetchall()
+                )
+            }
+
+
+@pytest.fixture(scope="module")
+def shop(
+    lakehouses: Callable[[Path], Lakehouse], tmp_path_factory: pytest.TempPathFactory
+) -> Shop:
+    """Return a shop with all of its views created."""
+    project = tmp_path_factory.mktemp("views")
+    (project / "dbt_project.yml").write_text(
+        "{name: views, version: 1.0.0, profile: deftunes,"
+        f" macro-paths: ['{PROJECT / 'macros'}'],"
+        " flags: {send_anonymous_usage_stats: false, version_check: false},"
+        " models: {+schema: views, +materialized: view}}"
+    )
+    (project / "models").mkdir()
+    (project / "models" / "sources.yml").write_text(SOURCES)
+    for name, query in MODELS.items():
+        (project / "models" / f"{name}.sql").write_text(query)
+    made = Shop(lakehouses(Path()), project)
+    made.change("create schema shop", *TABLES)
+    made.dbt("run")
+    assert made.differences() == {}
+    return made
+
+
+def test_a_refresh_of_what_has_not_moved_writes_nothing(shop: Shop) -> None:
+    shop.refresh()
+    before = shop.ask("select * from ducklake_current_snapshot('lake')")
+    said = shop.refresh() + shop.dbt("run")
+    assert said.count("nothing has moved") == 2 * len(shop.methods())
+    assert shop.ask("select * from ducklake_current_snapshot('lake')") == before
+
+
+def test_changes_of_tables_are_applied_by_the_feed(shop: Shop) -> None:
+    shop.refresh()
+    shop.prefer_the_feed()
+    shop.change(
+        "insert into shop.items values (90, 1, 'x', 9, 9), (91, 1, null, null, 1)",
+        "update shop.items set kind = 'z' where id = 5",
+        "update shop.artists set name = 'E' where artist = 2",
+        "delete from shop.artists where artist = 3",
+    )
+    shop.refresh()
+    assert shop.differences() == {}
+    methods = shop.methods()
+    assert methods.pop("ranked_mv") == methods.pop("outer_mv") == "recomputed"
+    assert set(methods.values()) == {"feed"}
+
+
+@settings(
+    settings.get_profile("histories"),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(steps=STEPS)
+def test_views_equal_their_queries_after_any_history(
+    shop: Shop, steps: list[list[str]]
+) -> None:
+    for statements in steps:
+        shop.prefer_the_feed()
+        shop.change(*statements)
+        shop.refresh()
+        assert shop.differences() == {}, statements

@@ -55,17 +55,27 @@ cohorts as (
 
 ),
 
+aged as (
+
+    select
+        user_id,
+        cohort_date,
+        revenue_usd,
+        cast({{ dbt.datediff('cohort_date', 'month_date', 'month') }} as integer)
+            as months_since
+    from cohorts
+
+),
+
 final as (
 
     select
         cohort_date,
-        cast({{ dbt.datediff('cohort_date', 'month_date', 'month') }} as integer)
-            as months_since,
+        months_since,
         count(*) as buyer_count,
         sum(revenue_usd) as revenue_usd
-    from cohorts
-    group by
-        cohort_date, {{ dbt.datediff('cohort_date', 'month_date', 'month') }}
+    from aged
+    group by cohort_date, months_since
 
 )
 

@@ -4,7 +4,13 @@ with
 
 final as (
 
-    select * from {{ ref('sales_per_artist_vw') }}
+    select
+        artist_key,
+        artist_name,
+        year,
+        revenue_usd,
+        item_count
+    from {{ ref('sales_per_artist_vw') }}
 
 )
 

@@ -4,7 +4,14 @@ with
 
 final as (
 
-    select * from {{ ref('sales_per_country_vw') }}
+    select
+        country_code,
+        country_name,
+        month,
+        year,
+        revenue_usd,
+        item_count
+    from {{ ref('sales_per_country_vw') }}
 
 )
 

@@ -63,8 +63,8 @@ class Plugin(BasePlugin):
             *(self.start_publishing, self.finish_publishing, self.settle_publishing),
         ):
             conn.create_function(function.__name__, function, side_effects=True)
-        for function in (read_query, inline_view, delta_query):
-            conn.create_function(function.__name__, function)
+        for reader in (read_query, inline_view, delta_query):
+            conn.create_function(reader.__name__, reader)
 
     def hold_lock(self) -> str:
         """Keep other writers of this lakehouse out until the process ends."""

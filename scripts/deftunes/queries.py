@@ -77,7 +77,9 @@ def read_query(sql: str) -> str:
     return json.dumps(
         {
             "relations": sorted(_occurrences(query, {}) - Counter({"": 1})),
-            "is_closed": not any(node.get("type") == "TABLE_FUNCTION" for node in nodes),
+            "is_closed": not any(
+                node.get("type") == "TABLE_FUNCTION" for node in nodes
+            ),
             "unstable": _unstable(nodes),
             "columns": _columns(nodes),
             **held,
@@ -128,7 +130,8 @@ def delta_query(sql: str, moved: str, snapshot: int) -> str:
                     _replace(table, rows)
                 elif _name(table) in names[position + 1 :]:
                     table["at_clause"] = _version(snapshot)
-            terms.append(f"select *, {sign} as _sign from ({_deparse(term)}) as term")
+            columns = f"select *, {sign} as _sign"
+            terms.append(f"{columns} from ({_deparse(term)}) as term")
     return " union all ".join(terms)
 
 
@@ -190,7 +193,10 @@ def _version(snapshot: int) -> Node:
 
 def _common_tables(query: Node, scope: Scope) -> Scope:
     for entry in query["cte_map"]["map"]:
-        scope = {**scope, entry["key"].lower(): (entry["value"]["query"]["node"], scope)}
+        scope = {
+            **scope,
+            entry["key"].lower(): (entry["value"]["query"]["node"], scope),
+        }
     return scope
 
 
@@ -377,7 +383,7 @@ def _items(grouped: Node) -> dict[str, tuple[str, Any]]:
             rest.append(item)
             items[_item_name(item)] = ("derived", None)
     if keys:
-        raise NotAdditiveError("a column that it groups by is not in the result as such")
+        raise NotAdditiveError("a key that it groups by is not in the result")
     for item in rest:
         items[_item_name(item)] = ("derived", _with_names(item, aggregates))
     return items

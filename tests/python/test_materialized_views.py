@@ -15,43 +15,38 @@ from deftunes.settings import PROJECT
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-ADDITIVE = "{{ config(materialized='materialized_view', additive=true) }}"
-RECOMPUTED = "{{ config(materialized='materialized_view') }}"
-ITEMS, ARTISTS = "{{ source('shop', 'items') }}", "{{ source('shop', 'artists') }}"
 MODELS = {
-    "joined_mv": f"""{ADDITIVE}
+    "joined_mv": """
+        {{ config(materialized='materialized_view', additive=true) }}
         select artists.name, items.kind, sum(items.price) as revenue,
             sum(items.quantity) as quantity, count(*) as item_count,
             count(items.price) as priced_count,
             sum(items.price) / count(*) as mean_price
-        from {ITEMS} as items inner join {ARTISTS} as artists using (artist)
+        from lake.shop.items inner join lake.shop.artists using (artist)
         where items.quantity > 0
         group by artists.name, items.kind""",
-    "outer_mv": f"""{ADDITIVE}
+    "outer_mv": """
+        {{ config(materialized='materialized_view', additive=true) }}
         select artists.name, count(*) as item_count, sum(items.quantity) as quantity
-        from {ITEMS} as items left join {ARTISTS} as artists using (artist)
+        from lake.shop.items left join lake.shop.artists using (artist)
         group by artists.name""",
-    "sales_vw": f"""select items.kind, items.artist, artists.name, items.quantity
-        from {ITEMS} as items, {ARTISTS} as artists
-        where items.artist = artists.artist""",
-    "over_view_mv": f"""{ADDITIVE}
+    "sales_vw": """
+        select items.kind, items.artist, artists.name, items.quantity
+        from lake.shop.items, lake.shop.artists where items.artist = artists.artist""",
+    "over_view_mv": """
+        {{ config(materialized='materialized_view', additive=true) }}
         select kind, sum(quantity) as quantity, count(*) as item_count
-        from {{{{ ref('sales_vw') }}}} group by kind""",
-    "over_mv": f"""{ADDITIVE}
-        with groups as (select * from {{{{ ref('joined_mv') }}}})
+        from {{ ref('sales_vw') }} group by kind""",
+    "over_mv": """
+        {{ config(materialized='materialized_view', additive=true) }}
+        with groups as (select * from {{ ref('joined_mv') }})
         select kind, sum(revenue) as revenue, count(*) as group_count
         from groups group by kind""",
-    "ranked_mv": f"""{RECOMPUTED}
+    "ranked_mv": """
+        {{ config(materialized='materialized_view') }}
         select artist, count(distinct kind) as kinds, max(price) as highest
-        from {ITEMS} group by artist""",
+        from lake.shop.items group by artist""",
 }
-SOURCES = """
-sources:
-  - name: shop
-    database: lake
-    schema: shop
-    tables: [{name: items}, {name: artists}]
-"""
 TABLES = (
     "create or replace table shop.items (id int, artist int, kind varchar,"
     " price decimal(18, 6), quantity int not null)",
@@ -61,20 +56,27 @@ TABLES = (
     " nullif(n % 4, 3), n % 3 from range(40) as t(n)",
 )
 
-KIND, PRICE = st.sampled_from(["'x'", "'y'", "null"]), st.sampled_from("null 0 1 2.5".split())
+KIND = st.sampled_from(["'x'", "'y'", "null"])
+PRICE = st.sampled_from(["null", "0", "1", "2.5"])
 NUMBER, SOME = st.integers(0, 6), st.integers(2, 9)
 CHANGES = st.one_of(
     st.builds(
         "insert into shop.items values ({}, {}, {}, {}, {})".format,
-        st.integers(0, 60), NUMBER, KIND, PRICE, st.integers(0, 3),
+        st.integers(0, 60),
+        NUMBER,
+        KIND,
+        PRICE,
+        st.integers(0, 3),
     ),
     st.builds("update shop.items set price = {} where id % {} = 0".format, PRICE, SOME),
-    st.builds("update shop.items set artist = {} where id % {} = 1".format, NUMBER, SOME),
+    st.builds(
+        "update shop.items set artist = {} where id % {} = 0".format, NUMBER, SOME
+    ),
     st.builds("delete from shop.items where id % {} = {}".format, SOME, NUMBER),
     st.builds("delete from shop.items where kind is not distinct from {}".format, KIND),
     st.builds("insert into shop.artists values ({}, 'C', '')".format, NUMBER),
     st.builds("update shop.artists set name = 'D' where artist = {}".format, NUMBER),
-    st.builds("update shop.artists set note = note || 'x' where artist > {}".format, NUMBER),
+    st.builds("update shop.artists set note = 'x' where artist > {}".format, NUMBER),
     st.builds("delete from shop.artists where artist = {}".format, NUMBER),
 )
 UPKEEP = st.sampled_from(
@@ -121,6 +123,7 @@ class Shop:
         return said.read_text()
 
     def refresh(self) -> str:
+        """Refresh all views without a build; return what dbt said."""
         return self.dbt("run-operation", "refresh_materialized_views")
 
     @contextmanager
@@ -140,15 +143,18 @@ class Shop:
             yield connection
 
     def change(self, *statements: str) -> None:
+        """Run statements, a commit each."""
         with self.lake() as connection:
             for statement in statements:
                 connection.execute(statement)
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask the lake."""
         with self.lake() as connection:
             return connection.execute(query).fetchall()
 
     def methods(self) -> dict[str, str]:
+        """Return how each view was last refreshed."""
         return dict(
             self.ask("select view_name, method from quality.materialized_views")
         )
@@ -189,7 +195,6 @@ def shop(
         " models: {+schema: views, +materialized: view}}"
     )
     (project / "models").mkdir()
-    (project / "models" / "sources.yml").write_text(SOURCES)
     for name, query in MODELS.items():
         (project / "models" / f"{name}.sql").write_text(query)
     made = Shop(lakehouses(Path()), project)

@@ -1,0 +1,3 @@
+{% macro materialized_views() -%}
+    {{ target.database }}.quality.materialized_views
+{%- endmacro %}

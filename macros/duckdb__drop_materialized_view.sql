@@ -1,5 +1,8 @@
 {# Its table, and what the registry holds of it. #}
 {% macro duckdb__drop_materialized_view(relation) -%}
+    drop view if exists {{ relation.incorporate(
+        path={'identifier': relation.identifier ~ '_live'}
+    ) }};
     drop table if exists {{ relation }};
     delete from {{ target.database }}.quality.materialized_views
     where

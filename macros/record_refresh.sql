@@ -9,6 +9,7 @@
             ~ base.is_linear | lower ~ "}"
         ) -%}
     {%- endfor -%}
+    {{ live_view(relation, traced, state, changes) }};
     delete from {{ registry }}
     where schema_name = '{{ relation.schema }}' and view_name = '{{ relation.identifier }}';
     insert into {{ registry }} by name

@@ -5,19 +5,10 @@ with
 order_items as (
 
     select
-        user_key,
+        buyer_key,
         date_key,
         price_usd
     from {{ ref('fact_order_items') }}
-
-),
-
-users as (
-
-    select
-        user_key,
-        user_id
-    from {{ ref('dim_users') }}
 
 ),
 
@@ -25,45 +16,33 @@ dates as (
 
     select
         date_key,
-        cast({{ dbt.date_trunc('month', 'date') }} as date) as month_date
+        cast({{ dbt.date_trunc('month', 'date') }} as date) as month_date,
+        year * 12 + month as month_number
     from {{ ref('dim_date') }}
 
 ),
 
--- A buyer is a user, in whichever version.
 monthly as (
 
     select
-        users.user_id,
+        order_items.buyer_key,
         dates.month_date,
+        dates.month_number,
         sum(order_items.price_usd) as revenue_usd
     from order_items
-    inner join users on order_items.user_key = users.user_key
     inner join dates on order_items.date_key = dates.date_key
-    group by users.user_id, dates.month_date
+    group by order_items.buyer_key, dates.month_date, dates.month_number
 
 ),
 
 cohorts as (
 
     select
-        user_id,
-        month_date,
+        buyer_key,
         revenue_usd,
-        min(month_date) over (partition by user_id) as cohort_date
+        min(month_date) over (partition by buyer_key) as cohort_date,
+        month_number - min(month_number) over (partition by buyer_key) as months_since
     from monthly
-
-),
-
-aged as (
-
-    select
-        user_id,
-        cohort_date,
-        revenue_usd,
-        cast({{ dbt.datediff('cohort_date', 'month_date', 'month') }} as integer)
-            as months_since
-    from cohorts
 
 ),
 
@@ -74,7 +53,7 @@ final as (
         months_since,
         count(*) as buyer_count,
         sum(revenue_usd) as revenue_usd
-    from aged
+    from cohorts
     group by cohort_date, months_since
 
 )

@@ -1,5 +1,6 @@
 """A materialized view equals its query, whatever happened to what it reads."""
 
+import json
 import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import duckdb
 import pytest
 from conftest import Lakehouse
 from dbt_process import invoke
+from deftunes.queries import read_query
 from deftunes.settings import PROJECT
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -42,6 +44,12 @@ MODELS = {
         with groups as (select * from {{ ref('joined_mv') }})
         select kind, sum(revenue) as revenue, count(*) as group_count
         from groups group by kind""",
+    "counted_mv": """
+        {{ config(materialized='materialized_view', additive=true) }}
+        select items.kind, artists.name, count(*) as item_count,
+            sum(items.quantity) as quantity, sum(items.quantity) / count(*) as mean
+        from lake.shop.items inner join lake.shop.artists using (artist)
+        group by items.kind, artists.name""",
     "ranked_mv": """
         {{ config(materialized='materialized_view') }}
         select artist, count(distinct kind) as kinds, max(price) as highest
@@ -163,7 +171,7 @@ class Shop:
         """Let the views remember that computing all rows took ages."""
         self.change("update quality.materialized_views set recompute_seconds = 1e9")
 
-    def differences(self) -> dict[str, list[tuple[Any, ...]]]:
+    def differences(self, variant: str = "") -> dict[str, list[tuple[Any, ...]]]:
         """Return the rows in which a view and its query differ, by view."""
         with self.lake() as connection:
             definitions = connection.execute(
@@ -175,8 +183,8 @@ class Shop:
                 for name, query in definitions
                 if (
                     rows := connection.execute(
-                        f"(from views.{name} except all ({query})) union all"
-                        f" (({query}) except all from views.{name})"
+                        f"(from views.{name}{variant} except all ({query})) union all"
+                        f" (({query}) except all from views.{name}{variant})"
                     ).fetchall()
                 )
             }
@@ -221,6 +229,8 @@ def test_changes_of_tables_are_applied_by_the_feed(shop: Shop) -> None:
         "update shop.artists set name = 'E' where artist = 2",
         "delete from shop.artists where artist = 3",
     )
+    assert shop.differences("_live") == {}
+    assert len(shop.differences()) > 1
     shop.refresh()
     assert shop.differences() == {}
     methods = shop.methods()
@@ -243,3 +253,52 @@ def test_views_equal_their_queries_after_any_history(
         shop.change(*statements)
         shop.refresh()
         assert shop.differences() == {}, statements
+        assert shop.differences("_live") == {}, statements
+
+
+def test_a_live_variant_does_not_add_up_what_it_cannot_read(shop: Shop) -> None:
+    shop.refresh()
+    shop.change(TABLES[0])
+    with pytest.raises(duckdb.Error, match="counted_mv is out of date: refresh it"):
+        shop.ask("from views.counted_mv_live")
+    shop.refresh()
+    assert shop.ask("from views.counted_mv_live") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("select a, sum(b) as b from t group by a", "counts all rows"),
+        ("select a, count(distinct b) as b, count(*) as n from t group by a", "count("),
+        ("select a, min(b) as b, count(*) as n from t group by a", "min("),
+        ("select a, count(*) as n from t group by a having n > 1", "having"),
+        ("select a, count(*) as n from t group by a limit 3", "limit"),
+        ("select count(*) as n from t", "a key to group by"),
+        ("select count(*) as n from t group by a", "not in the result"),
+        (
+            "select a, n from (select a, count(*) as n from t group by a) where n > 1",
+            "",
+        ),
+        ("select a, count(*) as n from t natural join u group by a", "reads once"),
+        ("select a, count(*) as n from (from t union all from t) group by a", "once"),
+        ("select t.a, count(*) as n from t, t as u group by t.a", "reads once"),
+        ("select a, b + n as c from (select a, b, 1 as n from t)", "groups"),
+    ],
+)
+def test_what_does_not_add_up_is_not_additive(query: str, reason: str) -> None:
+    refusal = json.loads(read_query(query))["refusal"]
+    assert refusal is not None
+    assert reason in refusal
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select now() as n",
+        "select current_date as d from t",
+        "select random() as r from t",
+        "select * from t using sample 3 rows",
+    ],
+)
+def test_what_changes_by_itself_is_unstable(query: str) -> None:
+    assert json.loads(read_query(query))["unstable"]

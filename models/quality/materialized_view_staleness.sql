@@ -1,6 +1,7 @@
 {{
     config(
         materialized='view',
+        schema='operations',
         pre_hook='{{ create_materialized_view_registry() }}',
     )
 }}

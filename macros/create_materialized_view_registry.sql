@@ -1,6 +1,6 @@
 {% macro create_materialized_view_registry() -%}
-    create schema if not exists {{ target.database }}.quality;
-    create table if not exists {{ target.database }}.quality.materialized_views (
+    create schema if not exists {{ target.database }}.operations;
+    create table if not exists {{ target.database }}.operations.materialized_views (
         schema_name varchar,
         view_name varchar,
         definition varchar,

@@ -2,7 +2,7 @@
     {#- The table with what was done to each materialized view; none in a lake that has
         no materialized view yet. -#}
     {%- set registry = api.Relation.create(
-        database=target.database, schema='quality', identifier='materialized_views',
+        database=target.database, schema='operations', identifier='materialized_views',
         type='table'
     ) -%}
     {%- if run_query(

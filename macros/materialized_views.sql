@@ -1,3 +1,3 @@
 {% macro materialized_views() -%}
-    {{ target.database }}.quality.materialized_views
+    {{ target.database }}.operations.materialized_views
 {%- endmacro %}

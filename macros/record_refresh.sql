@@ -1,6 +1,6 @@
 {% macro record_refresh(relation, state, traced, changes, choice, seconds) -%}
     {#- The statements that note a refresh in the registry. -#}
-    {%- set registry = target.database ~ '.quality.materialized_views' -%}
+    {%- set registry = target.database ~ '.operations.materialized_views' -%}
     {%- set bases = [] -%}
     {%- for base in traced.bases -%}
         {%- do bases.append(

@@ -164,18 +164,18 @@ class Shop:
     def methods(self) -> dict[str, str]:
         """Return how each view was last refreshed."""
         return dict(
-            self.ask("select view_name, method from quality.materialized_views")
+            self.ask("select view_name, method from operations.materialized_views")
         )
 
     def prefer_the_feed(self) -> None:
         """Let the views remember that computing all rows took ages."""
-        self.change("update quality.materialized_views set recompute_seconds = 1e9")
+        self.change("update operations.materialized_views set recompute_seconds = 1e9")
 
     def differences(self, variant: str = "") -> dict[str, list[tuple[Any, ...]]]:
         """Return the rows in which a view and its query differ, by view."""
         with self.lake() as connection:
             definitions = connection.execute(
-                "select view_name, definition from quality.materialized_views"
+                "select view_name, definition from operations.materialized_views"
             ).fetchall()
             assert len(definitions) == sum(name.endswith("_mv") for name in MODELS)
             return {

@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo land build rollback upkeep forget test lint docs lock
+.PHONY: help setup demo land build rollback upkeep forget test lint docs metrics lock
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ docs: setup ## write the docs site: target/static_index.html, one file, works of
 	@$(BIN)/dbt --quiet docs generate --static
 	@$(BIN)/dbt-bouncer run --only catalog_checks --allow-zero-checks
 	@echo "Open target/static_index.html in a browser."
+
+metrics: setup ## check the metrics, against the tables too; then ask: mf query --help
+	@$(BIN)/dbt --quiet parse
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mf validate-configs
 
 lock: setup ## pin requirements.in anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras \

@@ -176,6 +176,7 @@ final as (
         liked_since,
         session_start_time,
         cast(local_time as date) as local_date,
+        {{ day_of_week('local_time') }} as local_day_of_week,
         cast(extract(hour from local_time) as integer) as local_hour,
         _batch_id
     from told

@@ -1,0 +1,117 @@
+{{ config(materialized='table') }}
+
+with
+
+order_items as (
+
+    select
+        user_key,
+        buyer_key,
+        date_key,
+        session_id,
+        price_usd,
+        session_start_time,
+        local_date,
+        local_day_of_week,
+        local_hour
+    from {{ ref('fact_order_items') }}
+
+),
+
+-- As far as the purchases tell.
+observed as (
+
+    select max(session_start_time) as last_start_time
+    from order_items
+
+),
+
+orders as (
+
+    select
+        user_key,
+        buyer_key,
+        date_key,
+        session_id,
+        session_start_time,
+        local_date,
+        local_day_of_week,
+        local_hour,
+        cast(count(*) as integer) as item_count,
+        cast(sum(price_usd) as decimal(18, 6)) as revenue_usd
+    from order_items
+    group by
+        user_key,
+        buyer_key,
+        date_key,
+        session_id,
+        session_start_time,
+        local_date,
+        local_day_of_week,
+        local_hour
+
+),
+
+numbered as (
+
+    select
+        *,
+        cast(
+            row_number() over (
+                partition by buyer_key order by session_start_time, session_id
+            ) as integer
+        ) as order_number,
+        lag(session_start_time) over (
+            partition by buyer_key order by session_start_time, session_id
+        ) as previous_start_time,
+        lead(session_start_time) over (
+            partition by buyer_key order by session_start_time, session_id
+        ) as next_start_time
+    from orders
+
+),
+
+spaced as (
+
+    select
+        numbered.*,
+        cast(
+            {{ dbt.datediff('previous_start_time', 'session_start_time', 'day') }}
+            as integer
+        ) as days_since_previous_order,
+        cast(
+            {{ dbt.datediff('session_start_time', 'next_start_time', 'day') }}
+            as integer
+        ) as days_to_next_order,
+        {{ dbt.datediff('session_start_time', 'last_start_time', 'day') }}
+        as observed_days
+    from numbered
+    cross join observed
+
+),
+
+final as (
+
+    select
+        session_id as order_id,
+        user_key,
+        buyer_key,
+        date_key,
+        order_number,
+        item_count,
+        revenue_usd,
+        days_since_previous_order,
+        days_to_next_order,
+        case
+            when observed_days >= {{ var('churn_days') }}
+                then coalesce(days_to_next_order > {{ var('churn_days') }}, true)
+        end as is_followed_by_churn,
+        session_start_time,
+        local_date,
+        local_day_of_week,
+        local_hour
+    from spaced
+
+)
+
+select * from final

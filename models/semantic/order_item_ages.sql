@@ -1,0 +1,41 @@
+with
+
+order_items as (
+
+    select
+        fact_key,
+        song_key,
+        user_key,
+        artist_key,
+        session_start_time
+    from {{ ref('fact_order_items') }}
+
+),
+
+songs as (
+
+    select
+        song_key,
+        year
+    from {{ ref('dim_songs') }}
+    where year is not null
+
+),
+
+final as (
+
+    select
+        order_items.fact_key,
+        order_items.song_key,
+        order_items.user_key,
+        order_items.artist_key,
+        cast(
+            extract(year from order_items.session_start_time) - songs.year as integer
+        ) as song_age_years,
+        order_items.session_start_time
+    from order_items
+    inner join songs on order_items.song_key = songs.song_key
+
+)
+
+select * from final

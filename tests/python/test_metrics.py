@@ -1,0 +1,342 @@
+"""Every metric, asked of MetricFlow, is what plain SQL over the star says."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+import yaml  # type: ignore[import-untyped]
+from conftest import WITHOUT_TESTS, Lakehouse, song
+from deftunes.settings import PROJECT
+from demo_sources import postgres
+from demo_sources.service import Records
+
+START, END = date(2023, 2, 1), date(2024, 4, 1)
+
+TOLD_IN = """
+with months as (
+    select distinct date_trunc('month', date) as month from marts.dim_date
+), items as (
+    select *, date_trunc('month', session_start_time) as month
+    from marts.fact_order_items
+    inner join (select song_key, track_id, year, is_inferred from marts.dim_songs)
+        using (song_key)
+), sessions as (
+    select
+        buyer_key, user_key, session_id, local_date, local_hour,
+        min(session_start_time) as moment
+    from items
+    group by all
+), orders as (
+    select
+        *,
+        date_trunc('month', moment) as month,
+        moment::date as day,
+        max(moment::date) over () as last_day,
+        lag(moment::date) over ordered as previous,
+        lead(moment::date) over ordered as following
+    from sessions
+    window ordered as (partition by buyer_key order by moment, session_id)
+), users as (
+    select *, date_trunc('month', user_since) as month
+    from marts.dim_users
+    where is_current and user_since is not null
+)
+"""
+"""What the expectations below are told in."""
+
+OF_ITEMS = {
+    "revenue": "sum(price_usd)",
+    "items_sold": "count(*)",
+    "buyers": "count(distinct buyer_key)",
+    "items_liked": "count(*) filter (where liked)",
+    "items_judged": "count(liked)",
+    "like_rate": "count(*) filter (where liked) / count(liked)",
+    "catalogue_coverage": "count(*) filter (where not is_inferred) / count(*)",
+    "average_song_age": "avg(year(session_start_time) - year)",
+    "revenue_per_buyer": "sum(price_usd) / count(distinct buyer_key)",
+}
+OF_ORDERS = {
+    "orders": "count(*)",
+    "ordering_buyers": "count(distinct buyer_key)",
+    "new_buyers": "count(*) filter (where previous is null)",
+    "repeat_buyers": "count(distinct buyer_key) filter (where previous is not null)",
+    "repeat_purchase_rate": "count(distinct buyer_key) filter"
+    " (where previous is not null) / count(distinct buyer_key)",
+    "retained_buyers": "count(distinct buyer_key) filter (where day - previous <= 90)",
+    "observed_buyers": "count(distinct buyer_key) filter (where last_day - day >= 90)",
+    "churned_buyers": "count(distinct buyer_key) filter"
+    " (where last_day - day >= 90 and coalesce(following - day > 90, true))",
+    "churn_rate_90_days": "count(distinct buyer_key) filter"
+    " (where last_day - day >= 90 and coalesce(following - day > 90, true))"
+    " / nullif(count(distinct buyer_key) filter (where last_day - day >= 90), 0)",
+}
+BUYERS = "(select count(distinct buyer_key) from orders where orders.month {})"
+ORDERS = "(select count(*) from orders where orders.month {})"
+REVENUE = "coalesce((select sum(price_usd) from items where items.month {}), 0)"
+OF_MONTHS = {
+    "cumulative_revenue": REVENUE.format("<= months.month"),
+    "cumulative_buyers": BUYERS.format("<= months.month"),
+    "customer_lifetime_value": "{} / nullif({}, 0)".format(
+        REVENUE.format("<= months.month"), BUYERS.format("<= months.month")
+    ),
+    "revenue_month_over_month": "{} / nullif({}, 0) - 1".format(
+        REVENUE.format("= months.month"),
+        REVENUE.format("= months.month - interval 1 month"),
+    ),
+    "revenue_year_over_year": "{} / nullif({}, 0) - 1".format(
+        REVENUE.format("= months.month"),
+        REVENUE.format("= months.month - interval 1 year"),
+    ),
+    "average_order_value": "{} / nullif({}, 0)".format(
+        REVENUE.format("= months.month"), ORDERS.format("= months.month")
+    ),
+    "sign_ups": "(select count(*) from users where users.month = months.month)",
+    "sign_up_conversion_30_days": "(select count(*) filter (where exists ("
+    "select * from orders where orders.buyer_key = users.buyer_key"
+    " and moment::date between user_since::date and user_since::date + 30))"
+    " / nullif(count(*), 0) from users where users.month = months.month)",
+}
+
+FILLED = {
+    *("revenue", "items_sold", "buyers", "items_liked", "items_judged", "orders"),
+    *("ordering_buyers", "new_buyers", "repeat_buyers", "retained_buyers"),
+    *("observed_buyers", "churned_buyers", "sign_ups", "cumulative_revenue"),
+    "cumulative_buyers",
+}
+"""What is 0 where nothing happened; all else is unknown there."""
+
+OF_USERS = {
+    "user__country_name": "country_name",
+    "user__timezone": "timezone",
+    "user__signed_up_at__month": "date_trunc('month', user_since)",
+}
+SLICES = OF_USERS | {
+    "song__track_id": "track_id",
+    "song__release_decade": "items.year // 10 * 10",
+    "artist__artist_id": "artist.artist_id",
+    "artist__artist_name": "artist_name",
+    "order_item__local_day_of_week": "isodow(local_date)",
+    "order_item__local_hour": "local_hour",
+    "order_item__currency": "currency",
+}
+SLICES_OF_ORDERS = OF_USERS | {
+    "order__local_day_of_week": "isodow(local_date)",
+    "order__local_hour": "local_hour",
+}
+OF_ARTISTS = """
+left join (select artist_key, artist_id, artist_name from marts.dim_artists) as artist
+    on items.artist_key = artist.artist_key
+"""
+MONTH = "metric_time__month"
+
+Ask = Callable[[list[dict[str, list[str]]]], list[list[list[Any]]]]
+
+
+def session(number: int, user: str, start: str, *items: dict[str, Any]) -> str:
+    """Return a session as the API tells it."""
+    return json.dumps(
+        {
+            "user_id": user,
+            "session_id": f"s{number}",
+            "session_items": items,
+            "user_agent": "Opera",
+            "session_start_time": start,
+        }
+    )
+
+
+def item(track: str, price: float, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return a song bought."""
+    return {
+        "song_id": track,
+        "song_name": "A song",
+        "artist_id": None,
+        "artist_name": None,
+        "price": price,
+        "currency": "USD",
+        "liked": False,
+        "liked_since": None,
+    } | more
+
+
+def user(user_id: str, since: str | None, *place: str) -> str:
+    """Return a user as the API tells it."""
+    return json.dumps(
+        {
+            "user_id": user_id,
+            "user_name": "Ann",
+            "user_lastname": "Bo",
+            "user_location": ["38.71667", "-9.13333", *place],
+            "user_since": since,
+        }
+    )
+
+
+USERS = [
+    user("early", "2023-02-10T12:00:00", "Lisbon", "PT", "Europe/Lisbon"),
+    user("loyal", "2023-02-20T00:00:00", "Tokyo", "JP", "Asia/Tokyo"),
+    user("late", "2023-03-01T00:00:00", "Tokyo", "JP", "Asia/Tokyo"),
+    user("never", "2023-03-31T23:59:59", "Nowhere", "ZZ", "Mars/Base"),
+    user("undated", None, "Lisbon", "PT", "Europe/Lisbon"),
+]
+SESSIONS = [
+    # On the 30th day after the sign-up, and twice the same song.
+    session(1, "early", "2023-03-12T23:00:00", item("TR1", 1.29), item("TR1", 1.29)),
+    session(2, "loyal", "2023-02-20T00:00:00", item("TR2", 0.99, liked=True)),
+    session(3, "loyal", "2023-02-20T00:00:00", item("TR3", 2, liked=None)),
+    session(4, "loyal", "2023-05-21T10:00:00", item("TR1", 1.5, artist_id="AR1")),
+    session(5, "loyal", "2023-08-20T10:00:00", item("TR9", 3, artist_id="AR9")),
+    # A day too late to be a conversion, in a currency of its own.
+    session(6, "late", "2023-04-01T00:00:00", item("TR2", 10, currency="EUR")),
+    # Of whom no extract tells.
+    session(7, "stranger", "2023-03-31T23:30:00", item("SO2", 0.5)),
+    session(8, "undated", "2023-03-31T23:30:00", item("TR2", 0)),
+    session(9, "undated", "2024-03-15T00:00:00", item("TR1", 7.77)),
+    # Nothing bought, so no order.
+    session(10, "never", "2023-04-02T00:00:00"),
+]
+SONGS = [
+    song(1) | {"track_id": "TR1", "song_id": "SO1", "artist_id": "AR1", "year": 1999},
+    song(2) | {"track_id": "TR2", "song_id": "SO2", "artist_id": "AR2", "year": 2023},
+    song(3) | {"track_id": "TR3", "song_id": "SO3", "artist_id": "AR2", "year": 0},
+]
+
+
+@pytest.fixture(scope="module")
+def shop(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Lakehouse:
+    """Return a lakehouse with some odd purchases, and months without any."""
+    lakehouse = lakehouses(rates)
+    texts = [[text.encode() for text in records] for records in (USERS, SESSIONS)]
+    table = pa.Table.from_pylist(SONGS, postgres.SONGS_SCHEMA)
+    lakehouse.land(Records(*texts), [table], START, END)
+    lakehouse.build(*WITHOUT_TESTS)
+    return lakehouse
+
+
+@pytest.fixture(scope="module")
+def ask(shop: Lakehouse) -> Ask:
+    """Return what asks MetricFlow."""
+    # MetricFlow reads what dbt has parsed from the project's own folder.
+    parsed = [str(Path(sys.executable).with_name("dbt")), "--quiet", "parse"]
+    subprocess.run(parsed, cwd=PROJECT, env=shop.environment(), check=True)
+
+    def asked(queries: list[dict[str, list[str]]]) -> list[list[list[Any]]]:
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("metricflow_process.py"))],
+            input=json.dumps(queries),
+            cwd=PROJECT,
+            env=shop.environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        answers: list[list[list[Any]]] = json.loads(done.stdout.splitlines()[-1])
+        return answers
+
+    return asked
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any value of a table
+    """Return a value in a form in which those of JSON and of DuckDB are alike."""
+    text = str(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, datetime | date) or text[10:] in ("T00:00:00", " 00:00:00"):
+        return text[:10]
+    try:
+        number = round(float(text), 5)
+    except ValueError:
+        return text
+    return None if math.isnan(number) else number
+
+
+def table(rows: list[Any], metrics: list[str]) -> dict[Any, list[Any]]:
+    """Return rows by what they are grouped by; what nothing was found for is 0."""
+    found = {}
+    for key, *values in rows:
+        assert plain(key) not in found, (metrics, rows)
+        found[plain(key)] = [
+            0.0 if value is None and metric in FILLED else plain(value)
+            for metric, value in zip(metrics, values, strict=True)
+        ]
+    return found
+
+
+def expected(shop: Lakehouse, query: str, metrics: list[str]) -> dict[Any, list[Any]]:
+    """Return what SQL over the star says."""
+    with shop.lake() as connection:
+        connection.execute("set timezone = 'UTC'")
+        return table(connection.execute(TOLD_IN + query).fetchall(), metrics)
+
+
+def test_by_month(shop: Lakehouse, ask: Ask) -> None:
+    """Months without a sale are there, with what is known of them."""
+    for source, known in (("items", OF_ITEMS), ("orders", OF_ORDERS), ("", OF_MONTHS)):
+        metrics = list(known)
+        values = ", ".join(f"{known[name]} as {name}" for name in metrics)
+        if source:
+            query = f"""
+                select months.month, found.* exclude (month)
+                from months
+                left join (select month, {values} from {source} group by month) as found
+                    on months.month = found.month
+            """  # noqa: S608 - our own
+        else:
+            query = f"select month, {values} from months"  # noqa: S608 - our own
+        right = expected(shop, query, metrics)
+        nothing = dict.fromkeys(metrics)
+        for name, answer in zip(
+            metrics,
+            ask([{"metrics": [name], "group_by": [MONTH]} for name in metrics]),
+            strict=True,
+        ):
+            found = table(answer, [name])
+            # Of users nobody knows when they signed up, so nothing is counted there.
+            assert found.pop(None, None) in (None, [0.0], [None])
+            assert found.keys() <= right.keys(), name
+            for month, values_of_month in right.items():
+                told = found.get(month, list(table([[0, nothing[name]]], [name])[0]))
+                assert told == [values_of_month[metrics.index(name)]], (name, month)
+
+
+@pytest.mark.parametrize(
+    ("source", "known", "slices"),
+    [("items", OF_ITEMS, SLICES), ("orders", OF_ORDERS, SLICES_OF_ORDERS)],
+)
+def test_by_slice(
+    shop: Lakehouse,
+    ask: Ask,
+    source: str,
+    known: dict[str, str],
+    slices: dict[str, str],
+) -> None:
+    """Songs and artists that nobody knows, and users without a country, are there."""
+    metrics = list(known)
+    queries = [{"metrics": metrics, "group_by": [name]} for name in slices]
+    for (name, expression), answer in zip(slices.items(), ask(queries), strict=True):
+        values = ", ".join(known.values())
+        query = f"""
+            select {expression}, {values}
+            from {source}
+            left join (from marts.dim_users select * exclude (buyer_key, is_inferred)
+                ) as buyer
+                on {source}.user_key = buyer.user_key
+            {OF_ARTISTS if source == "items" else ""}
+            group by 1
+        """  # noqa: S608 - our own
+        assert table(answer, metrics) == expected(shop, query, metrics), name
+
+
+def test_every_metric_is_compared() -> None:
+    text = (PROJECT / "models" / "semantic" / "metrics.yml").read_text()
+    defined = {metric["name"] for metric in yaml.safe_load(text)["metrics"]}
+    assert defined == OF_ITEMS.keys() | OF_ORDERS.keys() | OF_MONTHS.keys()

@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='materialized_view') }}
 
 with
 
@@ -84,7 +84,7 @@ spaced as (
             as integer
         ) as days_to_next_order,
         {{ dbt.datediff('session_start_time', 'last_start_time', 'day') }}
-        as observed_days
+            as observed_days
     from numbered
     cross join observed
 

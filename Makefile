@@ -39,7 +39,7 @@ forget: setup ## erase a person everywhere: make forget USER=<user_id>
 	$(BIN)/python scripts/forget.py -- "$$USER"
 
 test: setup ## run all tests: dbt's and pytest's
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 # Models are rendered against an empty lakehouse, wherever the real one is.
 lint: export DEFTUNES_HOME = $(CURDIR)/target/lint

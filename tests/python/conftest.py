@@ -42,6 +42,20 @@ def pytest_configure(config: pytest.Config) -> None:
         )
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what was compared over to the process that says it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["proven"] = session.config.stash[_PROVEN]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - xdist has no types
+    """Take over what a process has compared."""
+    node.config.stash[_PROVEN].update(
+        getattr(node, "workeroutput", {}).get("proven", {})
+    )
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:

@@ -1,0 +1,61 @@
+with
+
+order_items as (
+
+    select
+        song_key,
+        price_usd
+    from {{ ref('fact_order_items') }}
+
+),
+
+songs as (
+
+    select
+        song_key,
+        year,
+        is_inferred
+    from {{ ref('dim_songs') }}
+
+),
+
+sales_per_song as (
+
+    select
+        song_key,
+        sum(price_usd) as revenue_usd,
+        count(*) as item_count
+    from order_items
+    group by song_key
+
+),
+
+banded as (
+
+    select
+        cast(floor(songs.year / 10) * 10 as integer) as decade,
+        sales_per_song.revenue_usd,
+        coalesce(sales_per_song.item_count, 0) as item_count,
+        case when songs.is_inferred then 0 else 1 end as track_count
+    from songs
+    left join sales_per_song on songs.song_key = sales_per_song.song_key
+
+),
+
+final as (
+
+    select
+        decade,
+        case
+            when decade is null then 'Unknown'
+            else concat(decade, 's')
+        end as decade_name,
+        coalesce(sum(revenue_usd), 0) as revenue_usd,
+        cast(sum(item_count) as bigint) as item_count,
+        cast(sum(track_count) as bigint) as track_count
+    from banded
+    group by decade
+
+)
+
+select * from final

@@ -1,0 +1,66 @@
+with
+
+order_items as (
+
+    select
+        song_key,
+        price_usd
+    from {{ ref('fact_order_items') }}
+
+),
+
+songs as (
+
+    select
+        song_key,
+        duration,
+        is_inferred
+    from {{ ref('dim_songs') }}
+
+),
+
+sales_per_song as (
+
+    select
+        song_key,
+        sum(price_usd) as revenue_usd,
+        count(*) as item_count
+    from order_items
+    group by song_key
+
+),
+
+banded as (
+
+    select
+        -- Songs of eight minutes and more are few: one band.
+        case
+            when songs.duration >= 8 * 60 then 8
+            else cast(floor(songs.duration / 60) as integer)
+        end as minutes,
+        sales_per_song.revenue_usd,
+        coalesce(sales_per_song.item_count, 0) as item_count,
+        case when songs.is_inferred then 0 else 1 end as track_count
+    from songs
+    left join sales_per_song on songs.song_key = sales_per_song.song_key
+
+),
+
+final as (
+
+    select
+        minutes,
+        case
+            when minutes is null then 'Unknown'
+            when minutes = 8 then '8 or more'
+            else concat(minutes, ' to ', minutes + 1)
+        end as minutes_name,
+        coalesce(sum(revenue_usd), 0) as revenue_usd,
+        cast(sum(item_count) as bigint) as item_count,
+        cast(sum(track_count) as bigint) as track_count
+    from banded
+    group by minutes
+
+)
+
+select * from final

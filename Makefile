@@ -4,10 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo land build rollback upkeep forget test lint docs metrics lock
+.PHONY: help setup demo land build dashboard rollback upkeep forget test lint docs \
+	metrics lock
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/requirements.txt ## make .venv, install what is pinned, set up dbt and DuckDB
 	@$(BIN)/python scripts/setup.py
@@ -19,12 +20,16 @@ setup: .venv/requirements.txt ## make .venv, install what is pinned, set up dbt 
 
 demo: setup ## see the whole way on made-up sources: land, build, test, publish
 	@$(BIN)/python scripts/demo.py
+	-@$(BIN)/python scripts/dashboard.py
 
 land: setup ## land yesterday, or as ARGS say: make land ARGS="--start 2024-01-01"
 	@$(BIN)/python scripts/land.py $(ARGS)
 
 build: setup ## build, test and publish what has been landed
 	@$(BIN)/dbt build
+
+dashboard: setup ## draw the boards: serving/dashboard.html, one file, works offline
+	@$(BIN)/python scripts/dashboard.py
 
 rollback: setup ## publish again what was published before the last time
 	@$(BIN)/dbt run-operation rollback

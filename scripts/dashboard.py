@@ -1,0 +1,20 @@
+"""Draw the dashboard from what is published: `python scripts/dashboard.py`."""
+
+import sys
+
+from deftunes.dashboard import DashboardError, draw
+from deftunes.settings import Settings
+
+
+def main() -> int:
+    """Draw it, say where it lies, and return the exit code."""
+    try:
+        print(f"Open it in a browser: {draw(Settings.from_environment())}")
+    except DashboardError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
 from datetime import date
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import demo
 import duckdb
 import hypothesis
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -19,6 +21,7 @@ from deftunes.loader import ENTITIES, Plan, Summary, run
 from deftunes.rates import SHIPPED
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
+from demo_sources.generator import Generator
 
 WITHOUT_TESTS = (
     *("--exclude-resource-type", "test"),
@@ -210,6 +213,52 @@ def lakehouses(
         return Lakehouse(home, postgres_dsn, rates)
 
     return make
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """A lakehouse that the demo has made, once for the whole session.
+
+    Attributes:
+        lakehouse: the lakehouse.
+        generator: the made-up data, two months of it.
+        said: what the demo printed.
+
+    """
+
+    lakehouse: Lakehouse
+    generator: Generator
+    said: str
+
+    @property
+    def settings(self) -> Settings:
+        """The demo's settings, with sources that nothing may ask."""
+        return Settings(
+            self.lakehouse.home, "http://127.0.0.1:9", "postgresql://", "no file"
+        )
+
+    def run(self) -> str:
+        """Run the demo once more, and return what it printed."""
+        home = self.lakehouse.home
+        with pytest.MonkeyPatch.context() as patch, StringIO() as printed:
+            # What dbt inherits.
+            patch.setenv("DEFTUNES_HOME", str(home))
+            patch.setenv("DBT_TARGET_PATH", str(home / "target"))
+            patch.setenv("DBT_LOG_PATH", str(home / "logs"))
+            with redirect_stdout(printed):
+                demo.run(self.settings, self.generator)
+            return printed.getvalue()
+
+
+@pytest.fixture(scope="session")
+def demonstration(lakehouses: Callable[[Path], Lakehouse]) -> Demonstration:
+    """Run the demo, with two months of sales and more damage than usual."""
+    shown = Demonstration(
+        lakehouses(SHIPPED),
+        Generator(items=300, start=demo.START, end=date(2023, 3, 1), damage=0.05),
+        said="",
+    )
+    return replace(shown, said=shown.run())
 
 
 @pytest.fixture(scope="session")

@@ -3,45 +3,29 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import demo
 import duckdb
 import pytest
-from conftest import Lakehouse
+from conftest import Demonstration, Lakehouse
 from deftunes.landing import DEMO_MARKER
 from deftunes.rates import SHIPPED
-from deftunes.settings import PROJECT, Settings
-from demo_sources.generator import Generator
+from deftunes.settings import PROJECT
 
 OPTIONS = "--items 300 --seed 1"
 
 
 def test_the_demo_shows_the_whole_way_and_its_second_run_changes_nothing(
-    lakehouses: Callable[[Path], Lakehouse],
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    demonstration: Demonstration,
 ) -> None:
-    lakehouse = lakehouses(SHIPPED)
-    # What dbt inherits.
-    monkeypatch.setenv("DEFTUNES_HOME", str(lakehouse.home))
-    monkeypatch.setenv("DBT_TARGET_PATH", str(lakehouse.home / "target"))
-    monkeypatch.setenv("DBT_LOG_PATH", str(lakehouse.home / "logs"))
-    settings = Settings(
-        lakehouse.home, "http://127.0.0.1:9", "postgresql://", "no file"
-    )
-    generator = Generator(
-        items=300, start=demo.START, end=date(2023, 2, 1), damage=0.02
-    )
+    lakehouse = demonstration.lakehouse
+    held, commits = published(lakehouse), lake(lakehouse)
 
-    demo.run(settings, generator)
-    first, held, commits = capfd.readouterr().out, published(lakehouse), lake(lakehouse)
-    demo.run(settings, generator)
-    second = capfd.readouterr().out
+    first, second = demonstration.said, demonstration.run()
 
-    assert "windows: 31 new, 0 unchanged" in first
-    assert "windows: 0 new, 31 unchanged" in second
+    assert "windows: 59 new, 0 unchanged" in first
+    assert "windows: 0 new, 59 unchanged" in second
     assert published(lakehouse) == held
     assert lake(lakehouse) == commits
     for text in ("2023-01 ", "marts.fact_order_items ", "sessions "):

@@ -1,0 +1,198 @@
+"""The boards: every figure is the star's, and none is a person's."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml  # type: ignore[import-untyped]
+from conftest import Demonstration
+from deftunes import dashboard
+from deftunes.dashboard import BOARDS, NAMES, DashboardError, draw, for_phone
+from deftunes.settings import PROJECT
+
+PERSONAL = {
+    *("user_id", "user_name", "user_lastname", "place_name", "latitude", "longitude"),
+    *("session_id", "record_id", "payload"),
+}
+CHANNELS = ("x", "y", "color", "value")
+FIGURES = """
+select
+    format('{:,d}', sum(price_usd)::decimal(18, 0)::bigint) as revenue,
+    format('{:,d}', count(*)) as items,
+    format('{:,d}', count(distinct user_id)) as buyers,
+    (sum(price_usd) / count(distinct session_id))::decimal(18, 2)::varchar as value
+from marts.fact_order_items
+inner join marts.dim_users using (user_key)
+"""
+
+
+def board(name: str) -> dict[str, Any]:
+    """Return a board as its YAML file holds it."""
+    held: dict[str, Any] = yaml.safe_load(
+        (BOARDS / "charts" / f"{name}.yml").read_text("utf-8")
+    )
+    return held
+
+
+def sql(query: str | dict[str, Any]) -> str:
+    """Return the SQL of a board's query."""
+    return query if isinstance(query, str) else str(query["sql"])
+
+
+def shown(page: Path) -> list[str]:
+    """Return the text of each drawing of a dashboard, its parts set off by spaces."""
+    drawings = re.findall(r'srcdoc="([^"]*)"', page.read_text("utf-8"))
+    return [
+        re.sub(
+            r"\s+",
+            " ",
+            re.sub(
+                r"<(style|script).*?</\1>|<[^>]*>", " ", unescape(drawing), flags=16
+            ),
+        )
+        for drawing in drawings
+    ]
+
+
+@pytest.fixture
+def reader(demonstration: Demonstration) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Hold the published database open, as a BI tool does."""
+    with duckdb.connect(str(demonstration.lakehouse.database), read_only=True) as held:
+        yield held
+
+
+def test_the_dashboard_shows_the_figures_of_the_star_on_every_screen(
+    demonstration: Demonstration, reader: duckdb.DuckDBPyConnection
+) -> None:
+    ((revenue, items, buyers, value),) = reader.execute(FIGURES).fetchall()
+    ((rejected,),) = reader.execute(
+        "select sum(landed_count - loaded_count) from quality.batch_reconciliation"
+    ).fetchall()
+
+    page = draw(demonstration.settings)
+
+    sales, _, customers, quality = (shown(page)[at : at + 2] for at in (0, 2, 4, 6))
+    for screen in (0, 1):
+        assert (
+            f" $ {revenue} Revenue {items} Songs Bought {buyers} Buyers "
+            f"$ {value} Average Order Value "
+        ) in sales[screen]
+        assert f" {buyers} Buyers " in customers[screen]
+        assert f" {rejected} Records Rejected 0 Records Missing " in quality[screen]
+    drawings = unescape(page.read_text("utf-8"))
+    for name in NAMES:
+        for chart in board(name)["charts"]:
+            assert drawings.count(f'data-chart-id="{chart}"') >= 2
+    assert not re.search(r"(src|href)=.?https?:|url\(.?https?:", drawings)
+    assert page == demonstration.lakehouse.home / "serving" / "dashboard.html"
+    assert {path.name for path in page.parent.iterdir()} == {
+        "dashboard.html",
+        "deftunes.duckdb",
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_chart_has_data_and_the_same_each_time(
+    name: str, reader: duckdb.DuckDBPyConnection
+) -> None:
+    held = board(name)
+    results = {}
+    for query, text in held["queries"].items():
+        found = reader.sql(sql(text))
+        results[query] = dict(
+            zip(found.columns, zip(*found.fetchall(), strict=True), strict=True)
+        )
+        with reader.cursor() as other:
+            # The order of what is equal would differ, unless the query decides it.
+            other.execute("set threads = 1")
+            assert other.execute(sql(text)).fetchall() == found.fetchall()
+    for chart in held["charts"].values():
+        columns = results[chart["query"]]
+        drawn = [chart[channel] for channel in CHANNELS if channel in chart]
+        for column in drawn or columns:
+            for each in [column] if isinstance(column, str) else column:
+                assert any(value is not None for value in columns[each]), (chart, each)
+
+
+def test_features_and_buyers_add_up_to_the_star(
+    reader: duckdb.DuckDBPyConnection,
+) -> None:
+    totals = "sum(item_count), sum(revenue_usd)"
+    ((items, revenue),) = reader.execute(
+        "select count(*), sum(price_usd) from marts.fact_order_items"
+    ).fetchall()
+    for report in ("decade", "duration", "artist_hotness", "month"):
+        sales = reader.table(f"reports.sales_per_{report}_vw")
+        assert sales.aggregate(totals).fetchall() == [(items, revenue)]
+    ((buyers, earned),) = (
+        reader.table("reports.buyers_per_order_count_vw")
+        .aggregate("sum(buyer_count), sum(revenue_usd)")
+        .fetchall()
+    )
+    assert earned == revenue
+    ((asked, ordered),) = reader.execute(
+        "select sum(user_count),"
+        " sum(user_count) filter (band <> 'No order yet')"
+        " from reports.users_per_days_to_first_order_vw"
+    ).fetchall()
+    ((users,),) = reader.execute(
+        "select count(distinct user_id) from marts.dim_users where user_id <> ''"
+    ).fetchall()
+    assert (ordered, asked) == (buyers, users)
+
+
+def test_boards_name_no_person_and_are_exposed_with_what_they_read() -> None:
+    exposed = yaml.safe_load(
+        (PROJECT / "models" / "reports" / "_exposures.yml").read_text("utf-8")
+    )["exposures"]
+    read = {}
+    for name in NAMES:
+        queries = [sql(query) for query in board(name)["queries"].values()]
+        assert not PERSONAL & set(re.findall(r"\w+", " ".join(queries)))
+        tables = re.findall(r"\b(?:marts|quality|reports)\.(\w+)", " ".join(queries))
+        read[f"board_{name}"] = sorted(f"ref('{table}')" for table in set(tables))
+    assert read == {
+        exposure["name"]: sorted(exposure["depends_on"])
+        for exposure in exposed
+        if exposure["name"].startswith("board_")
+    }
+
+
+def test_a_phone_shows_one_chart_beside_another_only_if_both_are_figures() -> None:
+    charts = {name: {"type": "kpi"} for name in "abc"} | {"d": {"type": "bar"}}
+    rows = [{"cols": ["a", "b", "c"]}, "d", {"cols": ["a", "d"]}]
+    assert for_phone({"charts": charts, "rows": rows})["rows"] == [
+        *({"cols": ["a", "b"]}, {"cols": ["c"]}),
+        *("d", "a", "d"),
+    ]
+
+
+def test_a_board_that_cannot_be_drawn_leaves_the_last_page(
+    demonstration: Demonstration, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = demonstration.settings.serving / "dashboard.html"
+    page.write_text("the last one")
+    boards = shutil.copytree(BOARDS, tmp_path / "boards")
+    broken = board("catalogue")
+    broken["charts"]["price"]["value"] = "no_such_column"
+    (boards / "charts" / "broken.yml").write_text(yaml.safe_dump(broken))
+    monkeypatch.setattr(dashboard, "BOARDS", boards)
+    monkeypatch.setattr(dashboard, "NAMES", ("broken",))
+    with pytest.raises(DashboardError, match=r"price(.|\n)*no_such_column"):
+        draw(demonstration.settings)
+    assert page.read_text() == "the last one"
+
+
+def test_nothing_is_drawn_before_anything_is_published(
+    demonstration: Demonstration, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(DashboardError, match="dbt build"):
+        draw(type(demonstration.settings)(tmp_path, None, None, None))
+    monkeypatch.setattr(dashboard, "find_spec", lambda _: None)
+    with pytest.raises(DashboardError, match=r"Python 3\.11 to 3\.13"):
+        draw(demonstration.settings)

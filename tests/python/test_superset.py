@@ -1,0 +1,177 @@
+"""Superset, for real: it reads what is published while the next build runs."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from conftest import Demonstration
+from deftunes.dashboard import BOARDS
+
+REQUIREMENTS = Path(__file__).parent / "superset" / "requirements.txt"
+PATH = "/srv/deftunes/serving/deftunes.duckdb"
+
+
+@dataclass(frozen=True)
+class Superset:
+    """A running Superset, and someone who has logged in.
+
+    Attributes:
+        url: where its API is.
+        session: sends the token.
+
+    """
+
+    url: str
+    session: requests.Session
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Return the JSON of an answer that must be good."""
+        answer = self.session.get(self.url + path, timeout=60)
+        assert answer.ok, answer.text
+        held: dict[str, Any] = answer.json()
+        return held
+
+    def chart(self, name: str) -> list[dict[str, Any]]:
+        """Return the rows that a chart draws."""
+        (chart,) = [
+            chart
+            for chart in self.get("/chart/")["result"]
+            if chart["slice_name"] == name
+        ]
+        (result,) = self.get(f"/chart/{chart['id']}/data/?force=true")["result"]
+        rows: list[dict[str, Any]] = result["data"]
+        return rows
+
+
+@pytest.fixture(scope="module")
+def superset(
+    is_long: bool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Superset]:
+    """Install Superset into an environment of its own, and run it."""
+    if not is_long:
+        pytest.skip("installs Superset, 760 MB: set DEFTUNES_TEST_LONG=1")
+    home = tmp_path_factory.mktemp("superset")
+    uv = Path(sys.executable).with_name("uv")
+    bin_ = home / "venv" / "bin"
+    password = secrets.token_hex()
+    (home / "superset_config.py").write_text(
+        f"SECRET_KEY = {secrets.token_hex()!r}\n"
+        f"SQLALCHEMY_DATABASE_URI = 'sqlite:///{home}/superset.db'\n"
+        "WTF_CSRF_ENABLED = False\n"
+        "TALISMAN_ENABLED = False\n"
+    )
+    environment = os.environ | {
+        "FLASK_APP": "superset.app:create_app()",
+        "PYTHONPATH": str(home),
+        "SUPERSET_HOME": str(home),
+    }
+    admin = [
+        *("--username", "admin", "--password", password, "--email", "a@b.example"),
+        *("--firstname", "A", "--lastname", "B"),
+    ]
+    commands: tuple[list[str | Path], ...] = (
+        [uv, "venv", "--quiet", "--python", sys.executable, home / "venv"],
+        [uv, "pip", "install", "-q", "--python", bin_ / "python", "-r", REQUIREMENTS],
+        [bin_ / "superset", "db", "upgrade"],
+        [bin_ / "superset", "fab", "create-admin", *admin],
+        [bin_ / "superset", "init"],
+    )
+    for command in commands:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(
+            [
+                bin_ / "gunicorn",
+                *("--threads=4", f"--bind={address}", "--timeout=120"),
+                environment["FLASK_APP"],
+            ],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        for _ in range(120):
+            try:
+                if requests.get(f"http://{address}/health", timeout=60).ok:
+                    break
+            except requests.RequestException:
+                assert server.poll() is None, (home / "log").read_text()
+                time.sleep(1)
+        session = requests.Session()
+        token = session.post(
+            f"http://{address}/api/v1/security/login",
+            json={"username": "admin", "password": password, "provider": "db"},
+            timeout=60,
+        ).json()["access_token"]
+        session.headers["Authorization"] = f"Bearer {token}"
+        yield Superset(f"http://{address}/api/v1", session)
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def test_superset_draws_the_kept_dashboard_while_a_build_runs(
+    superset: Superset, demonstration: Demonstration, proven: dict[str, str]
+) -> None:
+    lakehouse = demonstration.lakehouse
+    ((revenue, months),) = lakehouse.published(
+        "select sum(price_usd), count(distinct month)"
+        " from marts.fact_order_items inner join marts.dim_date using (date_key)"
+    )
+    answer = superset.session.post(
+        f"{superset.url}/dashboard/import/",
+        files={"formData": ("deftunes.zip", definitions(lakehouse.database))},
+        timeout=60,
+    )
+    assert answer.ok, answer.text
+    dashboard = superset.get("/dashboard/deftunes-sales")["result"]
+    assert sorted(dashboard["charts"]) == ["Revenue", "Revenue per month"]
+
+    before = lakehouse.database.stat().st_ino
+    build = subprocess.Popen(
+        lakehouse.command("build"),
+        env=lakehouse.environment(),
+        cwd=BOARDS.parents[1],
+        stdout=subprocess.DEVNULL,
+    )
+    drawn = 0
+    while build.poll() is None or not drawn:
+        (total,) = superset.chart("Revenue")
+        assert Decimal(str(total["revenue_usd"])) == revenue
+        drawn += 1
+    assert build.returncode == 0
+    assert lakehouse.database.stat().st_ino != before
+    rows = superset.chart("Revenue per month")
+    assert len(rows) == months
+    assert sum(Decimal(str(row["revenue_usd"])) for row in rows) == revenue
+    proven["charts that Superset drew while a build ran"] = str(drawn)
+
+
+def definitions(database: Path) -> BytesIO:
+    """Return the kept dashboard as what Superset imports, with a database's path."""
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in (BOARDS / "superset").rglob("*.yaml"):
+            archive.writestr(
+                f"superset/{file.relative_to(BOARDS / 'superset')}",
+                file.read_text("utf-8").replace(PATH, str(database)),
+            )
+    packed.seek(0)
+    return packed

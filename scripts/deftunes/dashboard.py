@@ -18,6 +18,8 @@ from deftunes.settings import PROJECT, Settings
 BOARDS = PROJECT / "models" / "boards"
 NAMES = ("sales", "catalogue", "customers", "data_quality")
 """The boards in the order of the page: files in `charts/`."""
+ANALYST = Path("roles", "analyst.duckdb")
+"""What the boards read, below `serving/`: it holds no names and no places."""
 SCREENS = {"desktop": "", "phone": "_phone"}
 """The screens that each board is drawn for, and the ending of the file's name."""
 
@@ -27,7 +29,7 @@ class DashboardError(Exception):
 
 
 def draw(settings: Settings) -> Path:
-    """Draw all boards from the published database and put the page beside it.
+    """Draw all boards from what is published, and put the page beside it.
 
     Args:
         settings: where the lakehouse lives.
@@ -40,7 +42,7 @@ def draw(settings: Settings) -> Path:
             not draw a board.
 
     """
-    published = settings.serving / "deftunes.duckdb"
+    published = settings.serving / ANALYST
     if not published.exists():
         raise DashboardError(f"{published} does not exist. `dbt build` publishes it.")
     if find_spec("dbt_charts") is None:
@@ -51,8 +53,9 @@ def draw(settings: Settings) -> Path:
     with TemporaryDirectory(prefix=".dashboard-", dir=settings.serving) as folder:
         home = Path(folder)
         # All boards show one publication, whatever is published meanwhile.
-        (home / "serving").mkdir()
-        (home / "serving" / published.name).hardlink_to(published.resolve())
+        frozen = home / "serving" / ANALYST
+        frozen.parent.mkdir(parents=True)
+        frozen.hardlink_to(published.resolve())
         page = home / "dashboard.html"
         page.write_text(_page(home), encoding="utf-8")
         return page.replace(settings.serving / page.name)

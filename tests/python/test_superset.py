@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import requests
 from conftest import Demonstration
-from deftunes.dashboard import BOARDS
+from deftunes.dashboard import ANALYST, BOARDS
 
 REQUIREMENTS = Path(__file__).parent / "superset" / "requirements.txt"
-PATH = "/srv/deftunes/serving/deftunes.duckdb"
+PATH = "/srv/deftunes/serving/roles/analyst.duckdb"
 
 
 @dataclass(frozen=True)
@@ -131,20 +131,21 @@ def test_superset_draws_the_kept_dashboard_while_a_build_runs(
     superset: Superset, demonstration: Demonstration, proven: dict[str, str]
 ) -> None:
     lakehouse = demonstration.lakehouse
+    published = demonstration.settings.serving / ANALYST
     ((revenue, months),) = lakehouse.published(
         "select sum(price_usd), count(distinct month)"
         " from marts.fact_order_items inner join marts.dim_date using (date_key)"
     )
     answer = superset.session.post(
         f"{superset.url}/dashboard/import/",
-        files={"formData": ("deftunes.zip", definitions(lakehouse.database))},
+        files={"formData": ("deftunes.zip", definitions(published))},
         timeout=60,
     )
     assert answer.ok, answer.text
     dashboard = superset.get("/dashboard/deftunes-sales")["result"]
     assert sorted(dashboard["charts"]) == ["Revenue", "Revenue per month"]
 
-    before = lakehouse.database.stat().st_ino
+    before = published.stat().st_ino
     build = subprocess.Popen(
         lakehouse.command("build"),
         env=lakehouse.environment(),
@@ -157,7 +158,7 @@ def test_superset_draws_the_kept_dashboard_while_a_build_runs(
         assert Decimal(str(total["revenue_usd"])) == revenue
         drawn += 1
     assert build.returncode == 0
-    assert lakehouse.database.stat().st_ino != before
+    assert published.stat().st_ino != before
     rows = superset.chart("Revenue per month")
     assert len(rows) == months
     assert sum(Decimal(str(row["revenue_usd"])) for row in rows) == revenue

@@ -113,7 +113,7 @@ class Shop:
     lakehouse: Lakehouse
     project: Path
 
-    def dbt(self, *arguments: str) -> str:
+    def dbt(self, *arguments: str, passes: bool = True) -> str:
         """Run dbt on the project of the views; return what it said."""
         said = self.project / "said.log"
         options = ("--project-dir", str(self.project), "--profiles-dir", str(PROJECT))
@@ -127,7 +127,7 @@ class Shop:
         )
         process.start()
         process.join(timeout=300)
-        assert process.exitcode == 0, said.read_text()
+        assert (process.exitcode == 0) == passes, said.read_text()
         return said.read_text()
 
     def refresh(self) -> str:
@@ -254,6 +254,48 @@ def test_views_equal_their_queries_after_any_history(
         shop.refresh()
         assert shop.differences() == {}, statements
         assert shop.differences("_live") == {}, statements
+
+
+def test_a_changed_view_is_applied_left_or_refused_as_configured(shop: Shop) -> None:
+    model = shop.project / "models" / "ranked_mv.sql"
+    kept = model.read_text()
+    table = "from duckdb_tables() select table_oid where table_name = 'ranked_mv'"
+
+    def run(config: str, query: str, *options: str, passes: bool = True) -> str:
+        model.write_text(f"{{{{ config({config}) }}}} {query}")
+        return shop.dbt("run", "--select", "ranked_mv", *options, passes=passes)
+
+    lowest = "select artist, count(*) as kinds, min(price) as highest"
+    lowest += " from lake.shop.items group by artist"
+    wider = lowest.replace(" from", ", sum(quantity) as quantity from")
+    view = "materialized='materialized_view'"
+    shop.refresh()
+    before = shop.ask("from views.ranked_mv order by all")
+    identity = shop.ask(table)
+
+    run(f"{view}, on_configuration_change='fail'", lowest, passes=False)
+    assert shop.ask("from views.ranked_mv order by all") == before
+    said = run(f"{view}, on_configuration_change='continue'", lowest)
+    assert "ranked_mv" in said
+    assert shop.ask("from views.ranked_mv order by all") == before
+    run(f"{view}, on_configuration_change='apply'", lowest)
+    assert shop.ask("from views.ranked_mv order by all") != before
+    assert shop.ask(table) == identity
+    assert shop.differences() == {}
+    run(view, wider)
+    assert shop.differences() == {}
+    run(view, wider, "--full-refresh")
+    assert shop.ask(table) != identity
+    assert shop.differences() == {}
+    for other in ("view", "table"):
+        run(f"materialized='{other}'", wider)
+        assert "ranked_mv" not in shop.methods()
+        run(view, wider)
+        assert shop.differences() == {}
+        assert shop.differences("_live") == {}
+    model.write_text(kept)
+    shop.dbt("run", "--select", "ranked_mv")
+    assert shop.ask("from views.ranked_mv order by all") == before
 
 
 def test_a_live_variant_does_not_add_up_what_it_cannot_read(shop: Shop) -> None:

@@ -3,7 +3,8 @@
         leave their files, small files become large ones, snapshots older than
         retention_days are forgotten, and files that nothing names any more are removed.
         What has happened since the oldest publication that is kept stays: its catalogue
-        names files that the lake itself may have replaced. -#}
+        names files that the lake itself may have replaced. A materialized view that was
+        last refreshed before what is still known is refreshed. -#}
     {%- do run_query('select hold_lock()') -%}
     {%- set lake = "'" ~ target.database ~ "'" -%}
     {%- set publications = publications() -%}
@@ -27,4 +28,5 @@
         {%- set done = run_query('from ' ~ step) -%}
         {%- do log(step.split('(')[0] ~ ': ' ~ done.rows | length, info=True) -%}
     {%- endfor -%}
+    {%- do refresh_materialized_views() -%}
 {%- endmacro %}

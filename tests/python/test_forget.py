@@ -290,6 +290,8 @@ def test_the_books_stay_as_they_were(memory: Memory) -> None:
     assert {*changed} == {
         *("marts.dim_users", "marts.fact_order_items"),
         *("quality.batch_reconciliation", "quality.rejected_records"),
+        *("marts.fact_orders", "reports.sales_per_country_mv"),
+        "reports.top_songs_per_country_mv",
     }
     with memory.lakehouse.lake() as connection:
         assert connection.sql(FACTS).fetchall() == memory.facts

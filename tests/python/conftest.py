@@ -81,6 +81,13 @@ def is_long(pytestconfig: pytest.Config) -> bool:
     return pytestconfig.stash[_LONG]
 
 
+@pytest.fixture
+def long_mode(is_long: bool) -> None:
+    """Leave a test that takes its time to the long mode."""
+    if not is_long:
+        pytest.skip("takes its time; DEFTUNES_TEST_LONG=1 runs it")
+
+
 @dataclass(frozen=True)
 class Lakehouse:
     """A lakehouse of its own, landed in and built the way people do it.

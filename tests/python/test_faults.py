@@ -454,6 +454,7 @@ def without_metadata(lakehouse: Lakehouse) -> Tables:
 # Crowds
 
 
+@pytest.mark.usefixtures("long_mode")
 def test_a_crowd_stands_in_line(calm: Calm) -> None:
     lakehouse = calm.restore(lake=False)
     build = lakehouse.command("build", *WITHOUT_TESTS)
@@ -555,6 +556,7 @@ def test_a_full_disk_while_landing(home: Path, many_songs: str, rates: Path) -> 
     assert seen < len(batches(home)) == (END - START).days + 3
 
 
+@pytest.mark.usefixtures("long_mode")
 def test_a_full_disk_while_building(calm: Calm) -> None:
     lakehouse = calm.restore()
     lake = lakehouse.home / "lake"
@@ -569,6 +571,7 @@ def test_a_full_disk_while_building(calm: Calm) -> None:
     assert calm.differences() == {}
 
 
+@pytest.mark.usefixtures("long_mode")
 def test_a_full_disk_while_publishing_and_what_it_leaves(calm: Calm) -> None:
     lakehouse = calm.lakehouse
     serving = lakehouse.database.parent

@@ -427,15 +427,14 @@ MOMENTS: dict[str, Callable[[Shop], bool]] = {
 }
 
 
+@pytest.mark.usefixtures("long_mode")
 def test_a_killed_publication_is_mended_by_the_same_command(
-    shop: Shop, proven: dict[str, str], is_long: bool
+    shop: Shop, proven: dict[str, str]
 ) -> None:
     forms = ("deftunes.duckdb", "deftunes.ducklake", "roles/analyst.duckdb")
     killed = 0
     with reading(shop) as found:
         for name, has_come in MOMENTS.items():
-            if not is_long and name != "last file":
-                continue
             before, known = (shop.serving / "current").readlink(), publications(shop)
             versions = [shop.tables(form) for form in forms]
             process = shop.start("run-operation", "rollback")

@@ -349,8 +349,9 @@ def project_with_a_failing_test(factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the project in which someone expects what is not so."""
     project = factory.mktemp("project")
     for name in (
-        *("dbt_project.yml", "profiles.yml", "packages.yml", "dbt_packages", "models"),
-        *("macros", "seeds", "snapshots", "tests", "analyses", "scripts"),
+        *(".dbtignore", "dbt_project.yml", "profiles.yml", "packages.yml"),
+        *("dbt_packages", "models", "macros", "seeds", "snapshots", "tests"),
+        *("analyses", "scripts"),
     ):
         if (PROJECT / name).is_dir():
             ignored = shutil.ignore_patterns("python", "__pycache__")

@@ -44,7 +44,7 @@ forget: setup ## erase a person everywhere: make forget USER=<user_id>
 	$(BIN)/python scripts/forget.py -- "$$USER"
 
 test: setup ## run all tests: dbt's and pytest's
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
 
 # Models are rendered against an empty lakehouse, wherever the real one is.
 lint: export DEFTUNES_HOME = $(CURDIR)/target/lint

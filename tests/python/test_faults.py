@@ -411,6 +411,7 @@ def files_of(lakehouse: Lakehouse) -> list[int]:
 # The way there does not matter.
 
 
+@pytest.mark.usefixtures("long_mode")
 def test_landing_and_building_by_the_day_is_the_same_as_at_once(
     lakehouses: Callable[[Path], Lakehouse], rates: Path, proven: dict[str, str]
 ) -> None:

@@ -1,15 +1,21 @@
 """The docs' overview says and shows what is there."""
 
+import json
 import re
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+from conftest import Lakehouse
+from deftunes.rates import SHIPPED
 from deftunes.settings import PROJECT
-from embed_pictures import OVERVIEW, PICTURES, embed
+from fill_overview import OVERVIEW, PICTURES, fill
 
 SVG = {"svg": "http://www.w3.org/2000/svg"}
-STAR = ["dim_artists", "dim_date", "dim_songs", "dim_users", "fact_order_items"]
+TABLES = ["dim_artists", "dim_date", "dim_songs", "dim_users"]
+FACTS = ["fact_order_items", "fact_orders"]
+
+Manifest = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -17,38 +23,115 @@ def overview() -> str:
     return OVERVIEW.read_text("utf-8")
 
 
-def test_the_overview_embeds_the_pictures_as_they_are(overview: str) -> None:
-    assert embed(overview) == overview, "run `make docs` and commit models/overview.md"
+@pytest.fixture(scope="module")
+def star() -> ElementTree.Element:
+    return ElementTree.parse(PICTURES / "star.svg").getroot()  # noqa: S314  our own
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Return what dbt knows of the project."""
+    lakehouse = Lakehouse(tmp_path_factory.mktemp("docs"), "", SHIPPED)
+    done = lakehouse.dbt("parse", environment={"DEFTUNES_WITHOUT_ML": ""})
+    assert done.returncode == 0, done.stdout
+    known: Manifest = json.loads(
+        (lakehouse.home / "target" / "manifest.json").read_text("utf-8")
+    )
+    return known
+
+
+def test_the_overview_is_filled_with_pictures_and_metrics_as_they_are(
+    overview: str, manifest: Manifest
+) -> None:
+    assert fill(overview) == overview, "run `make docs` and commit models/overview.md"
     for picture in PICTURES.glob("*.svg"):
         assert f"][{picture.stem}]\n" in overview
         assert f"\n[{picture.stem}]: data:image/svg+xml;base64," in overview
+    for metric in manifest["metrics"].values():
+        assert f" | {metric['description']} | " in overview
 
 
-def test_embedding_replaces_a_picture_that_is_not_as_its_file(overview: str) -> None:
-    assert embed(re.sub(r"base64,\S*", "base64,b2xk", overview)) == overview
+def test_filling_replaces_what_is_not_as_its_file(overview: str) -> None:
+    stale = re.sub(r"base64,\S*", "base64,b2xk", overview)
+    stale = re.sub(r"Rule: .* \|", "Rule: another. |", stale)
+    assert stale != overview
+    assert fill(stale) == overview
 
 
-@pytest.mark.parametrize("table", STAR)
-def test_the_star_shows_the_columns_that_the_tables_have(table: str) -> None:
-    picture = ElementTree.parse(PICTURES / "star.svg")  # noqa: S314  our own file
+def test_every_link_leads_to_a_page(overview: str, manifest: Manifest) -> None:
+    links = re.findall(r"\]\(([^)]*)\)", overview)
+    pages = {
+        f"#!/{kind}/{name}"
+        for section in manifest.values()
+        for name, node in section.items()
+        if isinstance(node, dict) and (kind := node.get("resource_type"))
+    }
+    assert links
+    for link in links:
+        page, _, graph = link.partition("?")
+        assert page in pages | {"#!/overview"}, link
+        assert re.fullmatch(r"(g_v=1(&g_i=(%2B)?\w+(%2B)?)?)?", graph), link
+
+
+def test_every_word_metric_and_reader_is_linked(
+    overview: str, manifest: Manifest
+) -> None:
+    words = re.findall(r"^\| \*\*[^*]*\*\* \|.*$", overview, re.MULTILINE)
+    glossary = [word for word in words if "](#!/" in word]
+    assert glossary == words
+    assert len(glossary) > len(TABLES + FACTS)
+    for kind in ("metrics", "exposures", "saved_queries"):
+        for name in manifest[kind]:
+            assert f"/{name})" in overview, name
+
+
+@pytest.mark.parametrize("table", TABLES + FACTS)
+def test_the_star_shows_the_columns_that_the_tables_have(
+    table: str, star: ElementTree.Element, manifest: Manifest
+) -> None:
     shown = [
         column
-        for line in picture.iterfind(f".//svg:g[@id='{table}']/svg:text", SVG)
+        for line in star.iterfind(f".//svg:g[@id='{table}']/svg:text", SVG)
         if "column" in line.get("class", "")
         for column in (line.text or "").split(", ")
     ]
-    model = yaml.safe_load((PROJECT / f"models/marts/{table}.yml").read_text("utf-8"))
-    columns = [column["name"] for column in model["models"][0]["columns"]]
-    assert sorted(shown) == sorted(
-        column for column in columns if not column.startswith("_")
-    )
+    columns = manifest["nodes"][f"model.deftunes.{table}"]["columns"]
+    assert sorted(shown) == sorted(name for name in columns if not name.startswith("_"))
+
+
+def test_the_star_draws_the_relations_that_dbt_tests(
+    star: ElementTree.Element, manifest: Manifest
+) -> None:
+    tested: dict[str, set[tuple[str, ...]]] = {}
+    for node in manifest["nodes"].values():
+        if node.get("test_metadata") and node["attached_node"]:
+            of = f"{node['attached_node'].split('.')[-1]}.{node['column_name']}"
+            asked = node["test_metadata"]["kwargs"]
+            to = re.findall(r"\w+", asked.get("to", ""))[1:]
+            related = (of, f"{to[0]}.{asked['field']}") if to else (of,)
+            tested.setdefault(node["test_metadata"]["name"], set()).add(related)
+    drawn = {
+        (line.attrib["data-from"], line.attrib["data-to"])
+        for line in star.iterfind("svg:path[@data-from]", SVG)
+    }
+    tables = {*TABLES, *FACTS}
+    assert drawn == {
+        (of, to)
+        for of, to in tested["relationships"]
+        if {of.split(".")[0], to.split(".")[0]} <= tables
+    }
+    # Exactly one, at the end of each line.
+    assert {(of,) for of, _ in drawn} <= tested["not_null"]
+    assert {(to,) for _, to in drawn} <= tested["unique"]
 
 
 def test_the_tests_that_keep_the_promises_exist(overview: str) -> None:
-    named = set(re.findall(r"`((?:test|assert)_\w+)`", overview)) - {"test_"}
+    promised = overview.partition("## What is promised")[2]
+    promises = re.split(r"^\d\. ", promised, flags=re.MULTILINE)[1:]
     python = "".join(path.read_text() for path in PROJECT.glob("tests/python/*.py"))
-    there = set(re.findall(r"^def (test_\w+)", python, re.MULTILINE)) | {
-        path.stem for path in PROJECT.glob("tests/**/*.sql")
-    }
-    assert named
-    assert named <= there
+    there = set(re.findall(r"^def (test_\w+)", python, re.MULTILINE))
+    for promise in promises:
+        named = set(re.findall(r"`(test_\w+)`", promise))
+        assert named
+        assert named <= there
+    assert len(promises) == 6

@@ -1,0 +1,137 @@
+"""Write what is published as a file, for an ad hoc request."""
+
+import json
+import stat
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import cast
+
+import duckdb
+
+from deftunes.settings import Settings
+
+_FORMATS = (".csv", ".parquet")
+_NESTED = ("list", "map", "struct")
+
+
+class ExportError(Exception):
+    """Nothing was written; the message says why and what to do."""
+
+
+def export(
+    settings: Settings, name: str, target: Path, role: str | None = None
+) -> None:
+    """Write a published table, or the answer to a saved query, as a file.
+
+    Args:
+        settings: where the lakehouse lives, and where dbt has put what it parsed.
+        name: a table with its schema (`marts.dim_date`), or a saved query of
+            `models/semantic/saved_queries.yml`.
+        target: the file; if there is one, it is replaced in one step. A `.parquet` has
+            the table's types. A `.csv` is UTF-8 with a header, an empty field for null,
+            and JSON for lists. Who may read the database may read the file.
+        role: whose database is read, one of `seeds/roles.csv`; the one of everything if
+            None.
+
+    Raises:
+        ExportError: nothing is published, there is no such name, the file's name has
+            another ending, the role may not see what the query asks for, or the file
+            cannot be written.
+
+    """
+    database = settings.serving / (
+        f"roles/{role}.duckdb" if role else "deftunes.duckdb"
+    )
+    if not database.exists():
+        raise ExportError(f"{database} does not exist. `dbt build` publishes it.")
+    try:
+        with duckdb.connect() as connection:
+            # As profiles.yml calls it.
+            connection.execute(f"attach {_quoted(database)} as lake (read_only)")
+            folder = _quoted(target.absolute().parent)
+            connection.execute(f"set allowed_directories = [{folder}]")
+            connection.execute("set enable_external_access = false")
+            connection.execute("set timezone = 'UTC'")
+            relation = _relation(connection, settings, name)
+            _write(relation, target.absolute(), stat.S_IMODE(database.stat().st_mode))
+    except (duckdb.Error, OSError) as error:
+        raise ExportError(f"{name} cannot be written: {error}") from error
+
+
+def _relation(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, name: str
+) -> duckdb.DuckDBPyRelation:
+    """Return the table or the saved query of a name."""
+    listed = connection.execute(
+        "select schema_name || '.' || table_name from duckdb_tables() order by all"
+    )
+    tables = [table for (table,) in listed.fetchall()]
+    if name in tables:
+        return connection.table(f"lake.{name}")
+    parsed = settings.dbt_target / "semantic_manifest.json"
+    if not parsed.exists():
+        raise ExportError(f"{parsed} does not exist. `dbt parse` makes it.")
+    manifest = parsed.read_text("utf-8")
+    queries = sorted(query["name"] for query in json.loads(manifest)["saved_queries"])
+    if name in queries:
+        return connection.sql(_sql(manifest, name))
+    raise ExportError(
+        f"There is no table and no saved query {name!r}. Tables: {', '.join(tables)}. "
+        f"Saved queries: {', '.join(queries)}."
+    )
+
+
+def _sql(manifest: str, name: str) -> str:
+    """Return the SQL that MetricFlow makes of a saved query."""
+    # Tables do without these, which take two seconds to load.
+    from metricflow.engine.metricflow_engine import (
+        MetricFlowEngine,
+        MetricFlowQueryRequest,
+    )
+    from metricflow.protocols.sql_client import SqlClient, SqlEngine
+    from metricflow.sql.render.duckdb_renderer import DuckDbSqlPlanRenderer
+    from metricflow_semantics.model.dbt_manifest_parser import (
+        parse_manifest_from_dbt_generated_manifest as parse,
+    )
+    from metricflow_semantics.model.semantic_manifest_lookup import (
+        SemanticManifestLookup,
+    )
+
+    # All that it is asked for here is how the SQL is to be written.
+    client = SimpleNamespace(
+        sql_engine_type=SqlEngine.DUCKDB, sql_plan_renderer=DuckDbSqlPlanRenderer()
+    )
+    lookup = SemanticManifestLookup(parse(manifest))
+    engine = MetricFlowEngine(lookup, cast(SqlClient, client))
+    request = MetricFlowQueryRequest.create(saved_query_name=name)
+    return engine.explain(request).sql_statement.sql
+
+
+def _write(relation: duckdb.DuckDBPyRelation, target: Path, mode: int) -> None:
+    """Write a relation as a file that only then takes its place."""
+    if target.suffix not in _FORMATS:
+        raise ExportError(f"End the file's name in {' or '.join(_FORMATS)}: {target}")
+    columns = []
+    for name, kind in zip(relation.columns, relation.types, strict=True):
+        column: duckdb.Expression = duckdb.ColumnExpression(name)
+        # A sum of whole numbers: Parquet has no type for it.
+        if kind.id == "hugeint":
+            column = column.cast("bigint")
+        elif target.suffix == ".csv" and kind.id in _NESTED:
+            column = duckdb.FunctionExpression("to_json", column)
+        columns.append(column.alias(name))
+    rows = relation.select(*columns)
+    with TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+        file = Path(folder, target.name)
+        if target.suffix == ".csv":
+            rows.write_csv(str(file))
+        else:
+            rows.write_parquet(str(file), compression="zstd")
+        file.chmod(mode)
+        file.replace(target)
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as SQL, in which no parameter may stand for it."""
+    return "'" + str(path).replace("'", "''") + "'"

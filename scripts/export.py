@@ -1,0 +1,30 @@
+"""Write a published table or a saved query as a file, for an ad hoc request."""
+
+import sys
+from pathlib import Path
+
+import click
+from deftunes.export import ExportError, export
+from deftunes.settings import Settings
+
+
+@click.command()
+@click.argument("name")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--role", help="Whose published database to read.  [default: all of it]")
+def main(name: str, target: Path, role: str | None) -> None:
+    """Write the published table or the saved query NAME to TARGET, .csv or .parquet.
+
+    A table has its schema before it, such as marts.dim_date; a saved query is one of
+    models/semantic/saved_queries.yml. Exits with 0, or 1 when nothing was written.
+    """
+    try:
+        export(Settings.from_environment(), name, target, role)
+    except ExportError as error:
+        click.echo(error, err=True)
+        sys.exit(1)
+    click.echo(f"Wrote {target}")
+
+
+if __name__ == "__main__":
+    main()

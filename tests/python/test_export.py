@@ -1,0 +1,150 @@
+"""What is exported is what is published, as a file of the format asked for."""
+
+import csv
+import json
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
+from conftest import Demonstration
+from deftunes.export import ExportError, export
+from deftunes.settings import PROJECT, Settings
+
+
+@pytest.fixture(scope="module")
+def settings(demonstration: Demonstration) -> Settings:
+    """Return the demo's settings, with what dbt parsed beside it."""
+    return replace(
+        demonstration.settings, dbt_target=demonstration.lakehouse.home / "target"
+    )
+
+
+def test_a_table_as_parquet_has_its_rows_and_types(
+    settings: Settings, demonstration: Demonstration, tmp_path: Path
+) -> None:
+    target = tmp_path / "it's a folder" / "items.parquet"
+    target.parent.mkdir()
+    target.write_text("an older one")
+
+    export(settings, "marts.fact_order_items", target)
+
+    query = "select * from {} order by fact_key"
+    with duckdb.connect() as connection:
+        found = connection.sql(query.format("read_parquet(?)"), params=[str(target)])
+        types, rows = found.types, found.fetchall()
+    assert rows == demonstration.lakehouse.published(
+        query.format("marts.fact_order_items")
+    )
+    assert "DECIMAL(18,6)" in map(str, types)
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_table_as_csv_tells_null_from_nothing_and_has_lists_as_json(
+    settings: Settings, demonstration: Demonstration, tmp_path: Path
+) -> None:
+    target = tmp_path / "artists.csv"
+
+    export(settings, "marts.dim_artists", target)
+
+    with target.open(encoding="utf-8", newline="") as lines:
+        found = {row["artist_id"]: row for row in csv.DictReader(lines)}
+    published = demonstration.lakehouse.published(
+        "select artist_id, artist_name, aliases, artist_mbid from marts.dim_artists"
+    )
+    assert len(found) == len(published)
+    for artist_id, name, aliases, mbid in published:
+        row = found[artist_id]
+        assert row["artist_name"] == name
+        assert json.loads(row["aliases"]) == aliases
+        assert row["artist_mbid"] == (mbid or "")
+    assert any(aliases for _, _, aliases, _ in published)
+    assert not all(name.isascii() for _, name, _, _ in published)
+    # The unknown artist: the id is nothing, the id at MusicBrainz is not known.
+    assert ',"",,Unknown,[],' in target.read_text("utf-8")
+
+
+def test_a_saved_query_is_answered_from_what_is_published(
+    settings: Settings, demonstration: Demonstration, tmp_path: Path
+) -> None:
+    target = tmp_path / "months.parquet"
+
+    export(settings, "sales_by_month", target)
+
+    rows = [
+        (
+            *(row[name] for name in ("metric_time__month", "revenue", "items_sold")),
+            *(row[name] for name in ("orders", "buyers")),
+        )
+        for row in pq.read_table(target).to_pylist()
+        if row["items_sold"]
+    ]
+    assert rows == demonstration.lakehouse.published(
+        "select month_date::timestamp, revenue_usd, item_count, order_count,"
+        " buyer_count from reports.sales_per_month_vw order by month_date"
+    )
+    assert [type(value) for value in rows[0]] == [datetime, Decimal, int, int, int]
+
+
+def test_a_role_exports_what_it_may_see(settings: Settings, tmp_path: Path) -> None:
+    modes = {}
+    for role in (None, "analyst"):
+        target = tmp_path / f"{role}.csv"
+        export(settings, "marts.dim_users", target, role)
+        modes[role] = stat.S_IMODE(target.stat().st_mode)
+        header = target.read_text("utf-8").partition("\n")[0].split(",")
+        assert ("user_lastname" in header) == (role is None)
+    # As the databases: what holds names is for those who run the lakehouse.
+    assert modes[None] == 0o600
+    assert modes["analyst"] & 0o044
+    with pytest.raises(ExportError, match="price_usd"):
+        export(settings, "sales_by_month", tmp_path / "months.csv", "marketing")
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "role", "reason"),
+    [
+        ("sales", "sales.csv", None, r"marts\.dim_date.*: .*sales_by_song"),
+        ("marts.dim_date", "days.xlsx", None, r"\.csv or \.parquet"),
+        ("marts.dim_date", "no such folder/days.csv", None, "no such folder"),
+        ("marts.dim_date", "days.csv", "nobody", r"nobody\.duckdb.*dbt build"),
+    ],
+)
+def test_what_cannot_be_exported_is_said_and_leaves_nothing(
+    settings: Settings,
+    tmp_path: Path,
+    name: str,
+    target: str,
+    role: str | None,
+    reason: str,
+) -> None:
+    with pytest.raises(ExportError, match=reason):
+        export(settings, name, tmp_path / target, role)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_what_to_do_before_anything_is_published(
+    demonstration: Demonstration, tmp_path: Path
+) -> None:
+    def run(home: Path) -> subprocess.CompletedProcess[str]:
+        command = ["marts.dim_date", str(tmp_path / "days.csv")]
+        return subprocess.run(
+            [sys.executable, str(PROJECT / "scripts" / "export.py"), *command],
+            env=demonstration.lakehouse.environment({"DEFTUNES_HOME": str(home)}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    nothing = run(tmp_path)
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "`dbt build` publishes it." in nothing.stderr
+    done = run(demonstration.lakehouse.home)
+    assert (done.returncode, done.stdout) == (0, f"Wrote {tmp_path / 'days.csv'}\n")

@@ -88,7 +88,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """One window to fetch and land.
 
     Attributes:
@@ -129,34 +129,42 @@ def run(settings: Settings, plan: Plan, patience: Patience | None = None) -> Sum
         LockedError: another run holds the lakehouse.
 
     """
-    tasks = list(_tasks(settings, plan, patience))
+    planned = list(tasks(settings, plan, patience))
     with home_lock(settings.home, plan.wait):
         zone = LandingZone(settings.landing)
         zone.sweep()
         with _journal(zone, _command(settings, plan)) as journal:
-            todo = [task for task in tasks if str(task) not in journal.done]
-            summary = Summary(resumed=len(tasks) - len(todo))
+            todo = [task for task in planned if str(task) not in journal.done]
+            summary = Summary(resumed=len(planned) - len(todo))
             if summary.resumed:
                 logger.info(
                     "Going on with an unfinished run of the same command: %d of %d "
                     "windows are done.",
                     summary.resumed,
-                    len(tasks),
+                    len(planned),
                 )
             _land_all(todo, zone, plan, journal, summary)
             journal.finished = not summary.failed
     return summary
 
 
-def _tasks(
-    settings: Settings, plan: Plan, patience: Patience | None
-) -> Iterator[_Task]:
-    """Yield the windows, after making sure that the settings suffice."""
+def tasks(settings: Settings, plan: Plan, patience: Patience | None) -> Iterator[Task]:
+    """Yield the windows of a plan, after making sure that the settings suffice.
+
+    Args:
+        settings: where the sources are.
+        plan: what to land.
+        patience: how long to insist on downloads.
+
+    Raises:
+        SettingsError: a setting is missing that an entity needs.
+
+    """
     if {"users", "sessions"} & {*plan.entities}:
         url = settings.need("api_url")
     if "songs" in plan.entities:
         dsn = settings.need("postgres_dsn")
-        yield _Task(
+        yield Task(
             "songs",
             WHOLE,
             "postgres:deftunes.songs",
@@ -164,7 +172,7 @@ def _tasks(
             lambda connection: postgres.read_songs(connection, dsn),
         )
     if "users" in plan.entities:
-        yield _Task(
+        yield Task(
             "users",
             WHOLE,
             "api:/users",
@@ -173,7 +181,7 @@ def _tasks(
         )
     if "exchange_rates" in plan.entities:
         place = settings.exchange_rates
-        yield _Task(
+        yield Task(
             "exchange_rates",
             WHOLE,
             f"ecb:{rates.file_name(place)}",
@@ -187,9 +195,9 @@ def _tasks(
             yield _day_task(url, plan.start + timedelta(days=number), patience)
 
 
-def _day_task(url: str, day: date, patience: Patience | None) -> _Task:
+def _day_task(url: str, day: date, patience: Patience | None) -> Task:
     """Return the window of one day's sessions."""
-    return _Task(
+    return Task(
         "sessions",
         day.isoformat(),
         f"api:{api.sessions_path(day)}",
@@ -198,8 +206,22 @@ def _day_task(url: str, day: date, patience: Patience | None) -> _Task:
     )
 
 
-def _land(task: _Task, zone: LandingZone, max_shrink: float) -> Landed:
-    """Land one window."""
+def land(task: Task, zone: LandingZone, max_shrink: float) -> Landed:
+    """Fetch and land one window.
+
+    Args:
+        task: the window.
+        zone: where it lands.
+        max_shrink: the share by which an extract may be smaller than the one before.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        DownloadError, PostgresError, RatesError: the records cannot be had.
+        ShrinkError: there are too few of them.
+
+    """
     moment = zone.next_time()
     # In a file, so that the records may be larger than the memory.
     with zone.workplace() as place, duckdb.connect(place / "work") as connection:
@@ -215,7 +237,7 @@ def _land(task: _Task, zone: LandingZone, max_shrink: float) -> Landed:
 
 
 def _land_all(
-    tasks: Sequence[_Task],
+    tasks: Sequence[Task],
     zone: LandingZone,
     plan: Plan,
     journal: "_Journal",
@@ -225,7 +247,7 @@ def _land_all(
     pool = ThreadPoolExecutor(plan.workers, thread_name_prefix="land")
     try:
         futures = {
-            pool.submit(_land, task, zone, plan.max_shrink): task for task in tasks
+            pool.submit(land, task, zone, plan.max_shrink): task for task in tasks
         }
         # Nothing is shown where nobody watches (disable=None).
         for future in tqdm(

@@ -93,7 +93,7 @@ def to_table(records: Sequence[bytes], schema: pa.Schema) -> pa.Table:
         place in `records`), `_rescued` and `_payload`.
 
     """
-    target = pa.schema([*map(_with_oddities, schema), POSITION, RESCUED, PAYLOAD])
+    target = _landed(schema)
     everything = range(len(records))
     table = _fast(records, everything, schema, target)
     if table is not None:
@@ -109,6 +109,27 @@ def to_table(records: Sequence[bytes], schema: pa.Schema) -> pa.Table:
             tables.append(table)
     tables += [_careful(records, piece, target) for piece in _pieces(odd)]
     return pa.concat_tables(tables)
+
+
+def fitting(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Bring records that fit their types into the shape that `to_table` gives them.
+
+    Args:
+        table: the records in order, with the fields of the schema.
+        schema: the fields.
+
+    Returns:
+        What `to_table` makes of the same records as JSON.
+
+    """
+    return _without_oddities(
+        table.select(schema.names), range(table.num_rows), _landed(schema)
+    )
+
+
+def _landed(schema: pa.Schema) -> pa.Schema:
+    """Add the columns for what does not fit, at every level."""
+    return pa.schema([*map(_with_oddities, schema), POSITION, RESCUED, PAYLOAD])
 
 
 def _pieces(positions: list[int]) -> Iterator[list[int]]:
@@ -161,9 +182,14 @@ def _fast(
 ) -> pa.Table | None:
     """Read the records at some positions in C; None if any of them is odd."""
     table = _parse([records[position] for position in positions], schema)
-    if table is None:
-        return None
-    nothing = pa.nulls(len(positions), pa.string())
+    return None if table is None else _without_oddities(table, positions, target)
+
+
+def _without_oddities(
+    table: pa.Table, positions: Sequence[int], target: pa.Schema
+) -> pa.Table:
+    """Add the columns for what does not fit where everything does."""
+    nothing = pa.nulls(table.num_rows, pa.string())
     table = table.append_column(POSITION, pa.array(positions, POSITION.type))
     table = table.append_column(RESCUED, nothing).append_column(PAYLOAD, nothing)
     return table.cast(target)

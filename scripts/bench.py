@@ -1,0 +1,65 @@
+"""Measure the project beside the limit and what people would use instead."""
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+from benchmark import checksums, process, report, scenarios
+from benchmark.data import Data
+from deftunes.settings import PROJECT
+
+PARTS = ("full", "days", "views", "dashboard", "landing")
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--items", type=click.IntRange(min=1), default=1_000_000)
+@click.option("--repeats", type=click.IntRange(min=1), default=3)
+@click.option("--days", type=click.IntRange(min=3), default=365)
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Choice(PARTS),
+    help="Only some; they build on those before.  [default: all]",
+)
+@click.option("--peers/--no-peers", default=True, help="Run Spark and dlt.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=PROJECT / "target" / "bench",
+)
+def main(
+    items: int,
+    repeats: int,
+    days: int,
+    parts: tuple[str, ...],
+    peers: bool,
+    folder: Path,
+) -> None:
+    """Run the benchmark; exits with 1 where contenders differ or fail."""
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    place = folder.absolute() / str(items)
+    data = Data(place / "data", items, days)
+    bench = scenarios.Bench(data, place, repeats)
+    wanted = parts or PARTS
+    try:
+        data.land()
+        if "full" in wanted:
+            scenarios.full(bench, spark=peers)
+        if "days" in wanted:
+            scenarios.days(bench)
+        if "dashboard" in wanted:
+            scenarios.dashboard(bench)
+        if "views" in wanted:
+            scenarios.views(bench)
+        if "landing" in wanted:
+            scenarios.landing(bench, dlt=peers)
+    except (checksums.MismatchError, process.CommandError) as error:
+        sys.exit(str(error))
+    command = f"make bench ITEMS={items} REPEATS={repeats}"
+    click.echo(report.write(bench, command, folder.absolute()))
+
+
+if __name__ == "__main__":
+    main()

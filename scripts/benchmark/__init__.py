@@ -1,0 +1,1 @@
+"""The benchmark: made-up landing data, contenders, goals, a report."""

@@ -1,0 +1,101 @@
+"""Whether contenders made the same tables."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+TABLES = (
+    *("marts.fact_order_items", "marts.fact_orders", "marts.dim_users"),
+    *("marts.dim_songs", "marts.dim_artists", "marts.dim_date"),
+    *("reports.sales_per_day_mv", "reports.sales_per_artist_mv"),
+    *("reports.sales_per_song_mv", "reports.sales_per_country_mv"),
+    *("reports.buyer_cohorts_mv", "reports.top_songs_per_country_mv"),
+)
+"""What every contender makes: the star and the materialized views."""
+
+Checksums = dict[str, str]
+
+
+class MismatchError(Exception):
+    """Two contenders made different tables; the message names contender and tables."""
+
+
+@contextmanager
+def lake(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a lake to read it, as database `lake`."""
+    with duckdb.connect() as connection:
+        for extension in ("ducklake", "sqlite_scanner"):
+            connection.load_extension(extension)
+        connection.execute("set timezone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")
+        connection.execute(
+            f"attach 'ducklake:sqlite:{home}/lake/catalog.sqlite' as lake (read_only)"
+        )
+        yield connection
+
+
+def of_lake(home: Path) -> Checksums:
+    """Return the checksums of the tables of a lake."""
+    with lake(home) as connection:
+        return {name: _checksum(connection.table(f"lake.{name}")) for name in TABLES}
+
+
+def of_folder(folder: Path) -> Checksums:
+    """Return the checksums of tables that are folders of Parquet files."""
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        return {
+            name: _checksum(
+                connection.read_parquet(
+                    f"{folder.joinpath(*name.split('.'))}/**/*.parquet"
+                )
+            )
+            for name in TABLES
+        }
+
+
+def compare(expected: Checksums, found: Checksums, contender: str) -> None:
+    """Make sure that a contender's tables are those of the project.
+
+    Raises:
+        MismatchError: some are not.
+
+    """
+    other = [name for name, value in expected.items() if found.get(name) != value]
+    if other:
+        raise MismatchError(
+            f"{contender} made other tables than the project: {', '.join(other)}."
+        )
+
+
+def _checksum(rows: duckdb.DuckDBPyRelation) -> str:
+    """Return the number of rows and a digest of their values, in any order.
+
+    Columns about the loading (`_batch_id` and the like) do not count, and keys count by
+    their digits, whatever their type.
+    """
+    values = ", ".join(
+        f"replace(cast({name} as varchar), '-', '')"
+        if name.endswith("_key") and name != "date_key"
+        else f"cast({name} as {kind})"
+        for name, kind in zip(
+            rows.columns, map(_plain, map(str, rows.types)), strict=True
+        )
+        if not name.startswith("_")
+    )
+    row = rows.aggregate(
+        f"count(*), coalesce(sum(cast(hash({values}) as hugeint)), 0)"
+    ).fetchone()
+    assert row is not None  # noqa: S101 - an aggregate has one row
+    return f"{row[0]} rows, {row[1]:x}"
+
+
+def _plain(name: str) -> str:
+    """Return the type that all contenders' values of a kind are compared in."""
+    if name.startswith("DECIMAL"):
+        return "decimal(38, 6)"
+    if name.startswith("TIMESTAMP"):
+        return "timestamp"
+    return {"INTEGER": "bigint", "FLOAT": "double"}.get(name, name)

@@ -1,0 +1,151 @@
+"""The benchmark's landing data: what landing the demo's sources would write."""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa  # type: ignore[import-untyped]
+from deftunes import api, loader, records
+from deftunes.landing import Batch, LandingZone
+from deftunes.settings import Settings
+from demo_sources.generator import Generator
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+END = date(2024, 1, 27)
+"""The day after the last; the last, a Friday, sells what an average day does."""
+
+_DONE = ".generated"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Made-up landing data of a size.
+
+    Attributes:
+        folder: what holds `landing/`.
+        items: how many items are bought in all, nearly.
+        days: over how many days.
+
+    """
+
+    folder: Path
+    items: int
+    days: int = 365
+
+    @property
+    def start(self) -> date:
+        """The first day."""
+        return END - timedelta(days=self.days)
+
+    @property
+    def day(self) -> date:
+        """The last day: the one that is landed on top of the history."""
+        return END - timedelta(days=1)
+
+    @property
+    def eve(self) -> date:
+        """The day before: what a first refresh of the views learns from."""
+        return END - timedelta(days=2)
+
+    @property
+    def generator(self) -> Generator:
+        """Where the data is from."""
+        return Generator(items=self.items, start=self.start, end=END)
+
+    def land(self) -> None:
+        """Land everything, unless that is done; memory holds two days at most."""
+        done = self.folder / "landing" / _DONE
+        what = f"{self.items} items in {self.days} days until {END}"
+        if done.exists() and done.read_text() == what:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        settings = Settings(self.folder, "http://127.0.0.1", "postgresql://", None)
+        plan = loader.Plan(loader.ENTITIES, self.start, END)
+        zone, generator = LandingZone(settings.landing), self.generator
+        tasks = [_from(generator, task) for task in loader.tasks(settings, plan, None)]
+        # The first to ask draws the users and songs, for the others too.
+        for task in tasks[:3]:
+            loader.land(task, zone, 0)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda task: loader.land(task, zone, 0), tasks[3:]))
+        shutil.rmtree(zone.incoming)
+        done.write_text(what)
+
+    def history(self, home: Path, share: float = 1.0) -> None:
+        """Begin a lakehouse whose landing zone lacks the last two days.
+
+        Args:
+            home: its folder; what is there goes.
+            share: how much of the items to take, the latest, 0 to 1.
+
+        """
+        shutil.rmtree(home, ignore_errors=True)
+        for entity in ("users", "songs", "exchange_rates"):
+            for file in LandingZone(self.folder / "landing").files(entity):
+                _link(file, home)
+        days = [file for file in self._sessions() if _window(file) < str(self.eve)]
+        sizes = [file.stat().st_size for file in days]
+        wanted, held = share * sum(sizes), 0
+        for file, size in zip(reversed(days), reversed(sizes), strict=True):
+            if held < wanted:
+                _link(file, home)
+                held += size
+
+    def add(self, home: Path, day: date) -> None:
+        """Land a day in a lakehouse."""
+        for file in self._sessions():
+            if _window(file) == str(day):
+                _link(file, home)
+
+    def _sessions(self) -> list[Path]:
+        files = LandingZone(self.folder / "landing").files("sessions")
+        return sorted(files, key=_window)
+
+
+def _window(file: Path) -> str:
+    batch = Batch.of_folder(file.parent)
+    assert batch is not None  # noqa: S101 - the loader made it
+    return batch.window
+
+
+def _link(file: Path, home: Path) -> None:
+    """Let a batch appear in another landing zone; a landed file never changes."""
+    target = home / "landing" / file.parent.parent.name / file.parent.name
+    target.mkdir(parents=True)
+    os.link(file, target / file.name)
+
+
+def _from(generator: Generator, task: loader.Task) -> loader.Task:
+    """Return a task of the loader that asks the generator instead of a server."""
+    if task.entity == "sessions":
+        return replace(task, read=partial(_sessions, generator, task.window))
+    if task.entity == "users":
+        return replace(task, read=partial(_users, generator))
+    if task.entity == "songs":
+        return replace(task, read=partial(_songs, generator))
+    return task
+
+
+def _sessions(
+    generator: Generator, window: str, connection: DuckDBPyConnection
+) -> DuckDBPyRelation:
+    day = date.fromisoformat(window)
+    tables = generator.session_tables(day, day + timedelta(days=1))
+    return connection.from_arrow(
+        records.fitting(pa.concat_tables(tables), api.SESSIONS)
+    )
+
+
+def _users(generator: Generator, connection: DuckDBPyConnection) -> DuckDBPyRelation:
+    tables = pa.concat_tables(generator.user_tables())
+    return connection.from_arrow(records.fitting(tables, api.USERS))
+
+
+def _songs(generator: Generator, connection: DuckDBPyConnection) -> DuckDBPyRelation:
+    return connection.from_arrow(pa.concat_tables(generator.song_tables())).select(
+        "*, cast(null as varchar) as _rescued, cast(null as varchar) as _payload"
+    )

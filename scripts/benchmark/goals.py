@@ -1,0 +1,178 @@
+"""What is aimed at, and whether it is reached."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benchmark.scenarios import MANY_GROUPS, Figures
+
+MILLION = 1_000_000
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A goal.
+
+    Attributes:
+        name: what is compared with what.
+        bound: the number that it may not be above, or below.
+        value: works it out; raises KeyError where something was not measured.
+        at_least: whether the bound is a lower one.
+        smallest: the least number of items in a landing zone that it holds for.
+        unit: of the value; a ratio by default.
+
+    """
+
+    name: str
+    bound: float
+    value: Callable[[Figures], float]
+    at_least: bool = False
+    smallest: int = 0
+    unit: str = ""
+
+    def is_met(self, value: float) -> bool:
+        """Say whether a value is good enough."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def __str__(self) -> str:
+        """Return the bound in words."""
+        how = "at least" if self.at_least else "at most"
+        return f"{how} {self.bound:g}{self.unit}"
+
+
+def _ratio(one: str, other: str) -> Callable[[Figures], float]:
+    return lambda figures: figures[one] / figures[other]
+
+
+def _over_start(figures: Figures) -> float:
+    limit = figures["limit's day, engine"] + figures["dbt's own start"]
+    return figures["day"] / limit
+
+
+def _chosen_over_better(figures: Figures) -> float:
+    """Return the worst ratio of a view: as chosen over the better of its two ways."""
+    return max(
+        figures[f"view {view}, chosen"]
+        / min(
+            figures[name]
+            for name in (f"view {view}, feed", f"view {view}, recomputed")
+            if name in figures
+        )
+        for view in _views(figures)
+    )
+
+
+def _worst(figures: Figures, start: str, end: str = "") -> float:
+    return max(
+        figures[name]
+        for name in figures.of
+        if name.startswith(start) and name.endswith(end)
+    )
+
+
+def _views(figures: Figures) -> Iterator[str]:
+    for name in figures.of:
+        view = name.removeprefix("view ").removesuffix(", chosen")
+        if name == f"view {view}, chosen":
+            yield view
+
+
+def _lake_writes(figures: Figures) -> float:
+    return max(figures.of["nothing new, lake writes"])
+
+
+GOALS = (
+    Goal(
+        "full build, models only, over the hand-written limit",
+        1.2,
+        _ratio("full build, models", "limit's full, engine"),
+        smallest=10 * MILLION,
+    ),
+    Goal(
+        "Spark over full build, models only",
+        5,
+        _ratio("spark", "full build, models"),
+        at_least=True,
+        smallest=10 * MILLION,
+    ),
+    Goal(
+        "a day on the history over the same day on a tenth of it",
+        1.3,
+        _ratio("day", "day on a tenth"),
+        smallest=10 * MILLION,
+    ),
+    Goal(
+        "the day over the hand-written day plus dbt's own start",
+        1.5,
+        _over_start,
+        smallest=10 * MILLION,
+    ),
+    Goal(
+        "view by day, country and artist: recomputing over the feed",
+        10,
+        _ratio(f"view {MANY_GROUPS}, recomputed", f"view {MANY_GROUPS}, feed"),
+        at_least=True,
+        smallest=10 * MILLION,
+    ),
+    Goal(
+        "views: the chosen way over the better of two, worst view",
+        1.1,
+        _chosen_over_better,
+    ),
+    Goal(
+        "views: refreshing when nothing moved, engine time, worst view",
+        0.02,
+        lambda figures: _worst(figures, "view ", ", nothing moved"),
+        unit=" s",
+    ),
+    Goal(
+        "landing sessions, speed over dlt's",
+        10,
+        _ratio("dlt sessions", "landing sessions"),
+        at_least=True,
+    ),
+    Goal(
+        "landing songs, speed over dlt's",
+        5,
+        _ratio("dlt songs", "landing songs"),
+        at_least=True,
+    ),
+    Goal(
+        "landing songs, time over a raw binary COPY's",
+        1.5,
+        _ratio("landing songs", "dlt copy"),
+    ),
+    Goal(
+        "a build with nothing new, time beyond dbt's own start",
+        2,
+        lambda figures: figures["nothing new"] - figures["dbt's own start"],
+        unit=" s",
+    ),
+    Goal("a build with nothing new, lake writes", 0, _lake_writes, unit=" snapshots"),
+    Goal(
+        "dashboard questions of the published file, 95th percentile, worst",
+        0.05,
+        lambda figures: _worst(figures, "question "),
+        smallest=10 * MILLION,
+        unit=" s",
+    ),
+    Goal(
+        "peak memory of the full build",
+        4,
+        lambda figures: max(figures.of["full build, peak bytes"]) / GIB,
+        smallest=100 * MILLION,
+        unit=" GiB",
+    ),
+    Goal(
+        "bytes in the lake over the same rows as plain zstd Parquet",
+        1.1,
+        _ratio("lake, bytes", "plain Parquet, bytes"),
+    ),
+    Goal(
+        "full build over the full build of a tenth",
+        11,
+        _ratio("full build", "full build of a tenth"),
+        smallest=100 * MILLION,
+    ),
+)
+"""Those of the project; with their sizes."""

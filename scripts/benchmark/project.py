@@ -1,0 +1,115 @@
+"""The project's own builds, taken apart."""
+
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deftunes.settings import PROJECT
+
+from benchmark import process
+
+_PARTS = {
+    "test": "tests",
+    "unit_test": "tests",
+    "operation": "publish",
+}
+
+_WITHOUT_TESTS = (
+    *("--exclude-resource-type", "test"),
+    *("--exclude-resource-type", "unit_test"),
+)
+
+
+@dataclass(frozen=True)
+class Build:
+    """A `dbt build` and what it spent its time on, in seconds.
+
+    Attributes:
+        done: the whole command.
+        parts: `models` (with seeds and snapshots), `ml` (machine learning), `tests`,
+            `publish` (what runs before and after the nodes), and `start-up` (the rest).
+        nodes: each node, by its name.
+
+    """
+
+    done: process.Done
+    parts: dict[str, float]
+    nodes: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Lakehouse:
+    """A lakehouse of the benchmark.
+
+    Attributes:
+        home: its folder.
+        tests: whether builds run their tests; nothing is published without.
+        project: the dbt project that builds it.
+
+    """
+
+    home: Path
+    tests: bool = True
+    project: Path = PROJECT
+
+    @property
+    def catalogue(self) -> Path:
+        """The lake's catalogue."""
+        return self.home / "lake" / "catalog.sqlite"
+
+    @property
+    def published(self) -> Path:
+        """The published database."""
+        return self.home / "serving" / "deftunes.duckdb"
+
+    def dbt(self, *arguments: str) -> process.Done:
+        """Run dbt, and return what came of it.
+
+        Raises:
+            CommandError: it failed.
+
+        """
+        return process.run(
+            [
+                Path(sys.executable).with_name("dbt"),
+                *arguments,
+                *("--profiles-dir", PROJECT),
+                # What was parsed before is of use to every build of the size.
+                *("--target-path", self.home.parent / "dbt"),
+                *("--log-path", self.home / "logs"),
+            ],
+            folder=self.project,
+            environment=process.clean_environment() | {"DEFTUNES_HOME": str(self.home)},
+            log=self.home / "logs" / "said.log",
+        )
+
+    def build(self) -> Build:
+        """Build, and test and publish.
+
+        Raises:
+            CommandError: it failed.
+
+        """
+        done = self.dbt("build", *(() if self.tests else _WITHOUT_TESTS))
+        results = self.home.parent / "dbt" / "run_results.json"
+        parts = {"models": 0.0, "ml": 0.0, "tests": 0.0, "publish": 0.0}
+        nodes: dict[str, float] = {}
+        for result in json.loads(results.read_text())["results"]:
+            kind, _, name = result["unique_id"].split(".", 2)
+            part = "ml" if _is_ml(result) else _PARTS.get(kind, "models")
+            parts[part] += result["execution_time"]
+            nodes[name] = nodes.get(name, 0.0) + result["execution_time"]
+        parts["start-up"] = done.seconds - sum(parts.values())
+        return Build(done, parts, nodes)
+
+    def clear(self) -> None:
+        """Remove what was built; what was landed stays."""
+        for folder in ("lake", "serving"):
+            shutil.rmtree(self.home / folder, ignore_errors=True)
+
+
+def _is_ml(result: dict[str, Any]) -> bool:
+    return '"ml"."' in (result.get("relation_name") or "")

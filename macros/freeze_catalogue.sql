@@ -7,17 +7,7 @@
     ).columns[0][0] -%}
     {%- set is_live = 'begin_snapshot <= ' ~ snapshot
         ~ ' and (end_snapshot is null or end_snapshot > ' ~ snapshot ~ ')' -%}
-    {%- set names = [] -%}
-    {%- for schema, name in tables -%}
-        {%- do names.append("('" ~ schema ~ "', '" ~ name ~ "')") -%}
-    {%- endfor -%}
-    {%- set ids = run_query(
-        'select relation.id from (select table_id as id, schema_id, table_name as name'
-        ~ ' from ' ~ lake ~ 'table where ' ~ is_live
-        ~ ' union all select view_id, schema_id, view_name from ' ~ lake ~ 'view where '
-        ~ is_live ~ ') as relation inner join ' ~ lake ~ 'schema using (schema_id)'
-        ~ ' where (schema_name, name) in (' ~ names | join(', ') ~ ')'
-    ).columns[0].values() | join(', ') -%}
+    {%- set ids = relation_ids(tables) | join(', ') -%}
     {%- set conditions = {
         'begin_snapshot': 'begin_snapshot <= ' ~ snapshot,
         'end_snapshot': is_live,

@@ -18,6 +18,7 @@
         {%- endfor -%}
         {%- set left_out = graph.nodes.values()
             | selectattr('resource_type', 'in', ['model', 'seed', 'snapshot', 'test'])
+            | selectattr('config.enabled')
             | rejectattr('unique_id', 'in', passed) | list -%}
         {%- if failed -%}
             {%- do log(

@@ -5,7 +5,7 @@
     {%- set models = published_models() -%}
     {%- set databases = reader_databases(target.database, models) -%}
     {%- set definition = local_md5(databases | string) -%}
-    {%- if is_published(definition) -%}
+    {%- if is_published(definition, models) -%}
         {%- do log(
             'Nothing new to publish. What was published before stays.', info=True
         ) -%}

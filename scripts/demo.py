@@ -38,15 +38,12 @@ order by schema_name, table_name
 """
 _REVENUE = """
 select
-    strftime(dim_date.date, '%Y-%m') as month,
-    sum(fact_order_items.price_usd)::decimal(18, 2) as revenue_usd,
-    count(*) as items,
-    count(distinct dim_users.user_id) as buyers
-from marts.fact_order_items
-inner join marts.dim_date using (date_key)
-inner join marts.dim_users using (user_key)
-group by all
-order by all
+    strftime(month_date, '%Y-%m') as month,
+    revenue_usd::decimal(18, 2) as revenue_usd,
+    item_count as items,
+    buyer_count as buyers
+from reports.sales_per_month_vw
+order by month_date
 """
 _NEXT = """
   . .venv/bin/activate && dbt build    nothing is new, so nothing changes

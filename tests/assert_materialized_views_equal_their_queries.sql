@@ -1,6 +1,7 @@
 -- depends_on: {{ ref('sales_per_artist_mv') }}, {{ ref('sales_per_country_mv') }}
 -- depends_on: {{ ref('sales_per_song_mv') }}, {{ ref('sales_per_day_mv') }}
 -- depends_on: {{ ref('top_songs_per_country_mv') }}, {{ ref('buyer_cohorts_mv') }}
+-- depends_on: {{ ref('int_purchases_per_day') }}, {{ ref('int_purchases_per_buyer') }}
 with
 
 differences as (

@@ -23,10 +23,10 @@ from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.generator import Generator
 
-WITHOUT_TESTS = (
-    *("--exclude-resource-type", "test"),
-    *("--exclude-resource-type", "unit_test"),
-)
+WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
+"""What makes a build leave out the tests that no data changes."""
+
+WITHOUT_TESTS = (*WITHOUT_UNIT_TESTS, "--exclude-resource-type", "test")
 """What makes a build leave out dbt's tests, where they are not the point."""
 
 _PROVEN = pytest.StashKey[dict[str, str]]()
@@ -129,13 +129,15 @@ class Lakehouse:
         ]
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return an environment with this home and no other setting of DeFtunes."""
+        """Return an environment with this home, and what is given besides."""
         held = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("DEFTUNES_", "DBT_"))
         }
-        return held | {"DEFTUNES_HOME": str(self.home), **(more or {})}
+        # The models of machine learning have tests of their own.
+        set_here = {"DEFTUNES_HOME": str(self.home), "DEFTUNES_WITHOUT_ML": "1"}
+        return held | set_here | dict(more or {})
 
     def dbt(
         self,
@@ -150,7 +152,7 @@ class Lakehouse:
             env=self.environment(environment),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
 
@@ -168,14 +170,31 @@ class Lakehouse:
             return connection.execute(query).fetchall()
 
     @contextmanager
-    def lake(self, catalogue: str = "") -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the lake to read it; the catalogue is the local one by default."""
+    def lake(
+        self, catalogue: str = "", *, read_only: bool = True
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the lake, to read it; the catalogue is the local one by default."""
         catalogue = catalogue or f"sqlite:{self.home / 'lake' / 'catalog.sqlite'}"
         with duckdb.connect() as connection:
             for extension in ("ducklake", f"{catalogue.partition(':')[0]}_scanner"):
                 connection.load_extension(extension)
-            connection.execute(f"attach 'ducklake:{catalogue}' as lake (read_only)")
+            connection.execute(
+                f"attach 'ducklake:{catalogue}' as lake (read_only {read_only})"
+            )
             connection.execute("use lake.main")
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the local lake to write to it."""
+        catalogue = self.home / "lake" / "catalog.sqlite"
+        with duckdb.connect() as connection:
+            for extension in ("ducklake", "sqlite_scanner"):
+                connection.load_extension(extension)
+            connection.execute(
+                f"attach 'ducklake:sqlite:{catalogue}' as lake"
+                " (data_inlining_row_limit 0)"
+            )
             yield connection
 
     def tables(self, *schemas: str, catalogue: str = "") -> dict[str, list[Any]]:
@@ -199,6 +218,32 @@ class Lakehouse:
                 .fetchall()
                 for (name,) in names
             }
+
+
+def differing_views(
+    lake: duckdb.DuckDBPyConnection, variant: str = ""
+) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows in which materialized views and their queries differ, by view.
+
+    Args:
+        lake: the open lake.
+        variant: `_live` for the live variants.
+
+    """
+    views = lake.execute(
+        "select concat_ws('.', 'lake', schema_name, view_name), definition"
+        " from lake.operations.materialized_views"
+    ).fetchall()
+    return {
+        name: rows
+        for name, query in views
+        if (
+            rows := lake.execute(
+                f"(from {name}{variant} except all ({query})) union all"
+                f" (({query}) except all from {name}{variant})"
+            ).fetchall()
+        )
+    }
 
 
 @pytest.fixture(scope="session")
@@ -252,6 +297,7 @@ class Demonstration:
             patch.setenv("DEFTUNES_HOME", str(home))
             patch.setenv("DBT_TARGET_PATH", str(home / "target"))
             patch.setenv("DBT_LOG_PATH", str(home / "logs"))
+            patch.setenv("DBT_EXCLUDE_RESOURCE_TYPES", "unit_test")
             with redirect_stdout(printed):
                 demo.run(self.settings, self.generator)
             return printed.getvalue()

@@ -1,4 +1,4 @@
-"""The stand-in for dbt_expectations: each expectation passes and fails as it should."""
+"""Generic tests, the stand-in's and our own, pass and fail as they should."""
 
 import json
 import shutil
@@ -17,6 +17,7 @@ from deftunes.settings import PROJECT
 from deftunes.setup import SetupError, set_up_extensions, set_up_packages
 
 STAND_IN = PROJECT / "scripts" / "packages" / "dbt_expectations"
+OWN = PROJECT / "macros" / "test_is_never_null.sql"
 
 MODELS = {
     "things": """
@@ -194,6 +195,11 @@ CASES: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {
         (0, {"datepart": "hour", "interval": 4}),
         (1, {"datepart": "hour", "interval": 2}),
     ],
+    ("is_never_null", "things"): [
+        (2, {"column_list": ["price"]}),
+        (3, {"column_list": ["code", "id"]}),
+    ],
+    ("is_never_null", "unlike"): [(0, {"column_list": ["id"]})],
 }
 
 
@@ -230,9 +236,8 @@ def model_properties(model: str) -> dict[str, Any]:
                 # An error would keep dbt from building what depends on the model.
                 "config": {"severity": "warn"},
             }
-            tests.setdefault(column, []).append(
-                {f"dbt_expectations.{case.expectation}": test}
-            )
+            package = "dbt_expectations." if case.expectation[:7] == "expect_" else ""
+            tests.setdefault(column, []).append({package + case.expectation: test})
     return {
         "name": model,
         "data_tests": tests.pop(""),
@@ -248,6 +253,8 @@ def write_project(project: Path, packages: Mapping[str, Path]) -> None:
     for name, package in packages.items():
         shutil.copytree(package, project / "dbt_packages" / name)
     shutil.copy(PROJECT / "packages.yml", project)
+    (project / "macros").mkdir()
+    shutil.copy(OWN, project / "macros")
     (project / "seeds").mkdir()
     for seed in (PROJECT / "seeds").glob("countries.*"):
         shutil.copy(seed, project / "seeds")
@@ -324,6 +331,7 @@ def test_expectation_finds_as_many_failures_as_there_are(
 def test_every_expectation_passes_and_fails_somewhere() -> None:
     seen = {(case.expectation, case.failures > 0) for case in FLAT_CASES}
     expectations = [path.stem for path in STAND_IN.glob("**/expect_*.sql")]
+    expectations.append(OWN.stem.removeprefix("test_"))
     assert seen == {(name, red) for name in expectations for red in (True, False)}
 
 

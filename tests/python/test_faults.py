@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from conftest import WITHOUT_TESTS, Lakehouse, song
+from conftest import WITHOUT_TESTS, WITHOUT_UNIT_TESTS, Lakehouse, song
 from deftunes.landing import ForeignError, refuse_foreign_files
 from deftunes.settings import PROJECT
 from demo_sources import postgres, service
@@ -34,7 +34,6 @@ from test_pipeline import BUILT, commits, differences
 
 START, NOON, END = date(2023, 3, 1), date(2023, 3, 6), date(2023, 3, 11)
 SHOP: Any = {"seed": 8, "items": 1_500, "start": START, "end": END, "damage": 0.02}
-WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 SEED = 20_230_301
 
 Tables = dict[str, list[Any]]

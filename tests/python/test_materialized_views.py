@@ -1,7 +1,7 @@
 """A materialized view equals its query, whatever happened to what it reads."""
 
 import json
-import multiprocessing
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import Lakehouse
-from dbt_process import invoke
+from conftest import Lakehouse, differing_views
+from dbt_process import fork
 from deftunes.queries import read_query
 from deftunes.settings import PROJECT
+from demo_sources import postgres
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -112,20 +113,19 @@ class Shop:
 
     lakehouse: Lakehouse
     project: Path
+    dsn: str = ""
 
     def dbt(self, *arguments: str, passes: bool = True) -> str:
         """Run dbt on the project of the views; return what it said."""
         said = self.project / "said.log"
-        options = ("--project-dir", str(self.project), "--profiles-dir", str(PROJECT))
+        options = ["--project-dir", str(self.project), "--profiles-dir", str(PROJECT)]
+        if self.dsn:
+            options += ["--target", "lake_pg"]
+        environment = self.lakehouse.environment(
+            {"DBT_ENV_SECRET_CATALOG_DSN": self.dsn}
+        )
         command = self.lakehouse.command(*arguments, *options)[1:]
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(
-            ["dbt.cli.main", "dbt.task.build", "dbt.adapters.duckdb"]
-        )
-        process = context.Process(
-            target=invoke, args=(command, self.lakehouse.environment(), said)
-        )
-        process.start()
+        process = fork(command, environment, said)
         process.join(timeout=300)
         assert (process.exitcode == 0) == passes, said.read_text()
         return said.read_text()
@@ -137,15 +137,18 @@ class Shop:
     @contextmanager
     def lake(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the lake to write."""
-        home = self.lakehouse.home
+        folder = self.lakehouse.home / "lake"
+        folder.mkdir(parents=True, exist_ok=True)
+        options = "" if self.dsn else ", meta_journal_mode 'WAL'"
+        catalogue = f"sqlite:{folder}/catalog.sqlite"
+        if self.dsn:
+            catalogue = f"postgres:{self.dsn}"
         with duckdb.connect() as connection:
-            for extension in ("ducklake", "sqlite_scanner"):
+            for extension in ("ducklake", f"{catalogue.partition(':')[0]}_scanner"):
                 connection.load_extension(extension)
-            (home / "lake").mkdir(parents=True, exist_ok=True)
             connection.execute(
-                f"attach 'ducklake:sqlite:{home}/lake/catalog.sqlite' as lake"
-                f" (data_path '{home}/lake/data', override_data_path true,"
-                " data_inlining_row_limit 0, meta_journal_mode 'WAL')"
+                f"attach 'ducklake:{catalogue}' as lake (data_path '{folder}/data',"
+                f" override_data_path true, data_inlining_row_limit 0{options})"
             )
             connection.execute("use lake.main")
             yield connection
@@ -167,6 +170,16 @@ class Shop:
             self.ask("select view_name, method from operations.materialized_views")
         )
 
+    def behind(self) -> dict[str, int]:
+        """Return how many commits each view that is behind does not show."""
+        return dict(
+            self.ask(
+                "select view_name, unapplied_commit_count from"
+                " operations.materialized_view_staleness"
+                " where behind_since_at is not null"
+            )
+        )
+
     def prefer_the_feed(self) -> None:
         """Let the views remember that computing all rows took ages."""
         self.change("update operations.materialized_views set recompute_seconds = 1e9")
@@ -174,28 +187,12 @@ class Shop:
     def differences(self, variant: str = "") -> dict[str, list[tuple[Any, ...]]]:
         """Return the rows in which a view and its query differ, by view."""
         with self.lake() as connection:
-            definitions = connection.execute(
-                "select view_name, definition from operations.materialized_views"
-            ).fetchall()
-            assert len(definitions) == sum(name.endswith("_mv") for name in MODELS)
-            return {
-                name: rows
-                for name, query in definitions
-                if (
-                    rows := connection.execute(
-                        f"(from views.{name}{variant} except all ({query})) union all"
-                        f" (({query}) except all from views.{name}{variant})"
-                    ).fetchall()
-                )
-            }
+            return differing_views(connection, variant)
 
 
-@pytest.fixture(scope="module")
-def shop(
-    lakehouses: Callable[[Path], Lakehouse], tmp_path_factory: pytest.TempPathFactory
-) -> Shop:
-    """Return a shop with all of its views created."""
-    project = tmp_path_factory.mktemp("views")
+def created(shop: Shop) -> Shop:
+    """Return the shop with all of its views created."""
+    project = shop.project
     (project / "dbt_project.yml").write_text(
         "{name: views, version: 1.0.0, profile: deftunes,"
         f" macro-paths: ['{PROJECT / 'macros'}'],"
@@ -205,11 +202,21 @@ def shop(
     (project / "models").mkdir()
     for name, query in MODELS.items():
         (project / "models" / f"{name}.sql").write_text(query)
-    made = Shop(lakehouses(Path()), project)
-    made.change("create schema shop", *TABLES)
-    made.dbt("run")
-    assert made.differences() == {}
-    return made
+    staleness = PROJECT / "models" / "quality" / "materialized_view_staleness.sql"
+    shutil.copy(staleness, project / "models")
+    shop.change("create schema shop", *TABLES)
+    shop.dbt("run")
+    assert shop.methods().keys() == {name for name in MODELS if name.endswith("_mv")}
+    assert shop.differences() == {}
+    return shop
+
+
+@pytest.fixture(scope="module")
+def shop(
+    lakehouses: Callable[[Path], Lakehouse], tmp_path_factory: pytest.TempPathFactory
+) -> Shop:
+    """Return a shop with all of its views."""
+    return created(Shop(lakehouses(Path()), tmp_path_factory.mktemp("views")))
 
 
 def test_a_refresh_of_what_has_not_moved_writes_nothing(shop: Shop) -> None:
@@ -236,6 +243,28 @@ def test_changes_of_tables_are_applied_by_the_feed(shop: Shop) -> None:
     methods = shop.methods()
     assert methods.pop("ranked_mv") == methods.pop("outer_mv") == "recomputed"
     assert set(methods.values()) == {"feed"}
+
+
+def test_a_catalogue_in_postgres_knows_what_has_moved(
+    lakehouses: Callable[[Path], Lakehouse], tmp_path: Path
+) -> None:
+    with postgres.running() as dsn:
+        shop = created(Shop(lakehouses(Path()), tmp_path, dsn))
+        shop.prefer_the_feed()
+        shop.change(
+            "insert into shop.items values (90, 1, 'x', 9, 9)",
+            "delete from shop.items where id = 5",
+            "update shop.items set kind = 'z' where id = 6",
+            "insert into shop.artists values (4, 'C', '')",
+        )
+        assert shop.differences("_live") == {}
+        assert shop.behind() == {
+            name: 4 - ("ranked" in name) for name in shop.methods() if name != "over_mv"
+        }
+        shop.refresh()
+        assert shop.differences() == shop.differences("_live") == {} == shop.behind()
+        assert set(shop.methods().values()) == {"feed", "recomputed"}
+        assert shop.refresh().count("nothing has moved") == len(shop.methods())
 
 
 @settings(
@@ -278,7 +307,9 @@ def test_a_changed_view_is_applied_left_or_refused_as_configured(shop: Shop) -> 
     said = run(f"{view}, on_configuration_change='continue'", lowest)
     assert "ranked_mv" in said
     assert shop.ask("from views.ranked_mv order by all") == before
-    run(f"{view}, on_configuration_change='apply'", lowest)
+    granted = "grants={'select': ['analyst']}"
+    said = run(f"{view}, on_configuration_change='apply', {granted}", lowest)
+    assert "The grants of ranked_mv are ignored" in said
     assert shop.ask("from views.ranked_mv order by all") != before
     assert shop.ask(table) == identity
     assert shop.differences() == {}

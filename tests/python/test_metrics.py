@@ -1,11 +1,13 @@
-"""Every metric, asked of MetricFlow, is what plain SQL over the star says."""
+"""Every metric is what plain SQL over the star says, and what the reports show."""
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,80 @@ left join (select artist_key, artist_id, artist_name from marts.dim_artists) as 
     on items.artist_key = artist.artist_key
 """
 MONTH = "metric_time__month"
+
+SOLD = {"revenue_usd": "revenue", "item_count": "items_sold"}
+ORDERED = SOLD | {"order_count": "orders"}
+BOUGHT = ORDERED | {"buyer_count": "buyers"}
+"""The columns of reports that are metrics: what each is called there, and here."""
+YEAR, DAY = "metric_time__year", "metric_time__day"
+MONTHS = {"month_date": MONTH}
+COUNTRY = {"country_name": "user__country_name"}
+REPORTS: list[tuple[str, dict[str, str], dict[str, str]]] = [
+    ("reports.sales_per_month_vw", MONTHS, BOUGHT),
+    ("reports.revenue_per_day_vw", {"date": DAY}, ORDERED),
+    ("reports.sales_per_day_mv", {"date": DAY}, SOLD),
+    *(
+        (name, {"artist_key": "artist", "make_date(year, 1, 1)": YEAR}, SOLD)
+        for name in ("reports.sales_per_artist_vw", "reports.sales_per_artist_mv")
+    ),
+    *(
+        (name, COUNTRY | {"make_date(year, month, 1)": MONTH}, SOLD)
+        for name in ("reports.sales_per_country_vw", "reports.sales_per_country_mv")
+    ),
+    ("reports.sales_per_song_mv", {"song_key": "song"}, SOLD),
+    ("reports.top_songs_per_country_mv", {"song_key": "song"} | COUNTRY, SOLD),
+    ("reports.sales_per_decade_vw", {"decade": "song__release_decade"}, SOLD),
+    # Of bands that only the report knows, all together.
+    ("reports.sales_per_duration_vw", {}, SOLD),
+    ("reports.sales_per_artist_hotness_vw", {}, SOLD),
+    (
+        "reports.buyers_per_order_count_vw",
+        {},
+        {"revenue_usd": "revenue", "buyer_count": "buyers"}
+        | {"order_count * buyer_count": "orders"},
+    ),
+    (
+        "reports.buyer_cohorts_mv",
+        {"cohort_date + to_months(months_since)": MONTH},
+        {"revenue_usd": "revenue", "buyer_count": "buyers"},
+    ),
+    (
+        "reports.buyer_cohorts_mv where months_since = 0",
+        {"cohort_date": MONTH},
+        {"buyer_count": "new_buyers"},
+    ),
+    (
+        "reports.users_per_days_to_first_order_vw where band <> 'No order yet'",
+        {},
+        {"user_count": "buyers"},
+    ),
+    ("marts.fact_orders", {"date_trunc('month', session_start_time)": MONTH}, SOLD),
+]
+"""Where a report shows metrics: by which of its columns, and which metrics."""
+VALUE = "average_order_value"
+BOARDS: list[tuple[str, str, dict[str, str], dict[str, str]]] = [
+    ("sales", "totals", {}, BOUGHT | {f"{VALUE}_usd": VALUE}),
+    (
+        "sales",
+        "months",
+        MONTHS,
+        {"revenue_usd": "revenue", "orders": "orders", "buyers": "buyers"}
+        | {f"{VALUE}_usd": VALUE},
+    ),
+    ("sales", "countries", COUNTRY, {"revenue_usd": "revenue"}),
+    ("sales", "countries_per_month", COUNTRY | MONTHS, {"revenue_usd": "revenue"}),
+    ("sales", "artists", {}, {"revenue_usd": "revenue"}),
+    ("sales", "songs", {}, SOLD),
+    (
+        "customers",
+        "totals",
+        {},
+        {"buyer_count": "buyers", "repeat_rate": "repeat_purchase_rate"},
+    ),
+    ("customers", "orders", {}, {"buyer_count": "buyers"}),
+    ("catalogue", "totals", {}, {"item_count": "items_sold"}),
+]
+"""The same of the queries that the boards' charts draw."""
 
 Ask = Callable[[list[dict[str, list[str]]]], list[list[list[Any]]]]
 
@@ -334,6 +410,78 @@ def test_by_slice(
             group by 1
         """  # noqa: S608 - our own
         assert table(answer, metrics) == expected(shop, query, metrics), name
+
+
+def shown() -> list[tuple[str, dict[str, str], dict[str, str]]]:
+    """Return all that shows metrics, boards and analyses as subqueries."""
+    boards = {
+        name: yaml.safe_load(
+            (PROJECT / f"models/boards/charts/{name}.yml").read_text("utf-8")
+        )["queries"]
+        for name, _, _, _ in BOARDS
+    }
+    analysis = (PROJECT / "analyses/best_selling_songs_per_country.sql").read_text()
+    songs = re.sub(r"{{ ref\('(\w+)'\) }}", r"marts.\1", analysis)
+    return [
+        *REPORTS,
+        *(
+            (f"({boards[name][query]})", keys, metrics)
+            for name, query, keys, metrics in BOARDS
+        ),
+        # All songs, not the best three.
+        (f"({songs.replace('<= 3', '<= 99')})", COUNTRY, {"revenue_usd": "revenue"}),
+    ]
+
+
+def figures(rows: list[Any], keys: int) -> dict[tuple[Any, ...], list[Any]]:
+    """Return rows by what they are grouped by, without those that show nothing."""
+    found = {
+        tuple(map(plain, row[:keys])): [plain(value) or 0.0 for value in row[keys:]]
+        for row in rows
+    }
+    assert len(found) == len(rows)
+    return {key: values for key, values in found.items() if any(values)}
+
+
+def test_reports_and_boards_show_the_metrics(shop: Lakehouse, ask: Ask) -> None:
+    cases = shown()
+    queries = [
+        {"metrics": [*metrics.values()], "group_by": [*keys.values()]}
+        for _, keys, metrics in cases
+    ]
+    with shop.lake() as connection:
+        connection.execute("set timezone = 'UTC'")
+        for (source, keys, metrics), answer in zip(cases, ask(queries), strict=True):
+            columns = [*keys, *(f"sum({column})" for column in metrics)]
+            rows = connection.execute(
+                f"select {', '.join(columns)} from {source} group by all"  # noqa: S608
+            ).fetchall()
+            assert figures(rows, len(keys)) == figures(answer, len(keys)), source
+
+
+def test_two_metrics_together_have_one_row_per_year(ask: Ask) -> None:
+    pairs = [
+        pair
+        for known in (OF_ITEMS, OF_ORDERS)
+        for pair in combinations(sorted(known.keys() & FILLED), 2)
+    ]
+    answers = ask([{"metrics": [*pair], "group_by": [YEAR]} for pair in pairs])
+    for pair, answer in zip(pairs, answers, strict=True):
+        years = [plain(year) for year, *_ in answer]
+        assert len(years) == len(set(years)), pair
+
+
+def test_every_figure_of_a_report_is_compared() -> None:
+    for path in PROJECT.glob("models/reports/[!_]*.yml"):
+        for model in yaml.safe_load(path.read_text("utf-8")).get("models", []):
+            compared = " ".join(
+                " ".join(metrics)
+                for source, _, metrics in REPORTS
+                if source.split()[0] == f"reports.{model['name']}"
+            )
+            columns = {column["name"] for column in model["columns"]}
+            missing = (BOUGHT.keys() & columns) - set(re.findall(r"\w+", compared))
+            assert not missing, model["name"]
 
 
 def test_every_metric_is_compared() -> None:

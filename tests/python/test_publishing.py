@@ -67,7 +67,7 @@ class Shop:
     def dbt(self, *arguments: str) -> str:
         """Run dbt, which passes, and return what it said."""
         process = self.start(*arguments)
-        process.join(timeout=300)
+        process.join(timeout=900)
         said = self.said.read_text()
         assert process.exitcode == 0, said
         return said
@@ -307,6 +307,10 @@ def test_each_form_holds_the_same_and_says_what_it_is(shop: Shop) -> None:
 
 
 def test_with_nothing_new_nothing_is_published(shop: Shop) -> None:
+    # As after upkeep has forgotten the snapshot of their last refresh.
+    with shop.lakehouse.writing() as lake:
+        lake.execute("update lake.operations.materialized_views set snapshot_id = 0")
+    assert "recomputed" in shop.dbt("run-operation", "refresh_materialized_views")
     before, current = commits(shop.lakehouse), (shop.serving / "current").readlink()
     assert "Nothing new to publish" in shop.publish()
     assert commits(shop.lakehouse) == before
@@ -339,15 +343,8 @@ def test_a_rollback_brings_everything_back_and_the_next_one_undoes_it(
 
 
 def test_upkeep_leaves_what_publications_name(shop: Shop) -> None:
-    lakehouse = shop.lakehouse
     published = shop.tables("deftunes.ducklake")
-    with duckdb.connect() as lake:
-        for extension in ("ducklake", "sqlite_scanner"):
-            lake.load_extension(extension)
-        lake.execute(
-            f"attach 'ducklake:sqlite:{lakehouse.home / 'lake' / 'catalog.sqlite'}'"
-            " as lake (data_inlining_row_limit 0)"
-        )
+    with shop.lakehouse.writing() as lake:
         # Every file is replaced while publishing lags.
         tables = lake.execute(
             "select concat(schema_name, '.', table_name) from duckdb_tables()"

@@ -1,0 +1,22 @@
+from typing import Any
+
+from deftunes.ml.features import as_of_dates, user_features, with_checksums
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+
+def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: ANN401
+    """Describe all buyers anew when a date, or what came before it, has changed."""
+    dbt.config(materialized="incremental")
+    days = dbt.ref("int_purchases_per_day")
+    chosen = as_of_dates(
+        session,
+        days,
+        dbt.config.meta_get("horizon_days"),
+        dbt.config.meta_get("as_of_date"),
+    )
+    dates = with_checksums(session, chosen, days)
+    if dbt.is_incremental:
+        held = session.table(str(dbt.this)).select("as_of_date, _purchases_checksum")
+        if not dates.except_(held).fetchall():
+            dates = dates.limit(0)
+    return user_features(session, dbt.ref("fact_order_items"), dates)

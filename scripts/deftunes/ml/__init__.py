@@ -1,0 +1,1 @@
+"""The logic of the Python models in `models/ml`: features, churn, recommendations."""

@@ -1,0 +1,624 @@
+"""Ten songs for each user that they do not own, each with a reason.
+
+Matrix factorization of who bought what (Hu, Koren and Volinsky, "Collaborative
+Filtering for Implicit Feedback Datasets", 2008, as the package implicit has it): what a
+buyer owns gives their place among the songs, and the nearest ones are recommended. Who
+owns nothing that was learned from gets what sells best in their country.
+
+The same title by the same artist under several ids is one work, so that nobody is
+offered what they own under another id. Its best-selling song stands for it.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+from deftunes.forgotten import PSEUDONYM
+from deftunes.ml.evaluations import Evaluation
+from deftunes.ml.features import fingerprint
+
+MODEL_NAME = "song_recommendations"
+
+SONGS = 10
+"""How many songs are recommended to each user."""
+
+FEWEST_MEASURED = 100
+"""How many buyers of two songs there must be for the model to be measured."""
+
+_PARAMETERS = {"factors": 32, "regularization": 4.0, "alpha": 2.0, "iterations": 15}
+_SEED = 1
+_MOST_BUYERS = 100_000  # to learn from
+_MOST_SONGS = 50_000  # to learn of
+_MOST_MEASURED = 20_000  # buyers
+_BATCH = 4_096  # buyers
+_NONE = np.finfo(np.float32).min  # the score of what must not be recommended
+
+Indices = npt.NDArray[np.int64]
+
+_WORKS = """
+    select
+        songs.song_key,
+        first_value(songs.song_key) over (
+            partition by
+                if(
+                    songs.has_title and songs.artist_id is not null,
+                    concat(songs.artist_key, lower(songs.song_title)),
+                    cast(songs.song_key as varchar)
+                )
+            order by coalesce(sales.item_count, 0) desc, songs.song_key
+        ) as work_key
+    from songs
+    left join sales on songs.song_key = sales.song_key
+"""
+# The buyers are a sample, the same one each time. Songs are numbered by how many bought
+# them, those of a buyer ranked from the last one back.
+_PURCHASES = f"""
+    with
+
+    bought as (
+
+        select
+            items.buyer_key,
+            works.work_key,
+            min(items.session_start_time) as bought_at
+        from items
+        inner join works on items.song_key = works.song_key
+        inner join before on items.session_start_time < before.col0
+        group by items.buyer_key, works.work_key
+
+    ),
+
+    buyers as (
+
+        select
+            buyer_key,
+            row_number() over (order by hash(buyer_key), buyer_key) - 1 as buyer_index
+        from bought
+        group by buyer_key
+        qualify buyer_index < {_MOST_BUYERS}
+
+    ),
+
+    sold as (
+
+        select
+            bought.work_key,
+            row_number() over (order by count(*) desc, bought.work_key) - 1
+                as song_index
+        from bought
+        inner join buyers on bought.buyer_key = buyers.buyer_key
+        group by bought.work_key
+        qualify song_index < {_MOST_SONGS}
+
+    )
+
+    select
+        bought.work_key,
+        buyers.buyer_index,
+        sold.song_index,
+        row_number() over (
+            partition by buyers.buyer_index
+            order by bought.bought_at desc, bought.work_key
+        ) as recency
+    from bought
+    inner join buyers on bought.buyer_key = buyers.buyer_key
+    inner join sold on bought.work_key = sold.work_key
+    order by buyers.buyer_index, sold.song_index
+"""  # noqa: S608 - of constants
+# Another song may stand for a work by now than when it was learned of.
+_KNOWN_WORKS = """
+    select
+        coalesce(works.work_key, factors.song_key) as song_key,
+        factors.song_index,
+        factors.factors
+    from factors
+    left join works on factors.song_key = works.song_key
+    order by factors.song_index
+"""
+_OWNED = """
+    select distinct
+        users_in_need.buyer_number,
+        works.work_key,
+        factors.song_index
+    from items
+    inner join users_in_need on items.buyer_key = users_in_need.buyer_key
+    inner join works on items.song_key = works.song_key
+    left join factors on works.work_key = factors.song_key
+    order by users_in_need.buyer_number, factors.song_index
+"""
+_USERS_IN_NEED = f"""
+    with
+
+    training as (
+
+        select coalesce(any_value(training_id), '') as training_id
+        from factors
+
+    ),
+
+    profiles as (
+
+        select
+            users.buyer_key,
+            users.country_code,
+            training.training_id,
+            hash(purchases.items_checksum, users.country_code) as _profile_checksum
+        from users
+        cross join training
+        left join purchases on users.buyer_key = purchases.buyer_key
+        where
+            users.is_current
+            and users.user_id <> ''
+            and not starts_with(users.user_id, '{PSEUDONYM}')
+
+    )
+
+    select *
+    from profiles
+    anti join held
+        on
+            profiles.buyer_key = held.buyer_key
+            and profiles.training_id = held.training_id
+            and profiles._profile_checksum = held._profile_checksum
+"""  # noqa: S608 - of constants
+_RANKED_TABLE = """
+    create or replace temporary table kept_ranked (
+        buyer_number bigint,
+        place bigint,
+        song_index bigint,
+        owned_index bigint,
+        score double
+    )
+"""
+_RECOMMENDATIONS = f"""
+    with
+
+    learned as (
+
+        select
+            ranked.buyer_number,
+            factors.song_key,
+            reasons.song_key as reason_song_key,
+            ranked.place,
+            ranked.score,
+            null as country_name
+        from ranked
+        inner join factors on ranked.song_index = factors.song_index
+        inner join factors as reasons on ranked.owned_index = reasons.song_index
+
+    ),
+
+    short as (
+
+        select
+            users_in_need.buyer_number,
+            any_value(users_in_need.country_code) as country_code,
+            (
+                select count(*)
+                from owned
+                where owned.buyer_number = users_in_need.buyer_number
+            ) as owned_count
+        from users_in_need
+        left join learned on users_in_need.buyer_number = learned.buyer_number
+        group by users_in_need.buyer_number
+        having count(learned.song_key) < {SONGS}
+
+    ),
+
+    best_sellers as (
+
+        select
+            works.work_key as song_key,
+            row_number() over (order by sum(sales.item_count) desc, works.work_key)
+                as place
+        from sales
+        inner join works on sales.song_key = works.song_key
+        group by works.work_key
+
+    ),
+
+    offers as (
+
+        select * from learned
+
+        union all
+
+        select
+            short.buyer_number,
+            works.work_key as song_key,
+            null as reason_song_key,
+            {SONGS} + min(country_sales.song_rank) as place,
+            null as score,
+            country_sales.country_name
+        from short
+        inner join country_sales on short.country_code = country_sales.country_code
+        inner join works on country_sales.song_key = works.song_key
+        group by short.buyer_number, works.work_key, country_sales.country_name
+
+        union all
+
+        select
+            short.buyer_number,
+            best_sellers.song_key,
+            null as reason_song_key,
+            1000 + best_sellers.place as place,
+            null as score,
+            null as country_name
+        from short
+        inner join best_sellers
+            on best_sellers.place <= {2 * SONGS} + short.owned_count
+
+    ),
+
+    chosen as (
+
+        select
+            offers.*,
+            row_number() over (
+                partition by offers.buyer_number order by offers.place, offers.song_key
+            ) as recommendation_rank
+        from (
+            select *
+            from offers
+            qualify
+                row_number() over (
+                    partition by buyer_number, song_key order by place
+                ) = 1
+        ) as offers
+        anti join owned
+            on
+                offers.buyer_number = owned.buyer_number
+                and offers.song_key = owned.work_key
+        qualify recommendation_rank <= {SONGS}
+
+    )
+
+    select
+        users_in_need.buyer_key,
+        cast(chosen.recommendation_rank as integer) as recommendation_rank,
+        chosen.song_key,
+        chosen.reason_song_key,
+        case
+            when reason_songs.artist_key = songs.artist_key
+                then format(
+                    'More by {{}}, whose "{{}}" they own',
+                    reason_artists.artist_name, reason_songs.song_title
+                )
+            when chosen.reason_song_key is not null
+                then format(
+                    'Bought by people who own "{{}}" by {{}}',
+                    reason_songs.song_title, reason_artists.artist_name
+                )
+            when chosen.country_name is not null
+                then 'A best-seller in ' || chosen.country_name
+            else 'A best-seller'
+        end as reason,
+        chosen.score,
+        users_in_need.training_id,
+        users_in_need._profile_checksum
+    from chosen
+    inner join users_in_need on chosen.buyer_number = users_in_need.buyer_number
+    inner join songs on chosen.song_key = songs.song_key
+    left join songs as reason_songs on chosen.reason_song_key = reason_songs.song_key
+    left join artists as reason_artists
+        on reason_songs.artist_key = reason_artists.artist_key
+"""  # noqa: S608 - of constants
+
+
+def training_id(before: date, checksum: str) -> str:
+    """Return what tells one training from another: its data, its code, its date."""
+    return fingerprint(MODEL_NAME, Path(__file__), before, checksum)
+
+
+def works_of(
+    connection: DuckDBPyConnection, songs: DuckDBPyRelation, sales: DuckDBPyRelation
+) -> DuckDBPyRelation:
+    """Say which work each song is.
+
+    Args:
+        connection: where the relations are.
+        songs: rows of `dim_songs`.
+        sales: rows of `sales_per_song_mv`.
+
+    Returns:
+        Columns song_key and work_key, the key of the song that stands for the work.
+
+    """
+    return connection.sql(_WORKS)
+
+
+def evaluate(
+    connection: DuckDBPyConnection,
+    items: DuckDBPyRelation,
+    works: DuckDBPyRelation,
+    before: date,
+    checksum: str,
+) -> list[Evaluation]:
+    """Hide the last song of each buyer, and see whether it is recommended.
+
+    Args:
+        connection: where the relations are.
+        items: rows of `fact_order_items`.
+        works: as `works_of` gives them.
+        before: what was bought from this day on does not count.
+        checksum: that of all that was bought before.
+
+    Returns:
+        The evaluation: the share of hidden songs among the ten, and how high up (NDCG);
+        none where there are too few buyers.
+
+    """
+    buyers, songs, recency, _ = _purchases(connection, items, works, before)
+    hidden = (recency == 1) & (np.bincount(buyers)[buyers] > 1)
+    measured = hidden & (buyers < _MOST_MEASURED)
+    if measured.sum() < FEWEST_MEASURED:
+        return []
+    owned = _owned(buyers[~hidden], songs[~hidden], buyers.max() + 1, songs.max() + 1)
+    model = _fit(owned)
+    rows, answers = owned[buyers[measured]], songs[measured]
+    learned = np.vstack([places for places, _ in _nearest(model, rows)])
+    # The songs are numbered by how many bought them.
+    popular = np.vstack(
+        [np.setdiff1d(np.arange(SONGS + row.nnz), row.indices)[:SONGS] for row in rows]
+    )
+    figures = [_figures(answers, places) for places in (learned, popular)]
+    ((first,),) = items.aggregate("cast(min(session_start_time) as date)").fetchall()
+    return [
+        Evaluation(
+            training_id=training_id(before, checksum),
+            model_name=MODEL_NAME,
+            baseline_name="popularity",
+            metrics={name: (figures[0][name], figures[1][name]) for name in figures[0]},
+            training_dates=(first, before),
+            evaluation_dates=(first, before),
+            training_count=int((~hidden).sum()),
+            evaluation_count=len(answers),
+            parameters={
+                **_PARAMETERS,
+                "most_buyers": _MOST_BUYERS,
+                "most_songs": _MOST_SONGS,
+            },
+        )
+    ]
+
+
+def song_factors(
+    connection: DuckDBPyConnection,
+    items: DuckDBPyRelation,
+    works: DuckDBPyRelation,
+    before: date,
+) -> DuckDBPyRelation:
+    """Learn where the songs stand.
+
+    Args:
+        connection: where the relations are.
+        items: rows of `fact_order_items`.
+        works: as `works_of` gives them.
+        before: what was bought from this day on does not count.
+
+    Returns:
+        Columns song_key, song_index (from 0, by how many bought it) and factors.
+
+    """
+    buyers, songs, _, keys = _purchases(connection, items, works, before)
+    factors = np.empty((0, 0), np.float32)
+    if len(songs):
+        model = _fit(_owned(buyers, songs, buyers.max() + 1, songs.max() + 1))
+        factors = model.item_factors
+    table = pa.table(
+        {
+            "song_key": pa.array(keys, pa.string()),
+            "song_index": pa.array(range(len(keys)), pa.int64()),
+            "factors": pa.array(list(factors), pa.list_(pa.float32())),
+        }
+    )
+    return connection.from_arrow(table).select(
+        "cast(song_key as uuid) as song_key, song_index, factors"
+    )
+
+
+def users_in_need(
+    connection: DuckDBPyConnection,
+    users: DuckDBPyRelation,
+    purchases: DuckDBPyRelation,
+    factors: DuckDBPyRelation,
+    held: DuckDBPyRelation | None,
+) -> DuckDBPyRelation:
+    """Say to whom songs must be recommended anew.
+
+    Args:
+        connection: where the relations are.
+        users: rows of `dim_users`.
+        purchases: rows of `int_purchases_per_buyer`.
+        factors: rows of `ml_song_factors`.
+        held: rows of `ml_song_recommendations`; None without any.
+
+    Returns:
+        Columns buyer_key, country_code, training_id and _profile_checksum, as
+        `recommend` takes them.
+
+    """
+    if held is None:
+        held = connection.sql(
+            "select null::uuid as buyer_key, '' as training_id,"
+            " null::ubigint as _profile_checksum limit 0"
+        )
+    return connection.sql(_USERS_IN_NEED)
+
+
+def recommend(
+    connection: DuckDBPyConnection,
+    users: DuckDBPyRelation,
+    items: DuckDBPyRelation,
+    songs: DuckDBPyRelation,
+    artists: DuckDBPyRelation,
+    sales: DuckDBPyRelation,
+    country_sales: DuckDBPyRelation,
+    factors: DuckDBPyRelation,
+) -> DuckDBPyRelation:
+    """Recommend songs.
+
+    Args:
+        connection: where the relations are.
+        users: to whom; columns buyer_key, country_code, training_id and
+            _profile_checksum.
+        items: rows of `fact_order_items`.
+        songs: rows of `dim_songs`.
+        artists: rows of `dim_artists`.
+        sales: rows of `sales_per_song_mv`.
+        country_sales: rows of `top_songs_per_country_mv`.
+        factors: as `song_factors` gives them.
+
+    Returns:
+        A row per user and song, as `models/ml/ml_song_recommendations.yml` says.
+
+    """
+    users_in_need = _kept(
+        connection,
+        "kept_users",
+        users.select("*, row_number() over (order by buyer_key) - 1 as buyer_number"),
+    )
+    ((count,),) = users_in_need.aggregate("count(*)").fetchall()
+    if not count:
+        items, songs, sales = (held.limit(0) for held in (items, songs, sales))
+    works = _kept(connection, "kept_works", works_of(connection, songs, sales))
+    factors = _kept(connection, "kept_factors", connection.sql(_KNOWN_WORKS))
+    owned = _kept(connection, "kept_owned", connection.sql(_OWNED))
+    connection.sql(_RANKED_TABLE)
+    vectors = factors.order("song_index").fetchnumpy()["factors"] if count else []
+    if len(vectors):
+        model = _model()
+        model.item_factors = np.array(list(vectors), np.float32)
+        for first in range(0, count, _BATCH):
+            part = owned.filter(
+                f"buyer_number between {first} and {first + _BATCH - 1}"
+                " and song_index is not null"
+            ).fetchnumpy()
+            numbers, rows = np.unique(part["buyer_number"], return_inverse=True)
+            if len(numbers):
+                profiles = _owned(rows, part["song_index"], len(numbers), len(vectors))
+                ranked = _ranked(model, numbers, profiles)
+                connection.sql("insert into kept_ranked select * from ranked")
+    ranked = connection.table("kept_ranked")
+    return connection.sql(_RECOMMENDATIONS)
+
+
+def _kept(
+    connection: DuckDBPyConnection, name: str, relation: DuckDBPyRelation
+) -> DuckDBPyRelation:
+    """Keep a relation that is read several times, under a name of its own."""
+    connection.sql(f"create or replace temporary table {name} as from relation")
+    return connection.table(name)
+
+
+def _purchases(
+    connection: DuckDBPyConnection,
+    items: DuckDBPyRelation,
+    works: DuckDBPyRelation,
+    day: date,
+) -> tuple[Indices, Indices, Indices, list[str]]:
+    """Return who bought what, how recently, and the keys of the songs, by number."""
+    before = connection.values([day])
+    purchases = _kept(connection, "kept_purchases", connection.sql(_PURCHASES))
+    columns = purchases.project("buyer_index, song_index, recency").fetchnumpy()
+    keys = connection.sql(
+        "select distinct on (song_index) cast(work_key as varchar) from kept_purchases"
+        " order by song_index"
+    ).fetchall()
+    return (
+        columns["buyer_index"],
+        columns["song_index"],
+        columns["recency"],
+        [key for (key,) in keys],
+    )
+
+
+def _owned(buyers: Indices, songs: Indices, height: int, width: int) -> Any:  # noqa: ANN401
+    """Return the matrix of shape (height, width) with ones where a buyer has a song."""
+    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+
+    ones = np.ones(len(buyers), np.float32)
+    return csr_matrix((ones, (buyers, songs)), shape=(height, width))
+
+
+def _model() -> Any:  # noqa: ANN401
+    # A second to import, and only where something is learned or recommended.
+    from implicit.cpu.als import (  # type: ignore[import-untyped]
+        AlternatingLeastSquares,
+    )
+
+    with _one_blas_thread():
+        return AlternatingLeastSquares(random_state=_SEED, **_PARAMETERS)
+
+
+def _one_blas_thread() -> Any:  # noqa: ANN401
+    """Have BLAS use one thread, as the package asks; its own loops use all cores."""
+    from threadpoolctl import (  # type: ignore[import-untyped]
+        threadpool_limits,
+    )
+
+    return threadpool_limits(1, "blas")
+
+
+def _fit(owned: Any) -> Any:  # noqa: ANN401
+    model = _model()
+    with _one_blas_thread():
+        model.fit(owned, show_progress=False)
+    return model
+
+
+def _nearest(model: Any, owned: Any) -> Iterator[tuple[Indices, Any]]:  # noqa: ANN401
+    """Yield for some buyers at a time the songs that they lack, the nearest first.
+
+    Args:
+        model: with `item_factors`.
+        owned: what the buyers own, shape (buyers, songs).
+
+    Yields:
+        The songs and their scores, both of shape (some buyers, at most ten); a song
+        that fills up a row has a score of at most `_NONE`.
+
+    """
+    for low in range(0, owned.shape[0], _BATCH):
+        rows = owned[low : low + _BATCH]
+        with _one_blas_thread():
+            yield model.recommend(
+                np.arange(rows.shape[0]), rows, N=SONGS, recalculate_user=True
+            )
+
+
+def _ranked(model: Any, numbers: Indices, owned: Any) -> pa.Table:  # noqa: ANN401
+    """Return what is recommended to a batch of buyers, as `_RANKED_TABLE` has it.
+
+    The reason is the owned song that the recommended one is most like.
+    """
+    lengths = np.linalg.norm(model.item_factors, axis=1, keepdims=True)
+    directions = model.item_factors / np.maximum(lengths, 1e-12)
+    columns: list[list[Any]] = [[], [], [], [], []]
+    ((songs, scores),) = _nearest(model, owned)
+    for number, places, marks, mine in zip(
+        numbers, songs, scores, np.split(owned.indices, owned.indptr[1:-1]), strict=True
+    ):
+        places, marks = places[marks > _NONE], marks[marks > _NONE]
+        likeness = directions[places] @ directions[mine].T
+        columns[0].extend([number] * len(places))
+        columns[1].extend(range(len(places)))
+        columns[2].extend(places)
+        columns[3].extend(mine[likeness.argmax(axis=1)] if len(places) else [])
+        columns[4].extend(marks)
+    return pa.table(columns, names=["buyer", "place", "song", "owned", "score"])
+
+
+def _figures(answers: Indices, places: Indices) -> dict[str, float]:
+    """Measure how often the answer is among the places, and how high up (NDCG)."""
+    _, position = np.nonzero(places == answers[:, None])
+    return {
+        "hit_rate_at_10": len(position) / len(answers),
+        "ndcg_at_10": float((1 / np.log2(position + 2)).sum()) / len(answers),
+    }

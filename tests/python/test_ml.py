@@ -1,0 +1,603 @@
+"""The models for machine learning: what they know, how good they are, what they say."""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+from conftest import WITHOUT_TESTS, Lakehouse
+from deftunes.ml import churn, recommendations
+from deftunes.ml.evaluations import Evaluation, evaluations_table, latest_training
+from deftunes.ml.features import (
+    AsOfDates,
+    as_of_dates,
+    checksum_before,
+    user_features,
+    with_checksums,
+)
+from deftunes.rates import SHIPPED
+from demo_sources.generator import Generator
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
+from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
+
+Item = dict[str, Any]
+
+HORIZON = 90
+START, END = date(2023, 1, 1), date(2024, 1, 1)
+
+# What the star makes of the API's answers, as far as the models look.
+_STAR = """
+    create table items as
+    select distinct on (fact_key)
+        md5(concat_ws(' ', session_id, number))::uuid as fact_key,
+        md5(item.song_id)::uuid as song_key,
+        user_id::uuid as buyer_key,
+        md5(item.artist_id)::uuid as artist_key,
+        session_id,
+        item.price::decimal(18, 6) as price_usd,
+        item.liked as liked,
+        item.liked_since::timestamp as liked_since,
+        start as session_start_time,
+        isodow(start)::integer as local_day_of_week,
+        hour(start)::integer as local_hour,
+        item
+    from (
+        select
+            user_id,
+            session_id,
+            session_start_time::timestamp as start,
+            unnest(session_items) as item,
+            generate_subscripts(session_items, 1) as number
+        from sessions
+    );
+    create table songs as
+    select
+        song_key,
+        artist_key,
+        any_value(item.artist_id) as artist_id,
+        any_value(item.song_name) as song_title,
+        any_value(item.song_name) <> '' as has_title
+    from items
+    group by all;
+    create table artists as
+    select
+        artist_key,
+        any_value(item.artist_name) as artist_name,
+        any_value(item.artist_id) as artist_id
+    from items
+    group by artist_key;
+    create table users as
+    select distinct on (user_id)
+        user_id,
+        user_id::uuid as buyer_key,
+        user_location[4] as country_code,
+        true as is_current
+    from listed;
+"""
+_REPORTS = """
+    create or replace table sales as
+    select song_key, count(*) as item_count from items group by song_key;
+    create or replace table country_sales as
+    select
+        song_key,
+        country_code,
+        'the land of ' || country_code as country_name,
+        row_number() over (partition by country_code order by count(*) desc, song_key)
+            as song_rank
+    from items inner join users using (buyer_key)
+    group by song_key, country_code
+    qualify song_rank <= 10;
+    create or replace table days as
+    select
+        strftime(session_start_time, '%Y%m%d')::integer as date_key,
+        sum(hash(fact_key, liked, liked_since)::decimal(20, 0)) as items_checksum
+    from items group by date_key;
+    create or replace table purchases as
+    select buyer_key, sum(hash(fact_key)::decimal(20, 0)) as items_checksum
+    from items group by buyer_key;
+"""
+
+
+@dataclass(frozen=True)
+class Star:
+    """A star in memory, and the models over it."""
+
+    connection: DuckDBPyConnection
+
+    def __getattr__(self, name: str) -> DuckDBPyRelation:
+        """Return a table."""
+        return self.connection.table(name)
+
+    def refresh(self) -> None:
+        """Bring the reports up to date."""
+        self.connection.execute(_REPORTS)
+
+    def features(self, dates: AsOfDates) -> DuckDBPyRelation:
+        """Describe the buyers."""
+        chosen = with_checksums(self.connection, dates, self.days)
+        return user_features(self.connection, self.items, chosen)
+
+    def evaluate_churn(self, dates: AsOfDates) -> list[Evaluation]:
+        """Train and measure the churn model."""
+        return churn.evaluate(
+            self.connection, self.features(dates), self.items, dates, HORIZON, ""
+        )
+
+    def works(self) -> DuckDBPyRelation:
+        """Say which work each song is."""
+        return recommendations.works_of(self.connection, self.songs, self.sales)
+
+    def recommend(
+        self, before: date, held: DuckDBPyRelation | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Recommend songs to all who need it."""
+        factors = recommendations.song_factors(
+            self.connection, self.items, self.works(), before
+        ).select("*, 'one' as training_id")
+        users = recommendations.users_in_need(
+            self.connection, self.users, self.purchases, factors, held
+        )
+        made = recommendations.recommend(
+            self.connection,
+            users,
+            self.items,
+            self.songs,
+            self.artists,
+            self.sales,
+            self.country_sales,
+            factors,
+        )
+        self.connection.sql("create or replace table made as from made")
+        return made.order("buyer_key, recommendation_rank").fetchall()
+
+
+def star_of(users: pa.Table, sessions: Iterator[pa.Table] | list[pa.Table]) -> Star:
+    """Make a star."""
+    connection = duckdb.connect()
+    connection.register("listed", users)
+    connection.register("sessions", pa.concat_tables(list(sessions)))
+    connection.execute(_STAR)
+    star = Star(connection)
+    star.refresh()
+    return star
+
+
+def made_up(seed: int) -> tuple[Generator, Star]:
+    generator = Generator(seed=seed, items=20_000, start=START, end=END)
+    users = pa.concat_tables(list(generator.user_tables()))
+    return generator, star_of(users, generator.session_tables())
+
+
+@pytest.fixture(scope="module")
+def demo_star() -> tuple[Generator, Star]:
+    return made_up(seed=1)
+
+
+def test_dates_are_mondays_far_enough_apart(demo_star: tuple[Generator, Star]) -> None:
+    _, star = demo_star
+    dates = as_of_dates(star.connection, star.days, HORIZON)
+    assert dates.scoring == date(2023, 12, 25)
+    assert {day.isoweekday() for day in dates} == {1}
+    assert dates.scoring - dates.evaluation == timedelta(days=91)
+    assert dates.evaluation - dates.training == timedelta(days=91)
+    given = as_of_dates(star.connection, star.days, 30, "2023-10-01")
+    assert given.scoring == date(2023, 10, 1)
+    assert given.scoring - given.training == timedelta(days=70)
+
+
+def test_features_are_what_happened() -> None:
+    start = "2023-05-0"
+    item = {"song_name": "One", "artist_name": "A", "currency": "USD"}
+
+    def bought(
+        song: str, artist: str, price: float, liked: str | None
+    ) -> dict[str, Any]:
+        return {
+            **item,
+            "song_id": song,
+            "artist_id": artist,
+            "price": price,
+            "liked": liked is not None,
+            "liked_since": liked,
+        }
+
+    person = "00000000-0000-0000-0000-000000000001"
+    sessions = [
+        # A Monday at night, with a like before the date and one after it.
+        (
+            f"{start}1T03:00:00",
+            [
+                bought("T1", "A1", 1.0, "2023-05-02T00:00:00"),
+                bought("T2", "A1", 0.5, "2023-05-10T00:00:00"),
+            ],
+        ),
+        # A Saturday in the evening, a day and six hours before the date.
+        (f"{start}6T18:00:00", [bought("T3", "A2", 0.25, None)]),
+        # The date itself.
+        (f"{start}8T00:00:00", [bought("T4", "A3", 8.0, None)]),
+    ]
+    star = star_of(
+        pa.table({"user_id": [person], "user_location": [["", "", "", "SE", ""]]}),
+        [
+            pa.Table.from_pylist(
+                [
+                    {
+                        "user_id": person,
+                        "session_id": begin,
+                        "session_start_time": begin,
+                        "session_items": items,
+                    }
+                    for begin, items in sessions
+                ]
+            )
+        ],
+    )
+    as_of = date(2023, 5, 8)
+    chosen = with_checksums(star.connection, [as_of], star.days)
+    (row,) = (
+        user_features(star.connection, star.items, chosen).to_arrow_table().to_pylist()
+    )
+    del row["buyer_key"], row["_purchases_checksum"]
+    assert {
+        name: float(value) for name, value in row.items() if name != "as_of_date"
+    } == {
+        "order_count": 2,
+        "order_count_90_days": 2,
+        "order_count_30_days": 2,
+        "item_count": 3,
+        "artist_count": 2,
+        "revenue_usd": 1.75,
+        "recency_days": 1.25,
+        "tenure_days": 6.875,
+        "like_rate": pytest.approx(1 / 3),
+        "night_share": 0.5,
+        "morning_share": 0,
+        "afternoon_share": 0,
+        "evening_share": 0.5,
+        "weekend_share": 0.5,
+    }
+
+
+def test_features_do_not_know_the_future() -> None:
+    _, star = made_up(seed=2)
+    dates = as_of_dates(star.connection, star.days, HORIZON, "2023-10-02")
+    columns = "columns(c -> c <> '_purchases_checksum')"
+    before = star.features(dates).select(columns).order("all").fetchall()
+    checksum = checksum_before(star.connection, dates.scoring, star.days)
+    star.connection.execute(
+        """
+        delete from items
+        where session_start_time >= '2023-10-02' and local_hour % 2 = 0;
+        insert into items by name
+        select * replace (
+            uuid() as fact_key,
+            'later ' || session_id as session_id,
+            price_usd + 7 as price_usd,
+            '2023-10-02'::timestamp as session_start_time
+        )
+        from items;
+        """
+    )
+    star.refresh()
+    assert star.features(dates).select(columns).order("all").fetchall() == before
+    # Not even a checksum tells of it, so nothing is computed anew.
+    assert checksum_before(star.connection, dates.scoring, star.days) == checksum
+    # Likes of old purchases that come, or go, later.
+    star.connection.execute(
+        "update items set liked = true, liked_since = '2023-10-02'::timestamp"
+        " where not liked and local_hour % 3 = 0;"
+        "update items set liked = false, liked_since = null"
+        " where liked_since >= '2023-10-02' and local_hour % 3 = 1"
+    )
+    star.refresh()
+    assert star.features(dates).select(columns).order("all").fetchall() == before
+    star.connection.execute(
+        "delete from items where session_start_time < '2023-10-02' and local_hour = 20"
+    )
+    star.refresh()
+    assert star.features(dates).select(columns).order("all").fetchall() != before
+    assert checksum_before(star.connection, dates.scoring, star.days) != checksum
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_churn_beats_recency(seed: int) -> None:
+    generator, star = made_up(seed)
+    dates = as_of_dates(star.connection, star.days, HORIZON)
+    (evaluation,) = star.evaluate_churn(dates)
+    assert evaluation.training_dates == (START, dates.training + timedelta(days=90))
+    assert evaluation.training_dates[1] < evaluation.evaluation_dates[0]
+    rows = evaluations_table([evaluation]).to_pylist()
+    assert {row["metric_name"]: row["is_better"] for row in rows} == {
+        "roc_auc": True,
+        "brier_score": True,
+        "calibration_error": True,
+    }
+    # Who has left for good by the generator's hidden truth is found, too.
+    held = latest_training(
+        star.connection.from_arrow(pa.Table.from_pylist(rows)), "churn"
+    )
+    assert held == (evaluation.training_id, evaluation.fitted)
+    latest = star.features(dates).filter(f"as_of_date = '{dates.scoring}'")
+    scores = churn.scores(star.connection, latest, held[1])  # noqa: F841
+    truth = generator.truth()  # noqa: F841
+    found = star.connection.sql(
+        """
+        select
+            churn_probability,
+            coalesce(truth.churned_on <= scores.as_of_date, false) as has_left
+        from scores
+        inner join truth on scores.buyer_key = truth.user_id::uuid
+        """
+    ).fetchnumpy()
+    probabilities = found["churn_probability"]
+    assert 0 < probabilities.min() < probabilities.max() < 1
+    assert roc_auc_score(found["has_left"], probabilities) > 0.8
+
+
+def test_too_few_buyers_are_not_learned_from() -> None:
+    generator = Generator(seed=1, items=500, start=START, end=END)
+    users = pa.concat_tables(list(generator.user_tables()))
+    star = star_of(users, generator.session_tables())
+    dates = as_of_dates(star.connection, star.days, HORIZON)
+    assert star.evaluate_churn(dates) == []
+    assert (
+        recommendations.evaluate(
+            star.connection, star.items, star.works(), dates.scoring, ""
+        )
+        == []
+    )
+    # Songs are recommended all the same.
+    assert {row[1] for row in star.recommend(dates.scoring)} == set(range(1, 11))
+
+
+def test_a_training_is_told_by_what_it_learns_from() -> None:
+    dates = AsOfDates(START, date(2023, 4, 3), date(2023, 7, 3))
+    first = churn.training_id(dates, HORIZON, "1")
+    assert churn.training_id(dates, HORIZON, "1") == first
+    assert churn.training_id(dates, HORIZON, "2") != first
+    assert churn.training_id(dates, 30, "1") != first
+    assert churn.training_id(dates._replace(training=END), HORIZON, "1") != first
+
+
+def test_recommendations_beat_popularity(demo_star: tuple[Generator, Star]) -> None:
+    generator, star = demo_star
+    before = as_of_dates(star.connection, star.days, HORIZON).scoring
+    (evaluation,) = recommendations.evaluate(
+        star.connection, star.items, star.works(), before, ""
+    )
+    for value, baseline in evaluation.metrics.values():
+        assert value > 2 * baseline
+    (again,) = recommendations.evaluate(
+        star.connection, star.items, star.works(), before, ""
+    )
+    assert again.metrics == evaluation.metrics
+    # They are of the genre that the buyer likes by the generator's hidden truth.
+    star.recommend(before)
+    truth, genres = generator.truth(), generator.genres()  # noqa: F841
+    ((learned, everybody),) = star.connection.sql(
+        """
+        select
+            avg((genres.genre = truth.genre)::integer) filter (where score is not null),
+            (
+                select avg((genres.genre = truth.genre)::integer)
+                from songs
+                inner join genres using (artist_id)
+                cross join truth
+            )
+        from made
+        inner join songs using (song_key)
+        inner join genres using (artist_id)
+        inner join truth on made.buyer_key = truth.user_id::uuid
+        """
+    ).fetchall()
+    assert learned > 3 * everybody
+
+
+def test_everybody_gets_ten_songs_that_they_do_not_own(
+    demo_star: tuple[Generator, Star],
+) -> None:
+    _, star = demo_star
+    made = star.recommend(date(2023, 12, 25))
+    assert made == star.recommend(date(2023, 12, 25))
+    counts = star.connection.sql(
+        "select count(*), count(distinct recommendation_rank), count(distinct song_key)"
+        " from made right join users using (buyer_key) group by users.buyer_key"
+    ).fetchall()
+    assert set(counts) == {(10, 10, 10)}
+    # Not under another id either.
+    assert (
+        star.connection.sql(
+            """
+            select *
+            from made
+            inner join songs as offered on made.song_key = offered.song_key
+            inner join items on made.buyer_key = items.buyer_key
+            inner join songs as owned on items.song_key = owned.song_key
+            where
+                offered.artist_key = owned.artist_key
+                and lower(offered.song_title) = lower(owned.song_title)
+                and (offered.has_title or offered.song_key = owned.song_key)
+            """
+        ).fetchall()
+        == []
+    )
+    # Who never bought gets what sells in their country, as far as it does.
+    (offers,) = star.connection.sql(
+        """
+        select array_agg((made.song_key, reason) order by recommendation_rank) as offers
+        from made
+        anti join items using (buyer_key)
+        inner join users using (buyer_key)
+        where country_code = 'US'
+        group by buyer_key
+        limit 1
+        """
+    ).fetchall()[0]
+    assert {reason for _, reason in offers} == {"A best-seller in the land of US"}
+    best = star.country_sales.filter("country_code = 'US'").order("song_rank")
+    works = dict(star.works().fetchall())
+    assert [song for song, _ in offers] == [works[song] for song, *_ in best.fetchall()]
+
+
+def clique_star() -> Star:
+    """Return two circles of people, each of which buys its own dozen of songs."""
+    rng = np.random.default_rng(1)
+    sessions = []
+    people = []
+    for number in range(40):
+        person = f"00000000-0000-0000-0000-{number:012}"
+        people.append(person)
+        circle = number % 2
+        for song in rng.permutation(12)[:8]:
+            sessions.append(
+                {
+                    "user_id": person,
+                    "session_id": f"{number} {song}",
+                    "session_start_time": f"2023-01-{1 + song:02}T12:00:00",
+                    "session_items": [
+                        {
+                            "song_id": f"{circle} {song}",
+                            "song_name": f"Song {song}",
+                            "artist_id": f"{circle} {song}",
+                            "artist_name": f"Artist {circle} {song}",
+                            "price": 1.0,
+                            "liked": False,
+                            "liked_since": None,
+                        }
+                    ],
+                }
+            )
+    users = pa.table(
+        {"user_id": people, "user_location": [["", "", "", "SE", ""]] * len(people)}
+    )
+    return star_of(users, [pa.Table.from_pylist(sessions)])
+
+
+def test_recommendations_have_the_known_answer() -> None:
+    star = clique_star()
+    made = star.recommend(date(2023, 2, 1))
+    assert len(made) == 40 * 10
+    # The four songs that each lacks of their own circle come first, with a reason.
+    wrong = star.connection.sql(
+        """
+        select *
+        from made
+        inner join songs using (song_key)
+        where
+            recommendation_rank <= 4
+            and (
+                songs.artist_id[1]::integer
+                <> right(made.buyer_key::text, 2)::integer % 2
+                or reason not like 'Bought by people who own "Song %" by Artist %'
+            )
+        """
+    ).fetchall()
+    assert wrong == []
+
+
+def test_only_those_who_need_it_are_recommended_songs_anew() -> None:
+    star = clique_star()
+    star.recommend(date(2023, 2, 1))
+    star.connection.sql("create table held as from made")
+    assert star.recommend(date(2023, 2, 1), star.held) == []
+    ((buyer, song),) = star.connection.sql(
+        "select buyer_key, song_key from held where recommendation_rank = 1"
+        " order by buyer_key limit 1"
+    ).fetchall()
+    star.connection.execute(
+        "insert into items by name select * replace (uuid() as fact_key,"
+        " ?::uuid as buyer_key, '2023-02-02'::timestamp as session_start_time)"
+        " from items where song_key = ? limit 1",
+        [str(buyer), song],
+    )
+    star.refresh()
+    made = star.recommend(date(2023, 2, 1), star.held)
+    assert {row[0] for row in made} == {buyer}
+    assert len(made) == 10
+    assert song not in {row[2] for row in made}
+    # A song that has come to stand for the work is owned like the one before.
+    star.connection.execute(
+        """
+        insert into songs select uuid(), artist_key, artist_id, song_title, has_title
+        from songs where song_key = ?
+        """,
+        [song],
+    )
+    star.connection.execute(
+        "insert into sales"
+        " select song_key, 1000 from songs anti join items using (song_key)"
+    )
+    offered = {row[2] for row in star.recommend(date(2023, 2, 1), star.held)}
+    assert not offered & {
+        key
+        for key, work in star.works().fetchall()
+        if work == dict(star.works().fetchall())[song]
+    }
+
+
+def test_models_are_built_and_left_alone_and_have_to_be_good(
+    lakehouses: Callable[[Path], Lakehouse],
+) -> None:
+    """The dbt models, over a star that dbt has built."""
+    shop = lakehouses(SHIPPED)
+    # Four months are enough where who buys nothing for four weeks has left.
+    end = date(2023, 5, 1)
+    generator = Generator(items=12_000, start=START, end=end)
+    shop.land(generator, generator.song_tables(), START, end)
+
+    def build(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return shop.dbt(
+            "build",
+            *("--vars", "{churn_days: 28}", *arguments),
+            environment={"DEFTUNES_WITHOUT_ML": ""},
+        )
+
+    first = build("--select", "+path:models/ml", *WITHOUT_TESTS)
+    assert first.returncode == 0, first.stdout
+    with shop.lake() as lake:
+        (better,) = lake.sql(
+            "select bool_and(is_better), count(*) from ml.ml_model_evaluations"
+        ).fetchall()
+        assert better == (True, 5)
+        ((scored, latest),) = lake.sql(
+            "select count(*), count(*) filter (where as_of_date = '2023-04-24')"
+            " from ml.ml_churn_scores"
+        ).fetchall()
+        assert scored == latest > 300
+        counts = lake.sql(
+            "select count(recommendation_rank) from marts.dim_users"
+            " left join ml.ml_song_recommendations using (buyer_key)"
+            " where is_current and user_id <> '' group by buyer_key"
+        ).fetchall()
+        assert set(counts) == {(10,)}
+        assert (
+            lake.sql(
+                "select * from ml.ml_song_recommendations"
+                " semi join marts.fact_order_items using (buyer_key, song_key)"
+            ).fetchall()
+            == []
+        )
+        ((made,),) = lake.sql("from lake.current_snapshot()").fetchall()
+    again = build("--select", "path:models/ml", *WITHOUT_TESTS)
+    assert again.returncode == 0, again.stdout
+    with shop.lake() as lake:
+        assert lake.sql("from lake.current_snapshot()").fetchall() == [(made,)]
+    # A later training that does worse.
+    with shop.lake(read_only=False) as lake:
+        lake.execute(
+            "insert into ml.ml_model_evaluations select * replace ("
+            " 'later' as training_id, false as is_better,"
+            " trained_at + interval 1 day as trained_at) from ml.ml_model_evaluations"
+            " where metric_name = 'roc_auc'"
+        )
+    worse = build("--select", "assert_models_beat_their_baselines", "ml_churn_scores")
+    assert worse.returncode == 1
+    assert "Failure in test assert_models_beat_their_baselines" in worse.stdout
+    assert re.search("SKIP .*ml_churn_scores", worse.stdout)

@@ -68,10 +68,11 @@ class Data:
         zone, generator = LandingZone(settings.landing), self.generator
         tasks = [_from(generator, task) for task in loader.tasks(settings, plan, None)]
         # The first to ask draws the users and songs, for the others too.
-        for task in tasks[:3]:
-            loader.land(task, zone, 0)
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda task: loader.land(task, zone, 0), tasks[3:]))
+        with loader.engine(zone, 2) as database, ThreadPoolExecutor(2) as pool:
+            land = partial(loader.land, zone=zone, database=database, max_shrink=0)
+            for task in tasks[:3]:
+                land(task)
+            list(pool.map(land, tasks[3:]))
         shutil.rmtree(zone.incoming)
         done.write_text(what)
 

@@ -201,7 +201,7 @@ class LandingZone:
         """
         with self.workplace() as place:
             building = place / file.name
-            rows.write_parquet(str(building), compression="zstd")
+            _write(rows, building)
             _sync(building)
             building.replace(file)
         _sync(file.parent)
@@ -222,12 +222,13 @@ class LandingZone:
             # The workplace is for its owner's eyes; what is made in it is not.
             file = place / target.parent.name / target.name
             file.parent.mkdir()
-            self.forgotten.erase(entity, rows).select(
+            labelled = self.forgotten.erase(entity, rows).select(
                 StarExpression(),
                 ConstantExpression(batch.ingested_at).alias("_ingested_at"),
                 ConstantExpression(source).alias("_source"),
                 ConstantExpression(batch.id).alias("_batch_id"),
-            ).write_parquet(str(file), compression="zstd")
+            )
+            _write(labelled, file)
             target.parent.parent.mkdir(parents=True, exist_ok=True)
             _sync(file)
             _sync(file.parent)
@@ -258,17 +259,30 @@ def refuse_foreign_files(folder: Path) -> None:
 
 def _content(rows: DuckDBPyRelation, misfit: str) -> tuple[int, int, str]:
     """Return the number of rows, of misfits among them, and the digest."""
-    # DuckDB hashes an empty list like null, so it is the rows' texts that are hashed.
-    fields = ", ".join(
-        f'"{name}" := "{name}"' for name in rows.columns if name != "_position"
-    )
+    fields = []
+    for name, kind in zip(rows.columns, rows.types, strict=True):
+        if name != "_position":
+            fields.append(f'"{name}"')
+        if kind.id == "list":
+            fields.append(f'"{name}" is null')  # DuckDB hashes an empty one alike
     counts = rows.aggregate(
         f"count(*), count(*) filter ({misfit}),"
-        f" hash(count(*), sum(hash(cast(to_json(struct_pack({fields})) as varchar))))"
+        f" hash(count(*), sum(hash({', '.join(fields)})))"
     ).fetchone()
     assert counts is not None  # noqa: S101 - an aggregate has one row
     records, misfits, digest = counts
     return records, misfits, f"{digest:016x}"
+
+
+def _write(rows: DuckDBPyRelation, file: Path) -> None:
+    """Write rows as Parquet."""
+    target = str(file).replace("'", "''")  # COPY takes no parameters
+    # Higher levels take half as long again for a file that is hardly smaller.
+    rows.query(
+        "rows",
+        f"copy rows to '{target}'"
+        " (format parquet, compression zstd, compression_level 1)",
+    )
 
 
 def _sync(path: Path) -> None:

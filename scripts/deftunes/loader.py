@@ -3,12 +3,14 @@
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -143,7 +145,11 @@ def run(settings: Settings, plan: Plan, patience: Patience | None = None) -> Sum
                     summary.resumed,
                     len(planned),
                 )
-            _land_all(todo, zone, plan, journal, summary)
+            with engine(zone, min(plan.workers, len(todo))) as database:
+                work = partial(
+                    land, zone=zone, database=database, max_shrink=plan.max_shrink
+                )
+                _land_all(todo, work, plan.workers, journal, summary)
             journal.finished = not summary.failed
     return summary
 
@@ -202,16 +208,47 @@ def _day_task(url: str, day: date, patience: Patience | None) -> Task:
         day.isoformat(),
         f"api:{api.sessions_path(day)}",
         _SESSION_MISFIT,
-        lambda connection: connection.from_arrow(api.sessions(url, day, patience)),
+        lambda connection: connection.from_arrow(
+            api.sessions(url, day, connection, patience)
+        ),
     )
 
 
-def land(task: Task, zone: LandingZone, max_shrink: float) -> Landed:
+@contextmanager
+def engine(zone: LandingZone, windows: int) -> Iterator[DuckDBPyConnection]:
+    """Start the database that windows go through; that takes as long as a small one.
+
+    Args:
+        zone: where it puts what is larger than the memory.
+        windows: how many will land side by side; they share the processor's cores.
+
+    Yields:
+        A connection to it.
+
+    """
+    threads = max(1, (os.cpu_count() or 1) // max(1, windows))
+    with (
+        zone.workplace() as place,
+        duckdb.connect(
+            config={
+                "threads": threads,
+                "temp_directory": str(place),
+                "preserve_insertion_order": False,
+            }
+        ) as connection,
+    ):
+        yield connection
+
+
+def land(
+    task: Task, zone: LandingZone, database: DuckDBPyConnection, max_shrink: float
+) -> Landed:
     """Fetch and land one window.
 
     Args:
         task: the window.
         zone: where it lands.
+        database: a connection of `engine`; threads may share it.
         max_shrink: the share by which an extract may be smaller than the one before.
 
     Returns:
@@ -223,8 +260,7 @@ def land(task: Task, zone: LandingZone, max_shrink: float) -> Landed:
 
     """
     moment = zone.next_time()
-    # In a file, so that the records may be larger than the memory.
-    with zone.workplace() as place, duckdb.connect(place / "work") as connection:
+    with database.cursor() as connection:
         return zone.land(
             task.entity,
             task.window,
@@ -238,17 +274,15 @@ def land(task: Task, zone: LandingZone, max_shrink: float) -> Landed:
 
 def _land_all(
     tasks: Sequence[Task],
-    zone: LandingZone,
-    plan: Plan,
+    work: Callable[[Task], Landed],
+    workers: int,
     journal: "_Journal",
     summary: Summary,
 ) -> None:
     """Land windows side by side, noting each one."""
-    pool = ThreadPoolExecutor(plan.workers, thread_name_prefix="land")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="land")
     try:
-        futures = {
-            pool.submit(land, task, zone, plan.max_shrink): task for task in tasks
-        }
+        futures = {pool.submit(work, task): task for task in tasks}
         # Nothing is shown where nobody watches (disable=None).
         for future in tqdm(
             as_completed(futures), total=len(tasks), unit="window", disable=None

@@ -48,7 +48,7 @@ class PostgresError(Exception):
 def read_songs(
     connection: duckdb.DuckDBPyConnection, dsn: str
 ) -> duckdb.DuckDBPyRelation:
-    """Read `deftunes.songs` as of one snapshot into a table of the connection.
+    """Read `deftunes.songs` as of one snapshot into a temporary table.
 
     A column of another type than expected is cast. A row of which a value cannot be
     cast has itself as JSON in `_payload` and null elsewhere. Columns that are not
@@ -72,7 +72,6 @@ def read_songs(
             "DuckDB's Postgres extension is missing. Run make setup."
         ) from None
     try:
-        connection.execute("set preserve_insertion_order = false")
         found = connection.table_function(
             "postgres_scan", [_with_timeouts(dsn), "deftunes", "songs"]
         )
@@ -83,7 +82,10 @@ def read_songs(
                 f"deftunes.songs lacks the columns {', '.join(missing)}. The loader "
                 "needs them all."
             )
-        found.select(_columns(types)).create("songs")
+        # An ordinary table would be compressed, which takes longer than all the rest.
+        found.select(_columns(types)).query(
+            "found", "create temp table songs as from found"
+        )
         return connection.table("songs")
     except duckdb.Error as error:
         raise PostgresError(

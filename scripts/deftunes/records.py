@@ -212,7 +212,11 @@ def _parse(records: Sequence[bytes], schema: pa.Schema) -> pa.Table | None:
     # The parser reads other values than objects as rows of nulls, or crashes on them.
     if not records or not all(record.startswith(b"{") for record in records):
         return None
-    lines = b"\n".join(record.translate(_SPACES_FOR_LINE_ENDS) for record in records)
+    lines = b"\n".join(records)
+    if b"\r" in lines or lines.count(b"\n") >= len(records):
+        lines = b"\n".join(
+            record.translate(_SPACES_FOR_LINE_ENDS) for record in records
+        )
     block = max(_BLOCK, 2 * max(map(len, records)))
     try:
         table = pyarrow.json.read_json(

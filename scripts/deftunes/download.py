@@ -1,6 +1,7 @@
 """Downloads that are repeated until they are whole, within a limit."""
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,6 +15,8 @@ from requests.adapters import HTTPAdapter
 from deftunes.records import BodyError
 
 CONNECT_TIMEOUT = 10.0  # seconds
+
+_PIECE = 1 << 20  # bytes that are taken from a connection at once
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -103,39 +106,56 @@ def _attempt(
     patience: Patience,
 ) -> T:
     """Ask until there is an answer, then read it once."""
-    retries = _CappedRetry(
-        total=patience.attempts - 1,
-        status_forcelist=[429, *range(500, 600)],
-        backoff_factor=patience.wait,
-        backoff_jitter=patience.wait,
-        backoff_max=patience.longest_wait,
-        retry_after_max=int(patience.longest_wait),
-    )
     timeout = CONNECT_TIMEOUT, patience.read_timeout
-    with requests.Session() as session:
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=retries))
-        try:
-            response = session.get(url, params=query, timeout=timeout, stream=True)
-            response.raise_for_status()
-        except requests.HTTPError as error:
+    try:
+        response = _kept.session(patience).get(
+            url, params=query, timeout=timeout, stream=True
+        )
+    except requests.RequestException as error:
+        raise DownloadError(
+            f"{name}: {_reason(error)} after {patience.attempts} attempts. Check "
+            "the address in the settings and the server, then run the same again."
+        ) from None
+    with response:
+        if not response.ok:
             raise DownloadError(
                 f"{name}: the server refuses it with status "
-                f"{error.response.status_code}. Check the address in the settings."
-            ) from None
-        except requests.RequestException as error:
-            raise DownloadError(
-                f"{name}: {_reason(error)} after {patience.attempts} attempts. Check "
-                "the address in the settings and the server, then run the same again."
-            ) from None
+                f"{response.status_code}. Check the address in the settings."
+            )
         try:
-            return read(response.content)
+            return read(b"".join(response.iter_content(_PIECE)))
         except requests.RequestException as error:
             broken = _BrokenError(f"The answer broke off ({type(error).__name__}).")
         except BodyError as error:
             broken = _BrokenError(str(error))
     logger.warning("%s: %s", name, broken)
     raise broken
+
+
+class _Kept(threading.local):
+    """A thread's session: the next request need not connect again."""
+
+    patience: Patience | None = None
+
+    def session(self, patience: Patience) -> requests.Session:
+        """Return the thread's session, or a new one for another patience."""
+        if self.patience != patience:
+            retries = _CappedRetry(
+                total=patience.attempts - 1,
+                status_forcelist=[429, *range(500, 600)],
+                backoff_factor=patience.wait,
+                backoff_jitter=patience.wait,
+                backoff_max=patience.longest_wait,
+                retry_after_max=int(patience.longest_wait),
+            )
+            self._session = requests.Session()
+            for scheme in ("http://", "https://"):
+                self._session.mount(scheme, HTTPAdapter(max_retries=retries))
+            self.patience = patience
+        return self._session
+
+
+_kept = _Kept()
 
 
 def _reason(error: requests.RequestException) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from deftunes.api import SESSIONS
 from deftunes.download import Patience
 from deftunes.landing import LandingZone
-from deftunes.loader import ENTITIES, Plan, run
+from deftunes.loader import ENTITIES, Plan, engine, run
 from deftunes.lock import LockedError, home_lock
 from deftunes.records import to_table
 from deftunes.settings import PROJECT, Settings, SettingsError
@@ -263,6 +264,19 @@ def test_a_batch_appears_by_a_rename_or_not_at_all(
     assert len(batches(home)) == 1
 
 
+def test_what_exceeds_the_memory_goes_to_a_folder_that_goes(tmp_path: Path) -> None:
+    zone = LandingZone(tmp_path)
+    with engine(zone, windows=1000) as database, database.cursor() as connection:
+        assert connection.sql("select current_setting('threads')").fetchone() == (1,)
+        connection.execute("set memory_limit = '64MB'")
+        # Digests do not compress: 160 MB.
+        digests = "select sha256(i::varchar) from range(2500000) as numbers (i)"
+        connection.execute(f"create temp table much as {digests}")
+        assert list(zone.incoming.rglob("duckdb_temp*"))
+        assert connection.table("much").count("*").fetchone() == (2_500_000,)
+    assert not list(zone.incoming.iterdir())
+
+
 # Windows
 
 
@@ -385,6 +399,20 @@ def test_a_lasting_fault_fails_its_window_only_and_says_which(
     assert [path.parent.name for path in batches(home)] == ["sessions"]
     assert "/users: " in caplog.text
     assert "geheim" not in caplog.text
+
+
+def test_windows_are_asked_for_over_one_connection_while_it_holds(
+    settings: MakeSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "urllib3.connectionpool")
+    with service.running(Records()) as api:
+        api.faults.append(Fault("/users", truncate=True))
+        one_by_one = replace(plan("users", "sessions", days=5), workers=1)
+        summary = run(settings(api_url=api.url), one_by_one, PATIENCE)
+        assert len(api.requests) == 7
+    assert not summary.failed
+    opened = ("Starting new HTTP connection", "Resetting dropped connection")
+    assert sum(text.startswith(opened) for text in caplog.messages) == 2
 
 
 def test_json_that_is_no_array_fails(

@@ -306,6 +306,23 @@ def test_each_session_lands_once_whichever_way_the_end_is_meant(
     }
 
 
+@pytest.mark.parametrize(
+    "start",
+    ["2024-01-06T00:00:00", "2024-01-05T23:30:00-01:00", "2024-01-05T24:00:00"],
+)
+def test_a_session_of_the_day_after_is_left_to_that_day(
+    settings: MakeSettings, landed: Landed, start: str
+) -> None:
+    sessions = [session("same", "2024-01-05T10:00:00.5Z"), session("next", start)]
+    with service.running(Records(sessions=sessions), end_inclusive=True) as api:
+        run(settings(api_url=api.url), sessions_plan(days=2))
+    windows = [
+        (row["session_id"], row["_batch_id"].split("_")[1])
+        for row in landed("sessions")
+    ]
+    assert sorted(windows) == [("next", "2024-01-06"), ("same", "2024-01-05")]
+
+
 def test_sessions_without_a_usable_time_stay_with_the_window_that_brought_them(
     settings: MakeSettings, landed: Landed
 ) -> None:

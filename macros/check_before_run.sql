@@ -13,6 +13,7 @@
             ) }}
         {%- endif -%}
         {%- do run_query('select hold_lock()') -%}
+        {%- do compress_lake() -%}
         {%- for source in graph.sources.values()
             if run_query(landed_batches(source.name)).rows | length == 0 -%}
             {{ exceptions.raise_compiler_error(

@@ -3,7 +3,8 @@
 {% macro default__get_where_subquery(relation) -%}
     {%- set where = config.get('where') -%}
     {%- if where == 'is_new_batch' and execute -%}
-        {%- set where = "_batch_id in ('" ~ new_batches() | join("', '") ~ "')" -%}
+        {%- set relation = read_once(relation) -%}
+        {%- set where = is_read() -%}
     {%- endif -%}
     {%- if where -%}
         (select * from {{ relation }} where {{ where }}) as dbt_subquery

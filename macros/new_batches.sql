@@ -5,9 +5,7 @@
         changed since, or prices in currencies whose rate of the day has come since. What
         was landed after an unsettled batch is read again with it, so that the order in
         which they were delivered decides, not the order in which they were read. -#}
-    {%- set ledger = load_relation(api.Relation.create(
-        database=target.database, schema='quality', identifier='batch_reconciliation'
-    )) -%}
+    {%- set ledger = batch_ledger() -%}
     {%- set batches = [] -%}
     {%- for source in graph.sources.values() if entity in [none, source.name] -%}
         {%- do batches.extend(run_query(

@@ -1,3 +1,5 @@
+{% set is_whole = tests_whole_history() %}
+{% set items = ref('int_session_items_priced') %}
 with
 
 accepted as (
@@ -6,13 +8,15 @@ accepted as (
         items.session_id,
         items.item_number,
         count(*) as accepted_count
-    from {{ ref('int_session_items_priced') }} as items
+    from {{ items if is_whole else read_once(items) }} as items
     inner join {{ ref('int_sessions_latest') }} as sessions
         on
             items.session_id = sessions.session_id
             and items._batch_id = sessions._batch_id
             and items._position = sessions._position
-    where items.rejection_reason is null
+    where
+        items.rejection_reason is null
+        and {{ 'true' if is_whole else is_read('items._batch_id') }}
     group by items.session_id, items.item_number
 
 ),
@@ -24,6 +28,7 @@ sold as (
         item_number,
         count(*) as sold_count
     from {{ ref('fact_order_items') }}
+    where {{ 'true' if is_whole else is_read() }}
     group by session_id, item_number
 
 ),

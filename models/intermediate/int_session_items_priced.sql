@@ -1,4 +1,4 @@
-{{ config(materialized='view', tags=['judges_records']) }}
+{{ config(materialized='view', tags=['judges_records', 'spooled']) }}
 
 with
 

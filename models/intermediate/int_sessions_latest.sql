@@ -14,7 +14,7 @@ sessions as (
         _position,
         _ingested_at,
         _batch_id
-    from {{ ref('stg_api__sessions') }}
+    from {{ read_once(ref('stg_api__sessions')) }}
     where rejection_reason is null and {{ is_new_batch('sessions') }}
 
 ),

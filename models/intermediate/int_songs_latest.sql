@@ -19,7 +19,7 @@ songs as (
         _version_hash,
         _ingested_at,
         _batch_id
-    from {{ ref('stg_postgres__songs') }}
+    from {{ read_once(ref('stg_postgres__songs')) }}
     where rejection_reason is null and {{ is_new_batch('songs') }}
 
 ),

@@ -10,7 +10,7 @@ session_items as (
         song_name as song_title,
         nullif(artist_name, '') as artist_name,
         _batch_id
-    from {{ ref('stg_api__session_items') }}
+    from {{ read_once(ref('stg_api__session_items')) }}
     where rejection_reason is null and {{ is_new_batch('sessions') }}
 
 ),

@@ -22,7 +22,7 @@ users as (
         cast(null as timestamp) as valid_from,
         _version_hash,
         _batch_id
-    from {{ ref('stg_api__users') }}
+    from {{ read_once(ref('stg_api__users')) }}
     where rejection_reason is null and {{ is_new_batch('users') }}
 
 ),

@@ -25,7 +25,7 @@ sessions as (
 session_items as (
 
     select *
-    from {{ ref('int_session_items_priced') }}
+    from {{ read_once(ref('int_session_items_priced')) }}
     where rejection_reason is null and {{ is_new_batch('sessions') }}
 
 ),

@@ -22,7 +22,7 @@ records as (
         awaits_exchange_rate,
         _position,
         _batch_id
-    from {{ ref('int_landed_records') }}
+    from {{ read_once(ref('int_landed_records')) }}
     where {{ is_new_batch() }}
 
 ),

@@ -15,7 +15,7 @@ rejected as (
         _ingested_at,
         _source,
         _batch_id
-    from {{ ref('int_landed_records') }}
+    from {{ read_once(ref('int_landed_records')) }}
     where rejection_reason <> 'session_rejected' and {{ is_new_batch() }}
 
 ),

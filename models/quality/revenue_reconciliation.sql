@@ -20,7 +20,7 @@ session_items as (
         price,
         _position,
         _batch_id
-    from {{ ref('int_session_items_priced') }}
+    from {{ read_once(ref('int_session_items_priced')) }}
     where price is not null and {{ is_new_batch('sessions') }}
 
 ),

@@ -51,6 +51,7 @@ class Plugin(BasePlugin):
             (self.settings.home / "lake").mkdir(parents=True, exist_ok=True)
             if get_flags().WHICH in _WRITING_COMMANDS:  # type: ignore[no-untyped-call]
                 self.hold_lock()
+                self.clear_spool()  # what a killed build left
                 refuse_foreign_files(self.settings.landing)
         except (ForeignError, LockedError, OSError) as error:
             raise DbtRuntimeError(str(error)) from None
@@ -58,7 +59,7 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Register the functions with the connection that dbt uses."""
         for function in (
-            *(self.hold_lock, self.absolute_path),
+            *(self.hold_lock, self.absolute_path, self.spool_file, self.clear_spool),
             *(self.kept_publications, self.unfinished_publications),
             *(self.start_publishing, self.finish_publishing, self.settle_publishing),
         ):
@@ -77,6 +78,16 @@ class Plugin(BasePlugin):
     def absolute_path(self, path: str) -> str:
         """Return the path of a folder as it holds anywhere; a URL holds as it is."""
         return path if "://" in path else f"{Path(path).absolute()}/"
+
+    def spool_file(self, name: str) -> str:
+        """Return the path of a file that lasts as long as the build."""
+        self._spool.mkdir(exist_ok=True)
+        return str(self._spool / f"{name}.parquet")
+
+    def clear_spool(self) -> str:
+        """Remove the files that last as long as a build; return where they were."""
+        shutil.rmtree(self._spool, ignore_errors=True)
+        return str(self._spool)
 
     def kept_publications(self) -> list[str]:
         """Return the ids of the publications in place, first what readers open.
@@ -146,6 +157,10 @@ class Plugin(BasePlugin):
                 shutil.rmtree(folder)
         self._journal.unlink()
         return str(serving / (COPY if (serving / COPY).exists() else CATALOGUE))
+
+    @property
+    def _spool(self) -> Path:
+        return self.settings.home / "lake" / ".spool"
 
     @property
     def _publications(self) -> Path:

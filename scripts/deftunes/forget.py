@@ -207,8 +207,7 @@ def _rebuild(serving: Path) -> None:
 
     os.chdir(PROJECT)
     dbt = dbtRunner()
-    build = ("build", "--full-refresh", "--exclude-resource-type", "unit_test")
-    if not dbt.invoke(["--quiet", *build]).success:
+    if not dbt.invoke(["--quiet", "build", "--full-refresh"]).success:
         sys.exit(1)
     if not dbt.invoke(["--quiet", "run-operation", "erase_history"]).success:
         sys.exit(1)

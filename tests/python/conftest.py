@@ -23,10 +23,7 @@ from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.generator import Generator
 
-WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
-"""What makes a build leave out the tests that no data changes."""
-
-WITHOUT_TESTS = (*WITHOUT_UNIT_TESTS, "--exclude-resource-type", "test")
+WITHOUT_TESTS = ("--exclude-resource-type", "test")
 """What makes a build leave out dbt's tests, where they are not the point."""
 
 _PROVEN = pytest.StashKey[dict[str, str]]()
@@ -297,7 +294,6 @@ class Demonstration:
             patch.setenv("DEFTUNES_HOME", str(home))
             patch.setenv("DBT_TARGET_PATH", str(home / "target"))
             patch.setenv("DBT_LOG_PATH", str(home / "logs"))
-            patch.setenv("DBT_EXCLUDE_RESOURCE_TYPES", "unit_test")
             with redirect_stdout(printed):
                 demo.run(self.settings, self.generator)
             return printed.getvalue()

@@ -91,7 +91,7 @@ def test_nothing_else_lands_where_the_demo_did(
         env=lakehouse.environment(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         check=False,
     )
     assert done.returncode == code

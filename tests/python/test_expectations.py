@@ -445,7 +445,7 @@ def test_set_up_does_not_hide_another_failure_of_dbt_behind_the_stand_in(
 ) -> None:
     (project / "packages.yml").write_text("packages: [{package: no_namespace}]")
     with pytest.raises(SetupError, match="`dbt deps` failed"):
-        set_up_packages(project)
+        set_up_packages(project, limit=900)
     assert not (project / "dbt_packages").exists()
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from conftest import WITHOUT_TESTS, WITHOUT_UNIT_TESTS, Lakehouse, song
+from conftest import WITHOUT_TESTS, Lakehouse, song
 from deftunes.landing import ForeignError, refuse_foreign_files
 from deftunes.settings import PROJECT
 from demo_sources import postgres, service
@@ -89,12 +89,12 @@ def calm(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Calm:
         generator = Generator(**SHOP, revision=revision)
         lakehouse.land(generator, generator.song_tables(), START, end)
         if revision == 0:
-            lakehouse.build(*WITHOUT_UNIT_TESTS)
+            lakehouse.build()
             for name in ("lake", "serving"):
                 shutil.copytree(lakehouse.home / name, before / name, symlinks=True)
     old = fingerprint(lakehouse)
     began, lines = time.monotonic(), []
-    with running(lakehouse.command("build", *WITHOUT_UNIT_TESTS), lakehouse) as build:
+    with running(lakehouse.command("build"), lakehouse) as build:
         for line in said_by(build):
             lines.append((time.monotonic() - began, line))
     assert build.returncode == 0, lines
@@ -144,7 +144,7 @@ def running(line: list[str], lakehouse: Lakehouse) -> Iterator["subprocess.Popen
     with process:
         try:
             yield process
-            process.wait(timeout=300)
+            process.wait(timeout=900)
         finally:
             kill(process)
 
@@ -267,7 +267,7 @@ def test_killed_builds_are_mended_and_readers_see_old_or_new(
         with reading(lakehouse) as reader:
             for phase in phases:
                 killed[phase] += build_until(calm, phase, chance)
-            lakehouse.build(*WITHOUT_UNIT_TESTS)
+            lakehouse.build()
         assert calm.differences() == {}, phases
         assert fingerprint(lakehouse) == calm.fingerprints[1]
         assert not reader.errors
@@ -292,7 +292,7 @@ def build_until(calm: Calm, phase: str, chance: random.Random) -> bool:
     ((line, length),) = chance.choices(moments, [length for _, length in moments])
     delay = chance.uniform(0, length)
     lakehouse = calm.lakehouse
-    with running(lakehouse.command("build", *WITHOUT_UNIT_TESTS), lakehouse) as build:
+    with running(lakehouse.command("build"), lakehouse) as build:
         for said in said_by(build):
             if said == line:
                 time.sleep(delay)
@@ -463,7 +463,7 @@ def test_a_crowd_stands_in_line(calm: Calm) -> None:
         wait_until(lambda: (lakehouse.home / "lake" / "catalog.sqlite").exists())
         refused = command(lakehouse.home, "exchange_rates", "--wait", "0.1", **landing)
         waited = command(lakehouse.home, "exchange_rates", "--wait", "300", **landing)
-        said = [process.communicate(timeout=300)[0] for process in (first, second)]
+        said = [process.communicate(timeout=900)[0] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
     assert sum("Another run holds" in text for text in said) == 1
     assert refused.returncode == 1

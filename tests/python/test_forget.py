@@ -238,7 +238,7 @@ def command(lakehouse: Lakehouse, user_id: str) -> subprocess.CompletedProcess[s
         env=environment(lakehouse),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
 

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from conftest import WITHOUT_TESTS, WITHOUT_UNIT_TESTS, Lakehouse, song
+from conftest import WITHOUT_TESTS, Lakehouse, song
 from currency_converter import CurrencyConverter  # type: ignore[import-untyped]
 from deftunes.lock import home_lock
 from deftunes.settings import PROJECT
@@ -294,7 +294,7 @@ def story(
 
         land(before, day[1], day[13])
         failed = lakehouse.dbt(
-            *("build", *WITHOUT_UNIT_TESTS),
+            "build",
             project=project_with_a_failing_test(tmp_path_factory),
         )
         after_failure = lakehouse.database.read_bytes()
@@ -307,7 +307,7 @@ def story(
 
         shutil.copy(rates, lakehouse.rates)
         land(after, START, END)
-        whole = lakehouse.build(*WITHOUT_UNIT_TESTS)
+        whole = lakehouse.build()
         reader.stdin.write("\n")
         reader.stdin.flush()
         seen_last = reader.stdout.readline()

@@ -1,4 +1,4 @@
-{{ config(tags=['judges_records']) }}
+{{ config(tags=['judges_records', 'spooled']) }}
 
 with
 

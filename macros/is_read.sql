@@ -1,0 +1,9 @@
+{% macro is_read(column='_batch_id') -%}
+    {#- A condition, for tests: the batch is one of those that this build reads. -#}
+    {%- set batches = batches_read() if execute -%}
+    {%- if batches is none -%}
+        true
+    {%- else -%}
+        {{ column }} in ('{{ batches | join("', '") }}')
+    {%- endif -%}
+{%- endmacro %}

@@ -21,7 +21,7 @@
         {%- endif -%}
     {%- endfor -%}
     {%- if not changes.is_whole -%}
-        {%- do doubts.append('a snapshot since the last refresh is forgotten') -%}
+        {%- do doubts.append('a snapshot in between is forgotten') -%}
     {%- elif names and not state.is_additive -%}
         {%- do doubts.append(names[0] ~ ' moved, and it is not declared additive') -%}
     {%- endif -%}

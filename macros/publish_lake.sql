@@ -5,7 +5,8 @@
     {%- set models = published_models() -%}
     {%- set databases = reader_databases(target.database, models) -%}
     {%- set definition = local_md5(databases | string) -%}
-    {%- if is_published(definition, models) -%}
+    {%- set held = published_snapshot(definition) -%}
+    {%- if held and is_published(held[0], models) -%}
         {%- do log(
             'Nothing new to publish. What was published before stays.', info=True
         ) -%}
@@ -24,6 +25,7 @@
         {%- do run_query(
             "attach 'ducklake:" ~ catalogue ~ "' as published (read_only)"
         ) -%}
-        {%- do publish_files(folder, databases, id) -%}
+        {%- set changes = publication_changes(held, databases, models) -%}
+        {%- do publish_files(folder, databases, id, changes) -%}
     {%- endif -%}
 {%- endmacro %}

@@ -5,11 +5,11 @@
     {%- for node in graph.nodes.values() if node.resource_type == 'model' -%}
         {%- do models.update({(node.schema, node.name): node}) -%}
     {%- endfor -%}
-    {%- set statements = [] -%}
+    {%- set written = [] -%}
     {%- for schema, name in tables -%}
         {%- set table = adapter.quote(schema) ~ '.' ~ adapter.quote(name) -%}
         {%- set model = models.get((schema, name), {}) -%}
-        {%- set seen = [] -%}
+        {%- set seen = {} -%}
         {%- set comments = [(' table readers.' ~ table, model.description)] -%}
         {%- for row in run_query('describe ' ~ database ~ '.' ~ table).rows -%}
             {%- set column = adapter.quote(row[0]) -%}
@@ -20,10 +20,10 @@
             ) -%}
             {%- set description = described.description -%}
             {%- if form == 'rounded' -%}
-                {%- do seen.append('round(' ~ column ~ ') as ' ~ column) -%}
+                {%- do seen.update({column: 'round(' ~ column ~ ') as ' ~ column}) -%}
                 {%- set description = description ~ ' Rounded to a whole number.' -%}
             {%- elif form == 'exact' -%}
-                {%- do seen.append(column) -%}
+                {%- do seen.update({column: column}) -%}
             {%- endif -%}
             {%- if form and description -%}
                 {%- do comments.append(
@@ -32,19 +32,23 @@
             {%- endif -%}
         {%- endfor -%}
         {%- if seen -%}
-            {%- do statements.append(
-                'create schema if not exists readers.' ~ adapter.quote(schema)
-            ) -%}
-            {%- do statements.append(
-                'create table readers.' ~ table ~ ' as select ' ~ seen | join(', ')
-                ~ ' from published.' ~ table
-            ) -%}
+            {%- set statements = [
+                'create schema if not exists readers.' ~ adapter.quote(schema),
+                'create or replace table readers.' ~ table ~ ' as select '
+                ~ seen.values() | join(', ') ~ ' from published.' ~ table,
+            ] -%}
             {%- for place, description in comments if description -%}
                 {%- do statements.append(
                     'comment on' ~ place ~ ' is ' ~ duckdb_escape_comment(description)
                 ) -%}
             {%- endfor -%}
+            {%- do written.append({
+                'name': target.database ~ '.' ~ schema ~ '.' ~ name,
+                'relation': table,
+                'seen': seen,
+                'statements': statements,
+            }) -%}
         {%- endif -%}
     {%- endfor -%}
-    {{ return(statements | join(';\n')) }}
+    {{ return(written) }}
 {%- endmacro %}

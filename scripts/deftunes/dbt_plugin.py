@@ -24,6 +24,7 @@ from deftunes.settings import Settings
 LOCK_WAIT_SECONDS = 600.0
 COPY = "deftunes.duckdb"
 CATALOGUE = "deftunes.ducklake"
+_COPY_BYTES = 1 << 30
 
 _WRITING_COMMANDS = {"build", "retry", "run", "seed", "snapshot", "test"}
 
@@ -61,6 +62,7 @@ class Plugin(BasePlugin):
         for function in (
             *(self.hold_lock, self.absolute_path, self.spool_file, self.clear_spool),
             *(self.kept_publications, self.unfinished_publications),
+            *(self.published_path, self.copy_published),
             *(self.start_publishing, self.finish_publishing, self.settle_publishing),
         ):
             conn.create_function(function.__name__, function, side_effects=True)
@@ -121,6 +123,21 @@ class Plugin(BasePlugin):
         with self._journal.open("a") as journal:
             journal.write(f"{publication_id} {self._current}\n")
         return str(self._building)
+
+    def published_path(self, name: str) -> str:
+        """Return the path of a database that is published; empty if it is not there."""
+        path = self._publications / self._current / name
+        return str(path) if path.is_file() else ""
+
+    def copy_published(self, name: str) -> str:
+        """Have a database of the publication that is built start as it is published.
+
+        Returns:
+            The path of the copy; readers keep the old one open.
+
+        """
+        _copy(self._publications / self._current / name, self._building / name)
+        return str(self._building / name)
 
     def finish_publishing(self, publication_id: str) -> str:
         """Put what was built in the place of what is published, in one step.
@@ -184,6 +201,16 @@ class Plugin(BasePlugin):
     def _current(self) -> str:
         link = self.settings.serving / "current"
         return link.readlink().name if link.is_symlink() else ""
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file; where the file system can, the copies share what they have alike."""
+    try:
+        with source.open("rb") as old, target.open("wb") as new:
+            while os.copy_file_range(old.fileno(), new.fileno(), _COPY_BYTES):
+                pass
+    except (AttributeError, OSError):  # not everywhere, nor between all file systems
+        shutil.copyfile(source, target)
 
 
 def _sync(path: Path) -> None:

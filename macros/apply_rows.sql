@@ -1,0 +1,29 @@
+{# As many copies of a row go as were lost of it: a role may see none of its key. #}
+{% macro apply_rows(table, gained, lost) -%}
+    {%- set seen = table.seen.values() | join(', ') -%}
+    delete from readers.{{ table.relation }}
+    where
+        rowid in (
+            select found._rowid
+            from (
+                select
+                    held.rowid as _rowid,
+                    {{ lost }}._copies,
+                    row_number() over (
+                        partition by held.{{ table.seen | join(', held.') }}
+                    ) as _copy
+                from readers.{{ table.relation }} as held
+                inner join
+                    (
+                        select {{ seen }}, count(*) as _copies
+                        from {{ lost }}
+                        group by all
+                    ) as {{ lost }}
+                    on {{ null_safe_match(table.seen, lost, 'held') }}
+            ) as found
+            where found._copy <= found._copies
+        );
+    insert into readers.{{ table.relation }}
+    select {{ seen }}
+    from {{ gained }}
+{%- endmacro %}

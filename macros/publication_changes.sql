@@ -1,4 +1,4 @@
-{% macro publication_changes(held, databases, models) -%}
+{% macro publication_changes(held, models) -%}
     {#- A table that was altered or made anew has everything written anew: what it held
         may be what somebody asked to forget, and a copy's free space would keep it. -#}
     {%- set rows = {} -%}
@@ -8,9 +8,6 @@
     {%- elif held[1] -%}
         {%- do doubts.append('a rollback is in place') -%}
     {%- else -%}
-        {%- for name, _ in databases if is_worn(name) -%}
-            {%- do doubts.append(name ~ ' is not there, or is mostly free space') -%}
-        {%- endfor -%}
         {%- set state = {
             'bases': tables_at(held[0], models),
             'is_additive': true,

@@ -2,15 +2,14 @@
     {#- Writes the databases from the catalogue in the folder, then puts them and it in
         the place of what was published, all at once. -#}
     {%- for name, tables in databases -%}
-        {%- if changes -%}
-            {%- do run_query("select copy_published('" ~ name ~ "')") -%}
-        {%- endif -%}
+        {%- set is_copy = changes and run_query(
+            "select copy_published('" ~ name ~ "')"
+        ).columns[0][0] -%}
         {%- do run_query("attach '" ~ folder ~ '/' ~ name ~ "' as readers; begin") -%}
         {%- set done = {'left': [], 'brought up to date': [], 'written anew': []} -%}
         {%- for table in tables -%}
-            {%- do done[publish_table(table, changes.get(table.name))].append(
-                table.name.split('.', 1)[1]
-            ) -%}
+            {%- set rows = changes.get(table.name) if is_copy else none -%}
+            {%- do done[publish_table(table, rows)].append(table.name) -%}
         {%- endfor -%}
         {%- do run_query('commit; detach readers') -%}
         {%- for what, names in done.items() if names -%}

@@ -25,7 +25,8 @@
         {%- do run_query(
             "attach 'ducklake:" ~ catalogue ~ "' as published (read_only)"
         ) -%}
-        {%- set changes = publication_changes(held, databases, models) -%}
-        {%- do publish_files(folder, databases, id, changes) -%}
+        {%- do publish_files(
+            folder, databases, id, publication_changes(held, models)
+        ) -%}
     {%- endif -%}
 {%- endmacro %}

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
@@ -62,8 +63,8 @@ class Plugin(BasePlugin):
         for function in (
             *(self.hold_lock, self.absolute_path, self.spool_file, self.clear_spool),
             *(self.kept_publications, self.unfinished_publications),
-            *(self.published_path, self.copy_published),
-            *(self.start_publishing, self.finish_publishing, self.settle_publishing),
+            *(self.start_publishing, self.copy_published),
+            *(self.finish_publishing, self.settle_publishing),
         ):
             conn.create_function(function.__name__, function, side_effects=True)
         for reader in (read_query, inline_view, delta_query):
@@ -124,20 +125,25 @@ class Plugin(BasePlugin):
             journal.write(f"{publication_id} {self._current}\n")
         return str(self._building)
 
-    def published_path(self, name: str) -> str:
-        """Return the path of a database that is published; empty if it is not there."""
-        path = self._publications / self._current / name
-        return str(path) if path.is_file() else ""
-
-    def copy_published(self, name: str) -> str:
+    def copy_published(self, name: str) -> bool:
         """Have a database of the publication that is built start as it is published.
 
+        Not where somebody has written to it since, or most of it is free space by now:
+        DuckDB writes next where rows have gone, but gives no space back.
+
         Returns:
-            The path of the copy; readers keep the old one open.
+            Whether it does; readers keep the one that they have open.
 
         """
-        _copy(self._publications / self._current / name, self._building / name)
-        return str(self._building / name)
+        source, copy = self._publications / self._current / name, self._building / name
+        if not source.is_file():
+            return False
+        _copy(source, copy)
+        published = (self.settings.serving / "current").lstat().st_mtime_ns
+        if source.stat().st_mtime_ns > published or _is_mostly_free(copy):
+            copy.unlink()
+            return False
+        return True
 
     def finish_publishing(self, publication_id: str) -> str:
         """Put what was built in the place of what is published, in one step.
@@ -211,6 +217,13 @@ def _copy(source: Path, target: Path) -> None:
                 pass
     except (AttributeError, OSError):  # not everywhere, nor between all file systems
         shutil.copyfile(source, target)
+
+
+def _is_mostly_free(path: Path) -> bool:
+    """Tell whether a database has more free blocks than used ones."""
+    with duckdb.connect(path, read_only=True) as database:
+        sizes = "from pragma_database_size()"
+        return bool(database.sql(sizes).filter("free_blocks > used_blocks").fetchone())
 
 
 def _sync(path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is published for whom, what a rollback brings back, what upkeep leaves alone."""
 
 import json
+import os
 import re
 import stat
 import struct
@@ -364,6 +365,167 @@ def test_upkeep_leaves_what_publications_name(shop: Shop) -> None:
     assert shop.tables("deftunes.ducklake") == shop.tables() != published
     shop.rollback()
     assert shop.tables("deftunes.ducklake") == published
+
+
+# Only what has changed is written
+
+FORMS = ("deftunes.duckdb", *(f"roles/{role}.duckdb" for role in ROLES))
+MORE_FACTS = (
+    "insert into lake.marts.fact_order_items select * replace (uuid() as fact_key)"
+    " from lake.marts.fact_order_items order by all limit 3"
+)
+ONE_MORE_SONG = (
+    "insert into lake.reports.sales_per_song_mv"
+    " from lake.reports.sales_per_song_mv order by all limit 1"
+)
+HALF_FREE = (
+    "create table junk as select hash(range) as noise from range(3000000);"
+    " checkpoint; drop table junk; checkpoint"
+)
+
+
+def publish_changes(shop: Shop, *changes: str) -> tuple[str, dict[str, dict[str, str]]]:
+    """Change the lake, and publish it.
+
+    Returns:
+        Why all was written anew, if it was; and what became of each table of each file.
+
+    """
+    with shop.lakehouse.writing() as lake:
+        for change in changes:
+            lake.execute(change)
+    said = shop.publish("--log-level", "debug")
+    assert shop.tables() == shop.tables("deftunes.ducklake")
+    found: dict[str, dict[str, str]] = {}
+    for file, way, names in re.findall(r"(\S+\.duckdb), ([a-z ]+): (.*)", said):
+        found.setdefault(file, {}).update(
+            {name.removeprefix("lake."): way for name in names.split(", ")}
+        )
+    return "".join(re.findall("All is written anew: (.*)", said)), found
+
+
+def test_what_has_changed_is_published_as_if_all_were_written_anew(shop: Shop) -> None:
+    publish_changes(shop, MORE_FACTS)
+    reason, done = publish_changes(
+        shop,
+        MORE_FACTS,
+        "update lake.marts.fact_order_items set liked_since = null, price_usd = 7"
+        " where session_id = (select max(session_id) from lake.marts.fact_order_items)",
+        "delete from lake.marts.fact_order_items"
+        " where session_id = (select min(session_id) from lake.marts.fact_order_items)",
+        "update lake.marts.dim_users set latitude = 12.34, place_name = 'Elsewhere'"
+        " where user_id = (select max(user_id) from lake.marts.dim_users)",
+        ONE_MORE_SONG,
+        ONE_MORE_SONG,
+    )
+    assert not reason
+    assert {*done} == {*FORMS}
+    for tables in done.values():
+        assert {
+            "marts.fact_order_items": "brought up to date",
+            "marts.dim_users": "brought up to date",
+            "reports.sales_per_song_mv": "brought up to date",
+            "marts.dim_songs": "left",
+            "marts.dim_date": "left",
+            "reports.revenue_per_day_vw": "written anew",
+        }.items() <= tables.items()
+    # Of three rows that are the same two go; of a table most rows change; and what was
+    # the history of another is by now in other files.
+    reason, done = publish_changes(
+        shop,
+        "create temporary table one as select distinct * from ("
+        " from lake.reports.sales_per_song_mv order by all limit 1)",
+        "delete from lake.reports.sales_per_song_mv"
+        " where song_key = (select song_key from one)",
+        "insert into lake.reports.sales_per_song_mv from one",
+        "update lake.marts.dim_artists set artist_hotness = 0.5",
+        "call ducklake_rewrite_data_files('lake', delete_threshold => 0)",
+        "call ducklake_merge_adjacent_files('lake')",
+        MORE_FACTS,
+        "update lake.marts.dim_users set longitude = null, latitude = null"
+        " where user_id = (select min(user_id) from lake.marts.dim_users)",
+    )
+    assert not reason
+    assert done["deftunes.duckdb"]["marts.dim_artists"] == "written anew"
+    assert done["deftunes.duckdb"]["marts.dim_songs"] == "left"
+    reason, done = publish_changes(shop, MORE_FACTS)
+    assert not reason
+    assert done["deftunes.duckdb"]["marts.fact_order_items"] == "brought up to date"
+    published = {form: shop.tables(form) for form in FORMS}
+    described = {form: comments(shop, form) for form in FORMS}
+    # What is rolled back to is written anew from its catalogue.
+    shop.rollback()
+    shop.rollback()
+    assert {form: shop.tables(form) for form in FORMS} == published
+    assert {form: comments(shop, form) for form in FORMS} == described
+
+
+def comments(shop: Shop, form: str) -> list[Any]:
+    """Return the names, types and descriptions of all tables and columns of a form."""
+    with opened(shop.serving / form) as connection:
+        return connection.execute(
+            "select schema_name, table_name, '', '', comment from duckdb_tables()"
+            " union all select schema_name, table_name, column_name, data_type, comment"
+            " from duckdb_columns() where database_name = 'published' order by all"
+        ).fetchall()
+
+
+def test_in_doubt_all_is_written_anew(shop: Shop) -> None:
+    shop.rollback()
+    reason, _ = publish_changes(shop, MORE_FACTS)
+    assert reason == "a rollback is in place"
+
+    reason, _ = publish_changes(
+        shop,
+        "create or replace table lake.marts.dim_date as from lake.marts.dim_date",
+    )
+    assert reason == "lake.marts.dim_date was altered or made anew"
+
+    reason, _ = publish_changes(
+        shop,
+        *(MORE_FACTS, MORE_FACTS),
+        "call ducklake_expire_snapshots('lake', older_than => 'infinity')",
+    )
+    assert reason == "a snapshot in between is forgotten"
+
+
+def test_a_file_that_is_no_use_is_written_anew(shop: Shop) -> None:
+    publish_changes(shop, MORE_FACTS)
+    sizes = {form: (shop.serving / form).stat().st_size for form in FORMS}
+    copy, analyst, finance, marketing = (
+        (shop.serving / form).resolve() for form in FORMS
+    )
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute(HALF_FREE)
+    hide_writing(copy)
+    assert copy.stat().st_size > 3 * sizes["deftunes.duckdb"]
+    with duckdb.connect(str(analyst)) as connection:
+        connection.execute("create table mine as select 'is not published'")
+    finance.unlink()
+    # What should not happen: somebody has written, and nobody can tell.
+    with duckdb.connect(str(marketing)) as connection:
+        connection.execute("delete from marts.dim_date where month = 2")
+        connection.execute("delete from marts.fact_order_items")
+    hide_writing(marketing)
+
+    reason, done = publish_changes(shop, MORE_FACTS)
+    assert not reason
+    for form in FORMS[:3]:
+        assert {*done[form].values()} == {"written anew"}
+        assert (shop.serving / form).stat().st_size < 2 * sizes[form]
+        assert "main.mine" not in shop.tables(form)
+    seen = done["roles/marketing.duckdb"]
+    assert seen["marts.dim_songs"] == "left"
+    assert seen["marts.dim_date"] == seen["marts.fact_order_items"] == "written anew"
+    for name in ("marts.dim_date", "marts.fact_order_items"):
+        assert len(shop.tables("roles/marketing.duckdb")[name]) == len(
+            shop.tables()[name]
+        )
+
+
+def hide_writing(path: Path) -> None:
+    """Have a file look as if nobody had written to it since it was published."""
+    os.utime(path, ns=(0, 0))
 
 
 # Kills

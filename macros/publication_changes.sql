@@ -4,7 +4,9 @@
     {%- set rows = {} -%}
     {%- set doubts = [] -%}
     {%- if not held -%}
-        {%- do doubts.append('nothing is in place that was written for the same use') -%}
+        {%- do doubts.append(
+            'nothing is in place that was written this way from a snapshot that is known'
+        ) -%}
     {%- elif held[1] -%}
         {%- do doubts.append('a rollback is in place') -%}
     {%- else -%}

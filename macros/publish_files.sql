@@ -12,6 +12,13 @@
             {%- do done[publish_table(table, rows)].append(table.name) -%}
         {%- endfor -%}
         {%- do run_query('commit; detach readers') -%}
+        {#- It holds everything, and the rows of the views: nobody computes them twice. -#}
+        {%- if name == 'deftunes.duckdb' -%}
+            {%- do run_query(
+                "detach published; attach '" ~ folder ~ '/' ~ name
+                ~ "' as published (read_only)"
+            ) -%}
+        {%- endif -%}
         {%- for what, names in done.items() if names -%}
             {%- do log(name ~ ', ' ~ what ~ ': ' ~ names | join(', ')) -%}
         {%- endfor -%}

@@ -481,12 +481,17 @@ def test_in_doubt_all_is_written_anew(shop: Shop) -> None:
     )
     assert reason == "lake.marts.dim_date was altered or made anew"
 
-    reason, _ = publish_changes(
-        shop,
-        *(MORE_FACTS, MORE_FACTS),
-        "call ducklake_expire_snapshots('lake', older_than => 'infinity')",
-    )
+    with shop.lakehouse.writing() as lake:
+        lake.execute(MORE_FACTS)
+        (between,) = lake.execute(
+            "select id from ducklake_current_snapshot('lake')"
+        ).fetchone() or [None]
+    expire = "call ducklake_expire_snapshots('lake', {})".format
+    reason, _ = publish_changes(shop, MORE_FACTS, expire(f"versions => [{between}]"))
     assert reason == "a snapshot in between is forgotten"
+
+    reason, _ = publish_changes(shop, MORE_FACTS, expire("older_than => 'infinity'"))
+    assert reason.startswith("nothing is in place that was written this way")
 
 
 def test_a_file_that_is_no_use_is_written_anew(shop: Shop) -> None:
@@ -630,7 +635,8 @@ def test_a_killed_publication_is_mended_by_the_same_command(
 
 
 def test_without_the_copy_the_catalogue_and_the_roles_are_published(shop: Shop) -> None:
-    said = shop.publish("--vars", "{publish_copy: false}")
+    said = shop.publish("--vars", "{publish_copy: false}", "--log-level", "debug")
+    assert "All is written anew: nothing is in place that was written this way" in said
     assert f"Published {shop.serving / 'deftunes.ducklake'}" in said
     assert not (shop.serving / "deftunes.duckdb").is_symlink()
     assert {*shop.tables("deftunes.ducklake")} > {*shop.tables("roles/analyst.duckdb")}

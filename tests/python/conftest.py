@@ -1,6 +1,7 @@
 """What several test modules share: a real database, a home, a look at what landed."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -215,6 +216,22 @@ class Lakehouse:
                 .fetchall()
                 for (name,) in names
             }
+
+
+def copy_of_project(factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of what dbt needs of the project, to be changed."""
+    project = factory.mktemp("project")
+    for name in (
+        *(".dbtignore", "dbt_project.yml", "profiles.yml", "packages.yml"),
+        *("selectors.yml", "dbt_packages", "models", "macros", "seeds", "snapshots"),
+        *("tests", "analyses", "scripts"),
+    ):
+        if (PROJECT / name).is_dir():
+            ignored = shutil.ignore_patterns("python", "__pycache__")
+            shutil.copytree(PROJECT / name, project / name, ignore=ignored)
+        else:
+            shutil.copy(PROJECT / name, project)
+    return project
 
 
 def differing_views(

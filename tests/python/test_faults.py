@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from conftest import WITHOUT_TESTS, Lakehouse, song
+from conftest import WITHOUT_TESTS, Lakehouse, copy_of_project, song
 from deftunes.landing import ForeignError, refuse_foreign_files
 from deftunes.settings import PROJECT
 from demo_sources import postgres, service
@@ -270,6 +270,7 @@ def test_killed_builds_are_mended_and_readers_see_old_or_new(
             lakehouse.build()
         assert calm.differences() == {}, phases
         assert fingerprint(lakehouse) == calm.fingerprints[1]
+        assert not (lakehouse.home / "lake" / ".spool").exists()
         assert not reader.errors
         assert all(seen in calm.fingerprints for seen in reader.seen)
         assert reader.seen[0] == calm.fingerprints[0]
@@ -284,6 +285,25 @@ def test_killed_builds_are_mended_and_readers_see_old_or_new(
     proven["times a reader opened the published database meanwhile"] = (
         f"{opened:,}, no error, old or new each time"
     )
+
+
+def test_of_a_long_history_each_build_compares_what_it_reads(
+    calm: Calm, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project = copy_of_project(tmp_path_factory)
+    fact = project / "models" / "marts" / "fact_order_items.sql"
+    whole = "where rejection_reason is null"
+    assert whole in fact.read_text()
+    fact.write_text(fact.read_text().replace(whole, f"{whole} and item_number = 1"))
+    built = calm.restore().dbt(
+        *("build", "--select", "+fact_order_items"),
+        *("--vars", "items_tested_whole: 0"),
+        project=project,
+    )
+    assert built.returncode == 1, built.stdout
+    assert re.search(
+        r"FAIL [1-9]\d* assert_fact_has_every_accepted_item_once", built.stdout
+    ), built.stdout
 
 
 def build_until(calm: Calm, phase: str, chance: random.Random) -> bool:

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from conftest import WITHOUT_TESTS, Lakehouse, song
+from conftest import WITHOUT_TESTS, Lakehouse, copy_of_project, song
 from currency_converter import CurrencyConverter  # type: ignore[import-untyped]
 from deftunes.lock import home_lock
 from deftunes.settings import PROJECT
@@ -293,10 +293,12 @@ def story(
         seen_first = reader.stdout.readline()
 
         land(before, day[1], day[13])
-        failed = lakehouse.dbt(
-            "build",
-            project=project_with_a_failing_test(tmp_path_factory),
+        # Someone expects what is not so.
+        project = copy_of_project(tmp_path_factory)
+        (project / "tests" / "assert_nothing_is_sold.sql").write_text(
+            "select * from {{ ref('fact_order_items') }}"
         )
+        failed = lakehouse.dbt("build", project=project)
         after_failure = lakehouse.database.read_bytes()
 
         land(before, day[5], END)
@@ -344,25 +346,6 @@ def build_and_kill(lakehouse: Lakehouse, model: str) -> None:
             break
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
-
-
-def project_with_a_failing_test(factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the project in which someone expects what is not so."""
-    project = factory.mktemp("project")
-    for name in (
-        *(".dbtignore", "dbt_project.yml", "profiles.yml", "packages.yml"),
-        *("dbt_packages", "models", "macros", "seeds", "snapshots", "tests"),
-        *("analyses", "scripts"),
-    ):
-        if (PROJECT / name).is_dir():
-            ignored = shutil.ignore_patterns("python", "__pycache__")
-            shutil.copytree(PROJECT / name, project / name, ignore=ignored)
-        else:
-            shutil.copy(PROJECT / name, project)
-    (project / "tests" / "assert_nothing_is_sold.sql").write_text(
-        "select * from {{ ref('fact_order_items') }}"
-    )
-    return project
 
 
 # The numbers are right.
@@ -607,6 +590,13 @@ def test_a_failing_test_leaves_what_was_published(story: Story) -> None:
     assert "nodes failed or were skipped" in story.failed.stdout
     assert "Published" not in story.failed.stdout
     assert story.after_failure == story.first
+
+
+def test_unit_tests_pass_and_are_left_to_those_who_ask(story: Story) -> None:
+    assert "unit_test" not in story.whole
+    tested = story.lakehouse.dbt("test", "--select", "test_type:unit")
+    assert tested.returncode == 0, tested.stdout
+    assert re.search(r"PASS=[1-9]\d* WARN=0 ERROR=0 SKIP=0", tested.stdout)
 
 
 def test_a_build_of_a_part_publishes_nothing(story: Story) -> None:

@@ -10,7 +10,9 @@
         {%- set table = adapter.quote(schema) ~ '.' ~ adapter.quote(name) -%}
         {%- set model = models.get((schema, name), {}) -%}
         {%- set seen = {} -%}
-        {%- set comments = [(' table readers.' ~ table, model.description)] -%}
+        {%- set kind = 'table' if forms is not none
+            else model.get('config', {}).get('meta', {}).get('published_as', 'table') -%}
+        {%- set comments = [(' ' ~ kind ~ ' readers.' ~ table, model.description)] -%}
         {%- for row in run_query('describe ' ~ database ~ '.' ~ table).rows -%}
             {%- set column = adapter.quote(row[0]) -%}
             {%- set described = model.get('columns', {}).get(row[0], {}) -%}
@@ -34,8 +36,10 @@
         {%- if seen -%}
             {%- set statements = [
                 'create schema if not exists readers.' ~ adapter.quote(schema),
-                'create or replace table readers.' ~ table ~ ' as select '
-                ~ seen.values() | join(', ') ~ ' from published.' ~ table,
+                'create or replace ' ~ kind ~ ' readers.' ~ table ~ (
+                    ' as select ' ~ seen.values() | join(', ') ~ ' from published.' ~ table
+                    if kind == 'table' else own_view_definition(database, schema, name)
+                ),
             ] -%}
             {%- for place, description in comments if description -%}
                 {%- do statements.append(

@@ -78,7 +78,10 @@ metrics: setup ## check the metrics, against the tables too; then ask: mf query 
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mf validate-configs
 
 export: setup ## a table or saved query as a file: make export NAME=... TO=sales.parquet
-	@$(BIN)/python scripts/export.py $(ARGS) -- "$(NAME)" "$(TO)"
+	@$(if $(and $(NAME),$(TO)),,\
+		echo "Say what, and where: make export NAME=marts.dim_date TO=days.csv" >&2; \
+		exit 2;) \
+	$(BIN)/python scripts/export.py $(ARGS) -- "$(NAME)" "$(TO)"
 
 lock: setup ## pin requirements.in anew
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras \

@@ -45,6 +45,8 @@ def export(
     )
     if not database.exists():
         raise ExportError(f"{database} does not exist. `dbt build` publishes it.")
+    if not target.absolute().parent.is_dir():
+        raise ExportError(f"There is no folder {target.absolute().parent}")
     try:
         with duckdb.connect() as connection:
             # As profiles.yml calls it.

@@ -112,7 +112,7 @@ def test_a_role_exports_what_it_may_see(settings: Settings, tmp_path: Path) -> N
     [
         ("sales", "sales.csv", None, r"marts\.dim_date.*: .*sales_by_song"),
         ("marts.dim_date", "days.xlsx", None, r"\.csv or \.parquet"),
-        ("marts.dim_date", "no such folder/days.csv", None, "no such folder"),
+        ("marts.dim_date", "no such folder/days.csv", None, "There is .*such folder$"),
         ("marts.dim_date", "days.csv", "nobody", r"nobody\.duckdb.*dbt build"),
     ],
 )
@@ -127,6 +127,21 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(
     with pytest.raises(ExportError, match=reason):
         export(settings, name, tmp_path / target, role)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("given", ["", "NAME=marts.dim_date", "TO=days.csv"])
+def test_make_asks_for_what_is_missing(given: str) -> None:
+    made = subprocess.run(
+        # What is to be set up is no matter of this test.
+        ["make", "--old-file=setup", "export", *given.split()],  # noqa: S607
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert made.returncode == 2
+    assert "make export NAME=" in made.stderr
 
 
 def test_the_command_says_what_to_do_before_anything_is_published(

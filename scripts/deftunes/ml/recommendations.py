@@ -491,15 +491,21 @@ def recommend(
     factors = _kept(connection, "kept_factors", connection.sql(_KNOWN_WORKS))
     owned = _kept(connection, "kept_owned", connection.sql(_OWNED))
     connection.sql(_RANKED_TABLE)
-    vectors = factors.order("song_index").fetchnumpy()["factors"] if count else []
+    # Without the keys, of which Python would make objects one by one.
+    numbered = factors.project("song_index, factors").order("song_index")
+    vectors = numbered.fetchnumpy()["factors"] if count else []
     if len(vectors):
         model = _model()
         model.item_factors = np.array(list(vectors), np.float32)
         for first in range(0, count, _BATCH):
-            part = owned.filter(
-                f"buyer_number between {first} and {first + _BATCH - 1}"
-                " and song_index is not null"
-            ).fetchnumpy()
+            part = (
+                owned.filter(
+                    f"buyer_number between {first} and {first + _BATCH - 1}"
+                    " and song_index is not null"
+                )
+                .project("buyer_number, song_index")
+                .fetchnumpy()
+            )
             numbers, rows = np.unique(part["buyer_number"], return_inverse=True)
             if len(numbers):
                 profiles = _owned(rows, part["song_index"], len(numbers), len(vectors))

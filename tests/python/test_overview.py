@@ -135,3 +135,10 @@ def test_the_tests_that_keep_the_promises_exist(overview: str) -> None:
         assert named
         assert named <= there
     assert len(promises) == 6
+
+
+def test_every_truth_of_the_pipeline_keeps_a_promise(overview: str) -> None:
+    promised = overview.partition("## What is promised")[2]
+    truths = {path.stem for path in PROJECT.glob("tests/assert_*.sql")}
+    assert truths
+    assert truths == set(re.findall(r"\[(assert_\w+)\]", promised))

@@ -269,6 +269,11 @@ def test_features_do_not_know_the_future() -> None:
     _, star = made_up(seed=2)
     dates = as_of_dates(star.connection, star.days, HORIZON, "2023-10-02")
     columns = "columns(c -> c <> '_purchases_checksum')"
+    # Of some it is not known whether they are liked.
+    star.connection.execute(
+        "update items set liked = null, liked_since = null where local_hour % 5 = 1"
+    )
+    star.refresh()
     before = star.features(dates).select(columns).order("all").fetchall()
     checksum = checksum_before(star.connection, dates.scoring, star.days)
     star.connection.execute(
@@ -292,9 +297,11 @@ def test_features_do_not_know_the_future() -> None:
     # Likes of old purchases that come, or go, later.
     star.connection.execute(
         "update items set liked = true, liked_since = '2023-10-02'::timestamp"
-        " where not liked and local_hour % 3 = 0;"
+        " where liked is distinct from true and local_hour % 3 = 0;"
         "update items set liked = false, liked_since = null"
-        " where liked_since >= '2023-10-02' and local_hour % 3 = 1"
+        " where liked_since >= '2023-10-02' and local_hour % 3 = 1;"
+        "update items set liked = null, liked_since = null"
+        " where liked_since >= '2023-10-02' and local_hour % 3 = 2"
     )
     star.refresh()
     assert star.features(dates).select(columns).order("all").fetchall() == before

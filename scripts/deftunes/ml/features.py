@@ -11,7 +11,8 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation
 _WEEK = 7  # days
 
 # Nothing of it reads what happened on the as-of date or later: a song counts as liked
-# only if it was by then.
+# only if it was by then, and all others count alike, since which of them were not known
+# to be liked may have become known later.
 _USER_FEATURES = """
     with
 
@@ -86,8 +87,7 @@ _USER_FEATURES = """
             as_of_date,
             buyer_key,
             count(distinct artist_key) as artist_count,
-            count(*) filter (where liked and liked_since < as_of_date)
-            / nullif(count(*) filter (where not liked or liked_since is not null), 0)
+            count(*) filter (where liked and liked_since < as_of_date) / count(*)
                 as like_rate
         from purchases
         group by as_of_date, buyer_key

@@ -121,16 +121,28 @@ _KNOWN_WORKS = """
     left join works on factors.song_key = works.song_key
     order by factors.song_index
 """
+# The buyers come first, so that of the many items only theirs are joined.
 _OWNED = """
+    with
+
+    bought as (
+
+        select distinct
+            users_in_need.buyer_number,
+            items.song_key
+        from items
+        inner join users_in_need on items.buyer_key = users_in_need.buyer_key
+
+    )
+
     select distinct
-        users_in_need.buyer_number,
+        bought.buyer_number,
         works.work_key,
         factors.song_index
-    from items
-    inner join users_in_need on items.buyer_key = users_in_need.buyer_key
-    inner join works on items.song_key = works.song_key
+    from bought
+    inner join works on bought.song_key = works.song_key
     left join factors on works.work_key = factors.song_key
-    order by users_in_need.buyer_number, factors.song_index
+    order by bought.buyer_number, factors.song_index
 """
 _USERS_IN_NEED = f"""
     with

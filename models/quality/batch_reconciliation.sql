@@ -16,7 +16,8 @@ records as (
 
     select
         entity,
-        record_id,
+        -- A text with a NUL must not become a value to look for in the lake.
+        case when rejection_reason is null then record_id end as record_id,
         rejection_reason,
         coalesce(item_number, 0) as item_number,
         awaits_exchange_rate,

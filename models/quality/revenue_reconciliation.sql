@@ -10,11 +10,11 @@ with
 session_items as (
 
     select
-        session_id,
         -- A text with a NUL must not become a value to look for in the lake.
+        case when rejection_reason is null then session_id end as session_id,
         case
             when rejection_reason = 'nul_character' then 'unknown'
-            else coalesce(currency, 'unknown')
+            else replace(coalesce(currency, 'unknown'), chr(0), '')
         end as currency,
         rejection_reason,
         price,

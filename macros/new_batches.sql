@@ -6,12 +6,15 @@
         was landed after an unsettled batch is read again with it, so that the order in
         which they were delivered decides, not the order in which they were read. -#}
     {%- set ledger = batch_ledger() -%}
+    {%- set entities = [entity] if entity else graph.sources.values()
+        | map(attribute='name') | sort -%}
+    {%- if ledger is not none -%}
+        {%- set unsettled = run_query(unsettled_batches(entities, ledger)) -%}
+        {{ return(unsettled.columns[0].values() | list) }}
+    {%- endif -%}
     {%- set batches = [] -%}
-    {%- for source in graph.sources.values() if entity in [none, source.name] -%}
-        {%- do batches.extend(run_query(
-            landed_batches(source.name) if ledger is none
-            else unsettled_batches(source.name, ledger)
-        ).columns[0].values()) -%}
+    {%- for name in entities -%}
+        {%- do batches.extend(run_query(landed_batches(name)).columns[0].values()) -%}
     {%- endfor -%}
     {{ return(batches) }}
 {%- endmacro %}

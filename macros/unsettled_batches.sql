@@ -1,9 +1,17 @@
-{% macro unsettled_batches(entity, ledger) -%}
+{% macro unsettled_batches(entities, ledger) -%}
     with
 
     landed as (
 
-        {{ landed_batches(entity) }}
+        {% for entity in entities -%}
+        select
+            '{{ entity }}' as entity,
+            _batch_id
+        from ({{ landed_batches(entity) }}) as landed_{{ entity }}
+        {%- if not loop.last %}
+        union all
+        {% endif -%}
+        {%- endfor %}
 
     ),
 
@@ -21,15 +29,22 @@
             )
         )
 
+    ),
+
+    first_unsettled as (
+
+        select
+            entity,
+            min(_batch_id) as _batch_id
+        from landed
+        where _batch_id not in (select settled._batch_id from settled)
+        group by entity
+
     )
 
-    select _batch_id
+    select landed._batch_id
     from landed
-    where
-        _batch_id >= (
-            select min(unsettled._batch_id)
-            from landed as unsettled
-            where unsettled._batch_id not in (select settled._batch_id from settled)
-        )
-    order by _batch_id
+    inner join first_unsettled on landed.entity = first_unsettled.entity
+    where landed._batch_id >= first_unsettled._batch_id
+    order by landed.entity, landed._batch_id
 {%- endmacro %}

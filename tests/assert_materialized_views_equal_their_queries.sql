@@ -6,7 +6,7 @@ with
 
 differences as (
 
-    {% for view in materialized_view_queries() if tests_whole_history() %}
+    {% for view in (materialized_view_queries() if tests_whole_history() else []) %}
         select
             '{{ view.name }}' as view_name,
             count(*) as row_count

@@ -294,7 +294,7 @@ def views(bench: Bench) -> None:
 def dashboard(bench: Bench) -> None:
     """Ask the boards' questions of what is published."""
     questions = {
-        f"{path.stem}.{name}": query
+        f"{path.stem}.{name}": query["sql"] if isinstance(query, dict) else query
         for path in sorted(_BOARDS.glob("[!_]*.yml"))
         for name, query in (
             yaml.safe_load(path.read_text()).get("queries") or {}

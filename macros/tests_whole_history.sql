@@ -7,7 +7,7 @@
     {%- endif -%}
     {%- set commits = '__ducklake_metadata_' ~ target.database
         ~ '.ducklake_snapshot_changes' -%}
-    {%- if batches_read() is none or run_query(
+    {%- if run_query(
         'select 1 from ' ~ commits ~ " where commit_message = 'Publication ' ||"
         ~ ' kept_publications()[1] and unfinished_publications() = []'
         ~ ' and snapshot_id = (select max(snapshot_id) from ' ~ commits ~ ')'

@@ -1,4 +1,4 @@
-{% set is_whole = tests_whole_history() %}
+{% set is_whole = batches_read() is not none and tests_whole_history() %}
 {% set items = ref('int_session_items_priced') %}
 with
 

@@ -49,7 +49,8 @@ forget: setup ## erase a person everywhere: make forget USER=<user_id>
 	$(BIN)/python scripts/forget.py -- "$$USER"
 
 test: setup ## run all tests: dbt's and pytest's
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile \
+		--no-loadscope-reorder $(ARGS)
 
 ITEMS ?= 1000000
 REPEATS ?= 3

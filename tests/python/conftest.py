@@ -27,6 +27,12 @@ from demo_sources.generator import Generator
 WITHOUT_TESTS = ("--exclude-resource-type", "test")
 """What makes a build leave out dbt's tests, where they are not the point."""
 
+# Some minutes each on two cores, the longest first.
+_SLOWEST = (
+    *("test_pipeline", "test_faults", "test_forget", "test_publishing"),
+    *("test_materialized_views", "test_properties", "test_metrics", "test_dashboard"),
+    *("test_bench", "test_ml", "test_export", "test_demo"),
+)
 _PROVEN = pytest.StashKey[dict[str, str]]()
 _LONG = pytest.StashKey[bool]()
 
@@ -41,6 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
         hypothesis.settings.register_profile(
             "histories", max_examples=2, derandomize=True
         )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the files that take longest begin first: none is left over at the end."""
+    places = {name: place for place, name in enumerate(_SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -79,7 +91,7 @@ def is_long(pytestconfig: pytest.Config) -> bool:
     return pytestconfig.stash[_LONG]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def long_mode(is_long: bool) -> None:
     """Leave a test that takes its time to the long mode."""
     if not is_long:

@@ -56,12 +56,8 @@ class Superset:
 
 
 @pytest.fixture(scope="module")
-def superset(
-    is_long: bool, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Superset]:
-    """Install Superset into an environment of its own, and run it."""
-    if not is_long:
-        pytest.skip("installs Superset, 760 MB: set DEFTUNES_TEST_LONG=1")
+def superset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Superset]:
+    """Install Superset, 760 MB, into an environment of its own, and run it."""
     home = tmp_path_factory.mktemp("superset")
     uv = Path(sys.executable).with_name("uv")
     bin_ = home / "venv" / "bin"
@@ -127,6 +123,7 @@ def superset(
         server.wait(60)
 
 
+@pytest.mark.usefixtures("long_mode")
 def test_superset_draws_the_kept_dashboard_while_a_build_runs(
     superset: Superset, demonstration: Demonstration, proven: dict[str, str]
 ) -> None:

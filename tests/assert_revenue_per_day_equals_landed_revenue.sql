@@ -11,13 +11,10 @@ rejected as (
 
 ),
 
-delivered as (
+deliveries as (
 
     select
-        sessions.session_id,
-        sessions.session_items,
-        {{ utc_timestamp('sessions.session_start_time') }} as session_start_time,
-        sessions._position + 1 as record_number,
+        sessions._position,
         sessions._batch_id,
         row_number() over (
             partition by sessions.session_id
@@ -33,6 +30,40 @@ delivered as (
 
 ),
 
+not_counted as (
+
+    select
+        _batch_id,
+        _position + 1 as record_number
+    from deliveries
+    where recency > 1
+
+    union all
+
+    select
+        _batch_id,
+        record_number
+    from rejected
+    where entity = 'sessions'
+
+),
+
+delivered as (
+
+    select
+        sessions.session_items,
+        {{ utc_timestamp('sessions.session_start_time') }} as session_start_time,
+        sessions._position + 1 as record_number,
+        sessions._batch_id
+    from {{ source('api', 'sessions') }} as sessions
+    left join not_counted
+        on
+            sessions._batch_id = not_counted._batch_id
+            and sessions._position + 1 = not_counted.record_number
+    where not_counted._batch_id is null
+
+),
+
 items as (
 
     select
@@ -41,7 +72,6 @@ items as (
         record_number,
         _batch_id
     from delivered
-    where recency = 1
 
 ),
 

@@ -35,11 +35,12 @@ priced as (
     select
         session_items.*,
         case
-            when session_items.currency = 'USD' then session_items.price
-            else
-                cast(session_items.price as decimal(20, 4))
-                * exchange_rates.usd_per_unit
-        end as exact_price_usd,
+            when session_items.currency = 'USD'
+                then {{ dbt.safe_cast('session_items.price', 'decimal(18, 6)') }}
+            else {{ to_usd('session_items.price', 'exchange_rates.usd_per_unit') }}
+        end as price_usd,
+        session_items.currency = 'USD' or exchange_rates.usd_per_unit is not null
+            as has_exchange_rate,
         coalesce(
             session_items.currency <> 'USD'
             and session_items.session_date > last_list.published_date,
@@ -58,25 +59,22 @@ final as (
 
     select
         session_id,
-        user_id,
         song_id,
         artist_id,
-        song_name,
-        artist_name,
         currency,
         case
             when rejection_reason is not null then rejection_reason
-            when exact_price_usd is null then 'no_exchange_rate'
-            when exact_price_usd > {{ var('highest_price_usd') }} then 'absurd_price'
+            when not has_exchange_rate then 'no_exchange_rate'
+            when price_usd is null or price_usd > {{ var('highest_price_usd') }}
+                then 'absurd_price'
         end as rejection_reason,
         item_number,
         price,
-        {{ dbt.safe_cast('exact_price_usd', 'decimal(18, 6)') }} as price_usd,
+        price_usd,
         liked,
         awaits_exchange_rate,
         liked_since,
         session_start_time,
-        _rescued,
         _payload,
         _position,
         _ingested_at,

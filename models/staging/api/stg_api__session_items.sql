@@ -8,29 +8,43 @@ sessions as (
         session_id,
         user_id,
         session_items,
-        rejection_reason,
-        session_start_time,
+        {{ utc_timestamp('session_start_time') }} as session_start_time,
         _position,
-        _ingested_at,
+        cast(_ingested_at as timestamp) as _ingested_at,
         _source,
         _batch_id
+    from {{ source('api', 'sessions') }}
+
+),
+
+rejected_sessions as (
+
+    select
+        rejection_reason,
+        _position,
+        _batch_id
     from {{ ref('stg_api__sessions') }}
+    where rejection_reason is not null
 
 ),
 
 items as (
 
     select
-        session_id,
-        user_id,
-        rejection_reason as session_rejection_reason,
-        session_start_time,
-        {{ unnest_with_position('session_items', 'item', '_item_position') }},
-        _position,
-        _ingested_at,
-        _source,
-        _batch_id
+        sessions.session_id,
+        sessions.user_id,
+        rejected_sessions.rejection_reason as session_rejection_reason,
+        sessions.session_start_time,
+        {{ unnest_with_position('sessions.session_items', 'item', '_item_position') }},
+        sessions._position,
+        sessions._ingested_at,
+        sessions._source,
+        sessions._batch_id
     from sessions
+    left join rejected_sessions
+        on
+            sessions._batch_id = rejected_sessions._batch_id
+            and sessions._position = rejected_sessions._position
 
 ),
 

@@ -13,7 +13,7 @@
                         items.session_id,
                         items.item_number,
                         items._batch_id
-                    from {{ ref('int_session_items_priced') }} as items
+                    from {{ read_once(ref('int_session_items_priced')) }} as items
                     inner join {{ ref('int_sessions_latest') }} as sessions
                         on
                             items.session_id = sessions.session_id

@@ -3,6 +3,8 @@
     {%- set batches = batches_read() if execute -%}
     {%- if batches is none -%}
         true
+    {%- elif batches == [] -%}
+        false
     {%- else -%}
         {{ column }} in ('{{ batches | join("', '") }}')
     {%- endif -%}

@@ -65,6 +65,11 @@ class Lakehouse:
         """The published database."""
         return self.home / "serving" / "deftunes.duckdb"
 
+    @property
+    def _target(self) -> Path:
+        """Where dbt keeps what it has parsed: not for another home, as that matters."""
+        return self.home.with_suffix(".dbt")
+
     def dbt(self, *arguments: str) -> process.Done:
         """Run dbt, and return what came of it.
 
@@ -77,8 +82,7 @@ class Lakehouse:
                 Path(sys.executable).with_name("dbt"),
                 *arguments,
                 *("--profiles-dir", PROJECT),
-                # What was parsed before is of use to every build of the size.
-                *("--target-path", self.home.parent / "dbt"),
+                *("--target-path", self._target),
                 *("--log-path", self.home / "logs"),
             ],
             folder=self.project,
@@ -94,7 +98,7 @@ class Lakehouse:
 
         """
         done = self.dbt("build", *(() if self.tests else _WITHOUT_TESTS))
-        results = self.home.parent / "dbt" / "run_results.json"
+        results = self._target / "run_results.json"
         parts = {"models": 0.0, "ml": 0.0, "tests": 0.0, "publish": 0.0}
         nodes: dict[str, float] = {}
         for result in json.loads(results.read_text())["results"]:

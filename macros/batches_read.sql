@@ -2,7 +2,7 @@
     {#- The batches that this build reads: those that the lake does not hold for good
         yet. None where it reads all that has been landed. -#}
     {%- if flags.FULL_REFRESH or batch_ledger() is none
-        or (model.resource_type == 'model' and not is_incremental()) -%}
+        or (model.config.materialized == 'incremental' and not is_incremental()) -%}
         {{ return(none) }}
     {%- endif -%}
     {{ return(new_batches()) }}

@@ -19,6 +19,9 @@
         {%- endcall -%}
     {%- endif -%}
     {%- do persist_docs(view, model) -%}
+    {%- if 'spooled' in config.get('tags') -%}
+        {%- do read_once(view) -%}
+    {%- endif -%}
     {{ run_hooks(post_hooks) }}
     {%- do adapter.commit() -%}
     {{ return({'relations': [view]}) }}

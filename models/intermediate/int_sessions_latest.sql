@@ -1,4 +1,4 @@
-{{ config(unique_key='session_id') }}
+{{ config(unique_key='session_id', tags=['grows']) }}
 
 with
 

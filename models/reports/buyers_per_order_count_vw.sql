@@ -1,22 +1,12 @@
 with
 
-order_items as (
-
-    select
-        buyer_key,
-        session_id,
-        price_usd
-    from {{ ref('fact_order_items') }}
-
-),
-
 buyers as (
 
     select
         buyer_key,
-        count(distinct session_id) as order_count,
-        sum(price_usd) as revenue_usd
-    from order_items
+        count(*) as order_count,
+        sum(revenue_usd) as revenue_usd
+    from {{ ref('fact_orders') }}
     group by buyer_key
 
 ),

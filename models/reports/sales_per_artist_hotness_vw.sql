@@ -1,14 +1,5 @@
 with
 
-order_items as (
-
-    select
-        artist_key,
-        price_usd
-    from {{ ref('fact_order_items') }}
-
-),
-
 artists as (
 
     select
@@ -23,9 +14,9 @@ sales_per_artist as (
 
     select
         artist_key,
-        sum(price_usd) as revenue_usd,
-        count(*) as item_count
-    from order_items
+        sum(revenue_usd) as revenue_usd,
+        sum(item_count) as item_count
+    from {{ ref('sales_per_artist_mv') }}
     group by artist_key
 
 ),

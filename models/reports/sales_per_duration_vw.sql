@@ -1,14 +1,5 @@
 with
 
-order_items as (
-
-    select
-        song_key,
-        price_usd
-    from {{ ref('fact_order_items') }}
-
-),
-
 songs as (
 
     select
@@ -23,10 +14,9 @@ sales_per_song as (
 
     select
         song_key,
-        sum(price_usd) as revenue_usd,
-        count(*) as item_count
-    from order_items
-    group by song_key
+        revenue_usd,
+        item_count
+    from {{ ref('sales_per_song_mv') }}
 
 ),
 

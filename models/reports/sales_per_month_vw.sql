@@ -1,13 +1,13 @@
 with
 
-order_items as (
+orders as (
 
     select
         date_key,
         buyer_key,
-        session_id,
-        price_usd
-    from {{ ref('fact_order_items') }}
+        item_count,
+        revenue_usd
+    from {{ ref('fact_orders') }}
 
 ),
 
@@ -24,12 +24,12 @@ final as (
 
     select
         dates.month_date,
-        sum(order_items.price_usd) as revenue_usd,
-        count(*) as item_count,
-        count(distinct order_items.session_id) as order_count,
-        count(distinct order_items.buyer_key) as buyer_count
-    from order_items
-    inner join dates on order_items.date_key = dates.date_key
+        sum(orders.revenue_usd) as revenue_usd,
+        cast(sum(orders.item_count) as bigint) as item_count,
+        count(*) as order_count,
+        count(distinct orders.buyer_key) as buyer_count
+    from orders
+    inner join dates on orders.date_key = dates.date_key
     group by dates.month_date
 
 )

@@ -1,11 +1,11 @@
 with
 
-order_items as (
+orders as (
 
     select
         buyer_key,
         session_start_time
-    from {{ ref('fact_order_items') }}
+    from {{ ref('fact_orders') }}
 
 ),
 
@@ -24,7 +24,7 @@ first_orders as (
     select
         buyer_key,
         min(session_start_time) as first_ordered_at
-    from order_items
+    from orders
     group by buyer_key
 
 ),

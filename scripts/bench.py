@@ -1,6 +1,7 @@
 """Measure the project beside the limit and what people would use instead."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def main(
     except (checksums.MismatchError, process.CommandError) as error:
         sys.exit(str(error))
     command = f"make bench ITEMS={items} REPEATS={repeats}"
+    if limit := os.environ.get("DEFTUNES_MEMORY_LIMIT"):
+        command = f"DEFTUNES_MEMORY_LIMIT={limit} {command}"
     click.echo(report.write(bench, command, folder.absolute()))
 
 

@@ -78,11 +78,14 @@ def run(
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without the settings of DeFtunes and dbt."""
+    """Return the environment without the settings of DeFtunes and dbt, but one.
+
+    How much memory a build may take is for who runs the benchmark to say.
+    """
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("DEFTUNES_", "DBT_"))
+        if name == "DEFTUNES_MEMORY_LIMIT" or not name.startswith(("DEFTUNES_", "DBT_"))
     }
 
 

@@ -14,8 +14,5 @@
     ).rows -%}
         {{ return(false) }}
     {%- endif -%}
-    {{ return(run_query(
-        'select count(*) <= ' ~ var('items_tested_whole') ~ ' from ' ~ target.database
-        ~ '.marts.fact_order_items'
-    ).columns[0][0]) }}
+    {{ return(not is_large()) }}
 {%- endmacro %}

@@ -763,3 +763,16 @@ def test_of_a_long_history_each_build_compares_what_it_reads(
     assert re.search(
         r"FAIL [1-9]\d* assert_fact_has_every_accepted_item_once", built.stdout
     ), built.stdout
+
+
+def test_of_a_long_history_each_build_tests_what_is_not_published(calm: Calm) -> None:
+    lakehouse = calm.restore()
+    with lakehouse.writing() as connection:
+        # Of a batch that has been settled long since: no build reads it again.
+        connection.execute(
+            "update lake.marts.fact_order_items set local_hour = 24 where fact_key ="
+            " (select min(fact_key) from lake.marts.fact_order_items)"
+        )
+    built = lakehouse.dbt("build", "--vars", "items_tested_whole: 0")
+    assert built.returncode == 1, built.stdout
+    assert re.search(r"FAIL 1 \S*fact_order_items_local_hour", built.stdout)

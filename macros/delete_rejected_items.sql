@@ -9,15 +9,15 @@
             delete from {{ this }}
             where
                 (session_id, item_number, _batch_id) in (
+                    -- A text with a NUL must not become a value to look for in the lake.
                     select
-                        items.session_id,
+                        sessions.session_id,
                         items.item_number,
                         items._batch_id
                     from {{ read_once(ref('int_session_items_priced')) }} as items
                     inner join {{ ref('int_sessions_latest') }} as sessions
                         on
-                            items.session_id = sessions.session_id
-                            and items._batch_id = sessions._batch_id
+                            items._batch_id = sessions._batch_id
                             and items._position = sessions._position
                     where
                         items.rejection_reason is not null

@@ -715,6 +715,14 @@ def test_a_second_build_waits_for_the_first(story: Story) -> None:
     assert second.returncode == 0, said + rest
 
 
+def test_duckdb_takes_no_more_memory_than_it_may(story: Story) -> None:
+    said = story.lakehouse.dbt(
+        *("show", "--inline", "select current_setting('memory_limit') as memory"),
+        environment={"DEFTUNES_MEMORY_LIMIT": "512MiB"},
+    ).stdout
+    assert "512.0 MiB" in said
+
+
 # Hand-made records: who signs up late, who moves, and the oddities of the real sources.
 
 NOW = datetime.now(timezone.utc).replace(tzinfo=None)

@@ -54,7 +54,9 @@ class Plugin(BasePlugin):
             (self.settings.home / "lake").mkdir(parents=True, exist_ok=True)
             if get_flags().WHICH in _WRITING_COMMANDS:  # type: ignore[no-untyped-call]
                 self.hold_lock()
-                self.clear_spool()  # what a killed build left
+                # What a killed build left: such files may name people.
+                self.clear_spool()
+                shutil.rmtree(self.settings.home / "lake" / ".tmp", ignore_errors=True)
                 refuse_foreign_files(self.settings.landing)
         except (ForeignError, LockedError, OSError) as error:
             raise DbtRuntimeError(str(error)) from None

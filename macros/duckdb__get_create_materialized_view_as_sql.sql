@@ -1,4 +1,5 @@
-{# A table in the lake, and in the same transaction what the registry holds of it. #}
+{# A table in the lake, and in the same transaction what the registry holds of it. Where
+   the feed will look for single groups, rows that are alike lie together. #}
 {% macro duckdb__get_create_materialized_view_as_sql(relation, sql) -%}
     {%- set traced = materialized_view_query(sql) -%}
     {%- do run_query(create_materialized_view_registry()) -%}
@@ -13,6 +14,7 @@
         false, relation, sql,
         partitioned_by=duckdb__get_partitioned_by(relation, false),
         sorted_by=duckdb__get_sorted_by(relation, false)
+            or (traced.query['keys'] | first if config.get('additive'))
     )) -%}
     {%- set seconds = (modules.datetime.datetime.now() - started).total_seconds() -%}
     {%- set state = {

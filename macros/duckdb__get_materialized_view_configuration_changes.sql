@@ -3,7 +3,9 @@
     {%- if new_config.get('contract').enforced -%}
         {%- do get_assert_columns_equivalent(sql) -%}
     {%- endif -%}
-    {%- set state = materialized_view_state(existing_relation) -%}
+    {%- set state = materialized_view_states()[
+        existing_relation.schema ~ '.' ~ existing_relation.identifier
+    ] -%}
     {%- set wanted = {
         'definition': sql,
         'columns': materialized_view_columns(),

@@ -2,15 +2,13 @@
     {#- `dbt run-operation refresh_materialized_views`, or of some of them with
         `--args '{names: [sales_per_artist_mv]}'`. What a view reads comes before it. -#}
     {%- do run_query('select hold_lock()') -%}
-    {%- set registry = materialized_view_registry() -%}
+    {%- set states = materialized_view_states()
+        if materialized_view_registry() is not none else {} -%}
     {%- set known = {} -%}
-    {%- for row in (run_query(
-        'select schema_name, view_name, cast(to_json(base_tables) as varchar) from '
-        ~ registry
-    ).rows if registry is not none else []) -%}
-        {%- do known.update({row[1]: {
-            'schema': row[0],
-            'bases': fromjson(row[2]) | map(attribute='name') | list,
+    {%- for place, state in states.items() -%}
+        {%- do known.update({place.split('.')[1]: {
+            'schema': place.split('.')[0],
+            'bases': state.bases | map(attribute='name') | list,
         }}) -%}
     {%- endfor -%}
     {%- for name in names or [] if name not in known -%}
@@ -31,10 +29,10 @@
         {%- endfor -%}
     {%- endfor -%}
     {%- for name in ordered if name in (names or known) -%}
-        {%- set sql = refresh_materialized_view(api.Relation.create(
+        {%- set sql = duckdb__refresh_materialized_view(api.Relation.create(
             database=target.database, schema=known[name].schema, identifier=name,
             type='materialized_view'
-        )) -%}
+        ), states) -%}
         {%- if sql -%}
             {%- call statement('refresh') -%}{{ sql }}{%- endcall -%}
         {%- endif -%}

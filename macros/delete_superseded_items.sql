@@ -2,16 +2,17 @@
     {#- A session that was delivered again may have lost items: whatever the new version
         did not bring along stems from another batch. -#}
     {%- if is_incremental() -%}
-    delete from {{ this }}
+    delete from {{ this }} as held
+    using
+        (
+            select
+                session_id,
+                _batch_id
+            from {{ ref('int_sessions_latest') }}
+            where {{ is_new_batch('sessions') }}
+        ) as sessions
     where
-        (session_id, _batch_id) in (
-            select superseded.session_id, superseded._batch_id
-            from {{ this }} as superseded
-            inner join {{ ref('int_sessions_latest') }} as sessions
-                on superseded.session_id = sessions.session_id
-            where
-                superseded._batch_id <> sessions._batch_id
-                and {{ is_new_batch('sessions', 'sessions._batch_id') }}
-        )
+        held.session_id = sessions.session_id
+        and held._batch_id <> sessions._batch_id
     {%- endif -%}
 {%- endmacro %}

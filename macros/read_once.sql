@@ -6,9 +6,10 @@
     {{ return(view) }}
 {%- endmacro %}
 
-{# A view that is tagged `spooled` is written to a file, which lasts as long as the
-   build; any other one is written out. Payloads are kept of rejected records only: who
-   wants to see another one asks the view. #}
+{# A view that is tagged `spooled` is written to files, which last as long as the build;
+   any other one is written out. Payloads are kept of rejected records only, which have a
+   file of their own, as making them takes longer than all the rest: who wants to see
+   another one asks the view. #}
 {% macro duckdb__read_once(view) -%}
     {%- if not execute or view.is_cte or flags.WHICH not in ['build', 'run', 'test'] -%}
         {{ return(view) }}
@@ -18,33 +19,37 @@
         {{ return(view) }}
     {%- endif -%}
     {%- set node = graph.nodes['model.deftunes.' ~ view.identifier] -%}
+    {%- if 'spooled' not in node.tags -%}
+        {{ return('(' ~ written_out(view, node) ~ ')') }}
+    {%- endif -%}
     {%- set file = run_query(
         "select spool_file('" ~ view.identifier ~ '_' ~ local_md5(batches | string) ~ "')"
     ).columns[0][0] -%}
-    {%- if 'spooled' in node.tags and run_query("from glob('" ~ file ~ "')").rows -%}
-        {{ return("read_parquet('" ~ file ~ "')") }}
-    {%- endif -%}
-    {%- set query = namespace(
-        sql=view_definition(view).removeprefix(' AS ').rstrip(';')
-    ) -%}
-    {%- for id in node.depends_on.nodes
-        if graph.nodes.get(id, {}).get('config', {}).materialized == 'view' -%}
-        {%- set source = api.Relation.create(
-            database=graph.nodes[id].database, schema=graph.nodes[id].schema,
-            identifier=graph.nodes[id].name
+    {%- set rejected = file.replace('.parquet', '_rejected.parquet') -%}
+    {%- if not run_query("from glob('" ~ file ~ "')").rows -%}
+        {%- set query = written_out(view, node) -%}
+        {%- do run_query(
+            'copy (select * replace (cast(null as varchar) as _payload) from ('
+            ~ query ~ ')'
+            ~ (" where _batch_id in ('" ~ batches | join("', '") ~ "')" if batches else '')
+            ~ ") to '" ~ file ~ "' (format parquet)"
         ) -%}
-        {%- set query.sql = query.sql | replace(
-            source.render() | replace('"', ''), read_once(source)
-        ) -%}
-    {%- endfor -%}
-    {%- if 'spooled' not in node.tags -%}
-        {{ return('(' ~ query.sql ~ ')') }}
+        {%- set bad = run_query(
+            "select distinct _batch_id from '" ~ file ~ "' where rejection_reason is not null"
+        ).columns[0].values() -%}
+        {%- if bad -%}
+            {%- do run_query(
+                'copy (select * from (' ~ query ~ ') where rejection_reason is not null'
+                ~ " and _batch_id in ('" ~ bad | join("', '") ~ "')) to '" ~ rejected
+                ~ "' (format parquet)"
+            ) -%}
+        {%- endif -%}
     {%- endif -%}
-    {%- do run_query(
-        'copy (select * replace (case when rejection_reason is not null then _payload'
-        ~ ' end as _payload) from (' ~ query.sql ~ ')'
-        ~ (" where _batch_id in ('" ~ batches | join("', '") ~ "')" if batches else '')
-        ~ ") to '" ~ file ~ "' (format parquet)"
-    ) -%}
+    {%- if run_query("from glob('" ~ rejected ~ "')").rows -%}
+        {{ return(
+            "(select * from read_parquet('" ~ file ~ "') where rejection_reason is null"
+            ~ " union all by name select * from read_parquet('" ~ rejected ~ "'))"
+        ) }}
+    {%- endif -%}
     {{ return("read_parquet('" ~ file ~ "')") }}
 {%- endmacro %}

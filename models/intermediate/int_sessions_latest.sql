@@ -31,6 +31,16 @@ deliveries as (
 
 ),
 
+-- They are few, so only they are compared.
+delivered_again as (
+
+    select session_id
+    from deliveries
+    group by session_id
+    having count(*) > 1
+
+),
+
 compared as (
 
     select
@@ -39,6 +49,7 @@ compared as (
             partition by session_id order by _batch_id, _position
         ) as previous_hash
     from deliveries
+    where session_id in (select delivered_again.session_id from delivered_again)
 
 ),
 
@@ -69,6 +80,12 @@ final as (
         _batch_id
     from versions
     where recency = 1
+
+    union all
+
+    select *
+    from deliveries
+    where session_id not in (select delivered_again.session_id from delivered_again)
 
 )
 

@@ -19,7 +19,9 @@ sessions as (
         _position,
         _batch_id
     from {{ ref('int_sessions_latest') }}
-    where {{ is_new_batch('sessions') }}
+    -- None is null, but with a filter on the items alone DuckDB expects fewer of them
+    -- than of these, and would keep them in memory to join.
+    where session_id is not null and {{ is_new_batch('sessions') }}
 
 ),
 
@@ -59,7 +61,8 @@ buyers as (
             sessions.session_start_time
         ) as local_time
     from sessions
-    inner join users
+    -- Each session finds its buyer; one that did not would be an error, not be lost.
+    left join users
         on
             sessions.user_id = users.user_id
             and sessions.session_start_time >= users.valid_from

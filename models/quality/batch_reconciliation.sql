@@ -19,7 +19,7 @@ records as (
         -- A text with a NUL must not become a value to look for in the lake.
         case when rejection_reason is null then record_id end as record_id,
         rejection_reason,
-        coalesce(item_number, 0) as item_number,
+        item_number,
         awaits_exchange_rate,
         _position,
         _batch_id
@@ -38,13 +38,29 @@ latest_sessions as (
 
 ),
 
+-- Deliveries of sessions that are not those that count.
+superseded as (
+
+    select
+        records._position,
+        records._batch_id
+    from records
+    inner join latest_sessions on records.record_id = latest_sessions.session_id
+    where
+        records.entity = 'sessions'
+        and (
+            records._batch_id <> latest_sessions._batch_id
+            or records._position <> latest_sessions._position
+        )
+
+),
+
 -- What the lake holds of each kind of record.
 held as (
 
     select distinct
         'users' as entity,
-        user_id as record_id,
-        0 as item_number
+        user_id as record_id
     from {{ ref('dim_users') }}
     where not is_inferred
 
@@ -52,8 +68,7 @@ held as (
 
     select
         'songs' as entity,
-        track_id as record_id,
-        0 as item_number
+        track_id as record_id
     from {{ ref('dim_songs') }}
     where not is_inferred
 
@@ -61,23 +76,22 @@ held as (
 
     select
         'exchange_rates' as entity,
-        concat(currency, ' ', rate_date) as record_id,
-        0 as item_number
+        concat(currency, ' ', rate_date) as record_id
     from {{ ref('int_exchange_rates_daily') }}
 
     union all
 
     select
         'sessions' as entity,
-        session_id as record_id,
-        0 as item_number
+        session_id as record_id
     from latest_sessions
 
-    union all
+),
+
+sold as (
 
     select
-        'session_items' as entity,
-        session_id as record_id,
+        session_id,
         item_number
     from {{ ref('fact_order_items') }}
     where {{ is_new_batch('sessions') }}
@@ -91,22 +105,30 @@ judged as (
         records.awaits_exchange_rate,
         records._batch_id,
         records.rejection_reason is not null as is_rejected,
-        held.record_id is not null
-        -- An item of another delivery of the session than the one that counts.
-        or (
-            records.entity = 'session_items'
-            and (
-                records._batch_id <> latest_sessions._batch_id
-                or records._position <> latest_sessions._position
-            )
-        ) as is_loaded
+        held.record_id is not null as is_loaded
     from records
     left join held
+        on records.entity = held.entity and records.record_id = held.record_id
+    where records.entity <> 'session_items'
+
+    union all
+
+    select
+        records.entity,
+        records.awaits_exchange_rate,
+        records._batch_id,
+        records.rejection_reason is not null as is_rejected,
+        sold.session_id is not null or superseded._batch_id is not null as is_loaded
+    from records
+    left join superseded
         on
-            records.entity = held.entity
-            and records.record_id = held.record_id
-            and records.item_number = held.item_number
-    left join latest_sessions on records.record_id = latest_sessions.session_id
+            records._batch_id = superseded._batch_id
+            and records._position = superseded._position
+    left join sold
+        on
+            records.record_id = sold.session_id
+            and records.item_number = sold.item_number
+    where records.entity = 'session_items'
 
 ),
 

@@ -2,9 +2,10 @@
     config(
         unique_key='artist_key',
         post_hook=[
-            "delete from {{ this }} where not is_inferred and artist_id not in ("
+            "{% if is_new_batch('songs') | trim != 'false' %}"
+            ~ "delete from {{ this }} where not is_inferred and artist_id not in ("
             ~ "select songs.artist_id from {{ ref('int_songs_latest') }} as songs"
-            ~ " where songs.artist_id is not null)",
+            ~ " where songs.artist_id is not null){% endif %}",
         ],
     )
 }}
@@ -49,7 +50,7 @@ changed as (
     from sold
     where {{ is_new_batch('sessions') }}
 
-    {% if is_incremental() %}
+    {% if is_incremental() and is_new_batch('songs') | trim != 'false' %}
         -- Whose song is another's now.
         union
 

@@ -50,7 +50,7 @@ changed as (
     from sold
     where {{ is_new_batch('sessions') }}
 
-    {% if is_incremental() %}
+    {% if is_incremental() and is_new_batch('songs') | trim != 'false' %}
         -- Sold under a song_id that a track of the catalogue has now, or has no more.
         union
 
@@ -70,6 +70,7 @@ first_tracks as (
         song_id,
         min(track_id) as track_id
     from songs
+    where song_id in (select changed.track_id from changed)
     group by song_id
 
 ),

@@ -3,8 +3,9 @@
         unique_key='user_key',
         pre_hook='{{ delete_reread_batches() }}',
         post_hook=[
-            "delete from {{ this }} where is_inferred and user_id <> '' and user_id not"
-            ~ " in (select user_id from {{ ref('int_sessions_latest') }})",
+            "{% if is_new_batch('sessions') | trim != 'false' %}"
+            ~ "delete from {{ this }} where is_inferred and user_id <> '' and user_id not"
+            ~ " in (select user_id from {{ ref('int_sessions_latest') }}){% endif %}",
         ],
     )
 }}

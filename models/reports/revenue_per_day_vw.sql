@@ -4,10 +4,18 @@ order_items as (
 
     select
         date_key,
-        session_id,
-        price_usd,
         _batch_id
     from {{ ref('fact_order_items') }}
+
+),
+
+orders as (
+
+    select
+        date_key,
+        item_count,
+        revenue_usd
+    from {{ ref('fact_orders') }}
 
 ),
 
@@ -24,9 +32,18 @@ daily as (
 
     select
         date_key,
-        sum(price_usd) as revenue_usd,
-        count(*) as item_count,
-        count(distinct session_id) as order_count,
+        sum(revenue_usd) as revenue_usd,
+        cast(sum(item_count) as bigint) as item_count,
+        count(*) as order_count
+    from orders
+    group by date_key
+
+),
+
+batches as (
+
+    select
+        date_key,
         {{ sorted_array('_batch_id') }} as batch_ids
     from order_items
     group by date_key
@@ -41,8 +58,9 @@ final as (
         daily.revenue_usd,
         daily.item_count,
         daily.order_count,
-        daily.batch_ids
+        batches.batch_ids
     from daily
+    inner join batches on daily.date_key = batches.date_key
     inner join dates on daily.date_key = dates.date_key
 
 )

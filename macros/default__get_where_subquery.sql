@@ -7,8 +7,8 @@
     {%- set node = graph.nodes.get('model.deftunes.' ~ relation.identifier)
         if execute -%}
     {%- if where == 'is_new_batch' and execute -%}
-        {%- set relation = read_once(relation) -%}
-        {%- set where = is_read() -%}
+        {%- set where = is_read() | trim -%}
+        {%- if where != 'false' -%}{%- set relation = read_once(relation) -%}{%- endif -%}
     {%- elif node and 'grows' in node.tags and flags.WHICH == 'build'
         and batch_ledger() is not none and is_large() -%}
         {%- set where = is_unpublished(relation) ~ (' and ' ~ where if where else '') -%}

@@ -2,15 +2,10 @@
     {#- A condition on the batches of which a table has gained rows since what is
         published; true where that cannot be told. The batches are literals, so that the
         engine opens no other file. -#}
-    {%- set published = run_query(
-        'select snapshot_id from __ducklake_metadata_' ~ target.database
-        ~ ".ducklake_snapshot_changes where commit_message = 'Publication ' ||"
-        ~ ' kept_publications()[1] and unfinished_publications() = []'
-    ).rows -%}
-    {%- if not published -%}
+    {%- set since = published_commit() -%}
+    {%- if since is none -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set since = published[0][0] | int -%}
     {%- set changes = lake_changes(since) -%}
     {%- if changes.snapshot_id == since -%}
         {{ return('false') }}

@@ -5,14 +5,9 @@
     {%- if not execute or flags.WHICH != 'build' -%}
         {{ return(true) }}
     {%- endif -%}
-    {%- set commits = '__ducklake_metadata_' ~ target.database
-        ~ '.ducklake_snapshot_changes' -%}
-    {%- if run_query(
-        'select 1 from ' ~ commits ~ " where commit_message = 'Publication ' ||"
-        ~ ' kept_publications()[1] and unfinished_publications() = []'
-        ~ ' and snapshot_id = (select max(snapshot_id) from ' ~ commits ~ ')'
-    ).rows -%}
-        {{ return(false) }}
-    {%- endif -%}
-    {{ return(not is_large()) }}
+    {%- set published = published_commit() -%}
+    {{ return(not (
+        published is not none and lake_changes(published).snapshot_id == published
+        or is_large()
+    )) }}
 {%- endmacro %}

@@ -5,9 +5,13 @@
 call the functions that it registers.
 """
 
+import hashlib
+import json
 import os
 import shutil
 from contextlib import ExitStack
+from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +79,7 @@ class Plugin(BasePlugin):
             *(self.kept_publications, self.unfinished_publications),
             *(self.start_publishing, self.copy_published),
             *(self.finish_publishing, self.settle_publishing),
+            *(self.has_passed, self.remember_passed),
         ):
             conn.create_function(function.__name__, function, side_effects=True)
         for reader in (read_query, inline_view, delta_query):
@@ -190,6 +195,60 @@ class Plugin(BasePlugin):
                 shutil.rmtree(folder)
         self._journal.unlink()
         return str(serving / (COPY if (serving / COPY).exists() else CATALOGUE))
+
+    def has_passed(self, test: str, lake: str) -> bool:
+        """Tell whether a test has passed today on what is landed and in the lake.
+
+        Args:
+            test: the digest of its words.
+            lake: which snapshot of which lake this is.
+
+        """
+        return test in self._passed.get(self._data(lake), ())
+
+    def remember_passed(self, tests: list[str], lake: str) -> bool:
+        """Remember that tests have passed; what is known of any other data goes.
+
+        Returns:
+            Whether that was new.
+
+        """
+        data = self._data(lake)
+        known = set(self._passed.get(data, ()))
+        if known.issuperset(tests):
+            return False
+        new = self._passed_file.with_suffix(".new")
+        new.write_text(json.dumps({data: sorted(known.union(tests))}))
+        new.replace(self._passed_file)
+        return True
+
+    def _data(self, lake: str) -> str:
+        today = datetime.now(timezone.utc).date()
+        return f"{today} {lake} {self._landed}"
+
+    @cached_property
+    def _landed(self) -> str:
+        """A digest of the names, sizes and ages of all landed files.
+
+        Nobody lands while dbt holds the lock.
+        """
+        digest = hashlib.sha256()
+        for path in sorted(self.settings.landing.rglob("*.parquet")):
+            held = path.stat()
+            digest.update(f"{path} {held.st_size} {held.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def _passed(self) -> dict[str, list[str]]:
+        try:
+            passed: dict[str, list[str]] = json.loads(self._passed_file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return passed
+
+    @property
+    def _passed_file(self) -> Path:
+        return self.settings.home / "lake" / ".passed.json"
 
     @property
     def _spool(self) -> Path:

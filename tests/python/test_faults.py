@@ -776,3 +776,38 @@ def test_of_a_long_history_each_build_tests_what_is_not_published(calm: Calm) ->
     built = lakehouse.dbt("build", "--vars", "items_tested_whole: 0")
     assert built.returncode == 1, built.stdout
     assert re.search(r"FAIL 1 \S*fact_order_items_local_hour", built.stdout)
+
+
+def test_a_test_that_has_passed_is_asked_again_when_anything_moves(
+    calm: Calm, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lakehouse = calm.restore()
+    lakehouse.build()
+    lakehouse.build()
+
+    project = copy_of_project(tmp_path_factory)
+    (project / "tests" / "assert_nothing.sql").write_text(
+        "select * from {{ ref('dim_date') }}"
+    )
+    built = lakehouse.dbt(
+        *("--log-level", "debug", "--log-format", "json"), "build", project=project
+    )
+    assert built.returncode == 1, built.stdout
+    asked = {
+        event["data"]["node_info"]["node_name"]
+        for event in map(json.loads, built.stdout.splitlines())
+        if event["info"]["name"] == "SQLQuery"
+        and " as failures" in event["data"]["sql"]
+        and " 0 as failures" not in event["data"]["sql"]
+    }
+    # Publishing adds a row to the table of publications.
+    assert {name for name in asked if "publications" not in name} == {"assert_nothing"}
+
+    with lakehouse.writing() as connection:
+        connection.execute(
+            "update lake.marts.fact_order_items set local_hour = 24 where fact_key ="
+            " (select min(fact_key) from lake.marts.fact_order_items)"
+        )
+    built = lakehouse.dbt("build")
+    assert built.returncode == 1, built.stdout
+    assert re.search(r"FAIL 1 \S*fact_order_items_local_hour", built.stdout)

@@ -10,31 +10,36 @@
 -- depends_on: {{ ref('int_songs_latest') }}, {{ ref('int_songs_sold') }}
 -- depends_on: {{ ref('int_user_versions') }}, {{ ref('dim_artists') }}
 -- depends_on: {{ ref('rejected_records') }}, {{ ref('revenue_reconciliation') }}
+{% set landed_records = read_once(ref('int_landed_records')) %}
 with
 
+-- What is landed is read where it is needed: DuckDB would keep all of it to read it
+-- twice. A text with a NUL must not become a value to look for in the lake.
 records as (
 
     select
         entity,
-        -- A text with a NUL must not become a value to look for in the lake.
         case when rejection_reason is null then record_id end as record_id,
+        rejection_reason,
+        awaits_exchange_rate,
+        _batch_id
+    from {{ landed_records }}
+    where entity <> 'session_items' and {{ is_new_batch() }}
+
+),
+
+session_items as (
+
+    select
+        entity,
+        case when rejection_reason is null then record_id end as session_id,
         rejection_reason,
         item_number,
         awaits_exchange_rate,
         _position,
         _batch_id
-    from {{ read_once(ref('int_landed_records')) }}
-    where {{ is_new_batch() }}
-
-),
-
-latest_sessions as (
-
-    select
-        session_id,
-        _position,
-        _batch_id
-    from {{ ref('int_sessions_latest') }}
+    from {{ landed_records }}
+    where entity = 'session_items' and {{ is_new_batch() }}
 
 ),
 
@@ -42,15 +47,18 @@ latest_sessions as (
 superseded as (
 
     select
-        records._position,
-        records._batch_id
-    from records
-    inner join latest_sessions on records.record_id = latest_sessions.session_id
+        sessions._position,
+        sessions._batch_id
+    from {{ landed_records }} as sessions
+    inner join {{ ref('int_sessions_latest') }} as latest_sessions
+        on sessions.record_id = latest_sessions.session_id
     where
-        records.entity = 'sessions'
+        sessions.entity = 'sessions'
+        and sessions.rejection_reason is null
+        and {{ is_new_batch(column='sessions._batch_id') }}
         and (
-            records._batch_id <> latest_sessions._batch_id
-            or records._position <> latest_sessions._position
+            sessions._batch_id <> latest_sessions._batch_id
+            or sessions._position <> latest_sessions._position
         )
 
 ),
@@ -84,7 +92,7 @@ held as (
     select
         'sessions' as entity,
         session_id as record_id
-    from latest_sessions
+    from {{ ref('int_sessions_latest') }}
 
 ),
 
@@ -109,26 +117,24 @@ judged as (
     from records
     left join held
         on records.entity = held.entity and records.record_id = held.record_id
-    where records.entity <> 'session_items'
 
     union all
 
     select
-        records.entity,
-        records.awaits_exchange_rate,
-        records._batch_id,
-        records.rejection_reason is not null as is_rejected,
+        session_items.entity,
+        session_items.awaits_exchange_rate,
+        session_items._batch_id,
+        session_items.rejection_reason is not null as is_rejected,
         sold.session_id is not null or superseded._batch_id is not null as is_loaded
-    from records
+    from session_items
     left join superseded
         on
-            records._batch_id = superseded._batch_id
-            and records._position = superseded._position
+            session_items._batch_id = superseded._batch_id
+            and session_items._position = superseded._position
     left join sold
         on
-            records.record_id = sold.session_id
-            and records.item_number = sold.item_number
-    where records.entity = 'session_items'
+            session_items.session_id = sold.session_id
+            and session_items.item_number = sold.item_number
 
 ),
 

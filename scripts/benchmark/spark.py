@@ -129,7 +129,15 @@ TABLES = {
                 kept.*,
                 md5(kept.user_id) as user_key,
                 coalesce(
-                    convert_timezone('UTC', people.timezone, kept.session_start_time),
+                    convert_timezone(
+                        'UTC',
+                        -- Younger than Java 17; it parted in March 2025.
+                        case people.timezone
+                            when 'America/Coyhaique' then 'America/Santiago'
+                            else people.timezone
+                        end,
+                        kept.session_start_time
+                    ),
                     kept.session_start_time
                 ) as local_time
             from kept

@@ -29,9 +29,9 @@ WITHOUT_TESTS = ("--exclude-resource-type", "test")
 
 # Some minutes each on two cores, the longest first.
 _SLOWEST = (
-    *("test_pipeline", "test_faults", "test_forget", "test_publishing"),
-    *("test_materialized_views", "test_properties", "test_metrics", "test_dashboard"),
-    *("test_bench", "test_ml", "test_export", "test_demo"),
+    *("test_pipeline", "test_faults", "test_publishing", "test_properties"),
+    *("test_forget", "test_materialized_views", "test_history", "test_dashboard"),
+    *("test_metrics", "test_bench", "test_ml", "test_export", "test_demo"),
 )
 _PROVEN = pytest.StashKey[dict[str, str]]()
 _LONG = pytest.StashKey[bool]()

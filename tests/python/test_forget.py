@@ -30,7 +30,8 @@ from deftunes.landing import LandingZone
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres
 from demo_sources.service import Records
-from test_pipeline import LISBON, commits, differences, item, session, user
+from test_history import LISBON, item, session, user
+from test_pipeline import commits, differences
 
 START, END = date(2023, 3, 10), date(2023, 3, 13)
 TABLES = ("marts", "quality", "reports", "snapshots")

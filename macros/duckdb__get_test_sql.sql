@@ -2,7 +2,7 @@
    now, passes: a build with nothing new asks no test twice. `dbt test` asks them all. #}
 {% macro duckdb__get_test_sql(main_sql, fail_calc, warn_if, error_if, limit) -%}
     {%- if flags.WHICH == 'build' and run_query(
-        "select has_passed('" ~ test_version(model) ~ "', " ~ lake_version() ~ ')'
+        "select has_passed('" ~ digest_of_test(model) ~ "', " ~ lake_version() ~ ')'
     ).columns[0][0] -%}
         select
             0 as failures,

@@ -19,7 +19,7 @@
             {#- Publishing adds to the table of publications. -#}
             {%- if status == 'pass'
                 and 'model.deftunes.publications' not in result.node.depends_on.nodes -%}
-                {%- do versions.append(test_version(result.node)) -%}
+                {%- do versions.append(digest_of_test(result.node)) -%}
             {%- endif -%}
         {%- endfor -%}
         {%- set left_out = graph.nodes.values()

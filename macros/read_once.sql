@@ -27,29 +27,28 @@
     ).columns[0][0] -%}
     {%- set rejected = file.replace('.parquet', '_rejected.parquet') -%}
     {%- if not run_query("from glob('" ~ file ~ "')").rows -%}
-        {%- set query = written_out(view, node) -%}
         {%- do run_query(
             'copy (select * replace (cast(null as varchar) as _payload) from ('
-            ~ query ~ ')'
+            ~ written_out(view, node) ~ ')'
             ~ (" where _batch_id in ('" ~ batches | join("', '") ~ "')" if batches else '')
             ~ ") to '" ~ file ~ "' (format parquet)"
         ) -%}
-        {%- set bad = run_query(
-            "select distinct _batch_id from '" ~ file ~ "' where rejection_reason is not null"
-        ).columns[0].values() -%}
-        {%- if bad -%}
-            {%- do run_query(
-                'copy (select * from (' ~ query ~ ') where rejection_reason is not null'
-                ~ " and _batch_id in ('" ~ bad | join("', '") ~ "')) to '" ~ rejected
-                ~ "' (format parquet)"
-            ) -%}
-        {%- endif -%}
     {%- endif -%}
-    {%- if run_query("from glob('" ~ rejected ~ "')").rows -%}
-        {{ return(
-            "(select * from read_parquet('" ~ file ~ "') where rejection_reason is null"
-            ~ " union all by name select * from read_parquet('" ~ rejected ~ "'))"
-        ) }}
+    {%- set bad = run_query(
+        "select distinct _batch_id from '" ~ file ~ "' where rejection_reason is not null"
+    ).columns[0].values() -%}
+    {%- if not bad -%}
+        {{ return("read_parquet('" ~ file ~ "')") }}
     {%- endif -%}
-    {{ return("read_parquet('" ~ file ~ "')") }}
+    {%- if not run_query("from glob('" ~ rejected ~ "')").rows -%}
+        {%- do run_query(
+            'copy (select * from (' ~ written_out(view, node)
+            ~ ") where rejection_reason is not null and _batch_id in ('"
+            ~ bad | join("', '") ~ "')) to '" ~ rejected ~ "' (format parquet)"
+        ) -%}
+    {%- endif -%}
+    {{ return(
+        "(select * from read_parquet('" ~ file ~ "') where rejection_reason is null"
+        ~ " union all by name select * from read_parquet('" ~ rejected ~ "'))"
+    ) }}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{% macro test_version(test) -%}
+{% macro digest_of_test(test) -%}
     {#- A digest of what a test asks, and of when it fails. -#}
     {%- set words = [test.compiled_code] -%}
     {%- for key in ['fail_calc', 'warn_if', 'error_if', 'limit', 'severity'] -%}

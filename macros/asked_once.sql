@@ -12,7 +12,5 @@
     {%- if should_store_failures() -%}
         {{ return(view) }}
     {%- endif -%}
-    {{ return("read_parquet('" ~ run_query(
-        "select spool_file('" ~ view.identifier ~ "')"
-    ).columns[0][0] ~ "')") }}
+    {{ return("read_parquet('" ~ spool_file(view.identifier) ~ "')") }}
 {%- endmacro %}

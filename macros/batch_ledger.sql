@@ -1,6 +1,6 @@
+{# As the run has found it: a first build makes it on its way. #}
 {% macro batch_ledger() -%}
-    {#- The table of what became of each batch; none before the first build. -#}
-    {{ return(load_relation(api.Relation.create(
+    {{ return(memory().setdefault('ledger', load_relation(api.Relation.create(
         database=target.database, schema='quality', identifier='batch_reconciliation'
-    ))) }}
+    )))) }}
 {%- endmacro %}

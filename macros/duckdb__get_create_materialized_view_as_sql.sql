@@ -9,6 +9,7 @@
     {%- set held = load_cached_relation(relation) -%}
     {%- if held is not none -%}
         {%- do run_query(get_drop_sql(held)) -%}
+        {%- do forget_relation(held) -%}
     {%- endif -%}
     {%- do run_query(create_table_as(
         false, relation, sql,

@@ -1,9 +1,7 @@
 {# A test that has passed today, in these very words, on what is landed and in the lake
    now, passes: a build with nothing new asks no test twice. `dbt test` asks them all. #}
 {% macro duckdb__get_test_sql(main_sql, fail_calc, warn_if, error_if, limit) -%}
-    {%- if flags.WHICH == 'build' and run_query(
-        "select has_passed('" ~ digest_of_test(model) ~ "', " ~ lake_version() ~ ')'
-    ).columns[0][0] -%}
+    {%- if flags.WHICH == 'build' and has_passed(model) -%}
         select
             0 as failures,
             false as should_warn,
@@ -12,9 +10,7 @@
         {%- for id in model.depends_on.nodes
             if 'asked_once' in graph.nodes.get(id, {}).get('tags', []) -%}
             {%- set view = graph.nodes[id] -%}
-            {%- set file = run_query(
-                "select spool_file('" ~ view.name ~ "')"
-            ).columns[0][0] -%}
+            {%- set file = spool_file(view.name) -%}
             {%- if file in main_sql and not run_query("from glob('" ~ file ~ "')").rows -%}
                 {%- do run_query(
                     'copy (from ' ~ view.relation_name ~ ") to '" ~ file

@@ -2,22 +2,8 @@
    DuckLake has no comments on the columns of views. #}
 {% macro duckdb__persist_docs(relation, model, for_relation, for_columns) -%}
     {%- if not execute -%}{{ return('') }}{%- endif -%}
-    {%- set held = {} -%}
-    {%- if load_cached_relation(relation) is not none -%}
-        {%- for row in run_query(
-            "select '' as column_name, comment from duckdb_tables()"
-            ~ " where database_name = '" ~ relation.database ~ "' and schema_name = '"
-            ~ relation.schema ~ "' and table_name = '" ~ relation.identifier
-            ~ "' union all select '' as column_name, comment from duckdb_views()"
-            ~ " where database_name = '" ~ relation.database ~ "' and schema_name = '"
-            ~ relation.schema ~ "' and view_name = '" ~ relation.identifier
-            ~ "' union all select column_name, comment from duckdb_columns()"
-            ~ " where database_name = '" ~ relation.database ~ "' and schema_name = '"
-            ~ relation.schema ~ "' and table_name = '" ~ relation.identifier ~ "'"
-        ).rows -%}
-            {%- do held.update({row[0]: row[1]}) -%}
-        {%- endfor -%}
-    {%- endif -%}
+    {%- do memory().pop('passed tests', none) -%}
+    {%- set held = held_comments(relation) -%}
     {%- if for_relation and config.persist_relation_docs() and model.description
         and model.description != held.get('') -%}
         {%- do run_query(alter_relation_comment(relation, model.description)) -%}

@@ -1,9 +1,9 @@
 {# Nothing when nothing has moved; else what has been worked out so far is in the open
    transaction, and what ends it is returned. #}
-{% macro duckdb__refresh_materialized_view(relation, states=none) -%}
+{% macro duckdb__refresh_materialized_view(relation) -%}
     {%- call statement('begin', auto_begin=true) -%}select 1{%- endcall -%}
     {%- set started = modules.datetime.datetime.now() -%}
-    {%- set state = (states or materialized_view_states())[
+    {%- set state = materialized_view_states()[
         relation.schema ~ '.' ~ relation.identifier
     ] -%}
     {%- set changes = lake_changes(state.snapshot_id) -%}

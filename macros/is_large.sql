@@ -1,7 +1,7 @@
 {% macro is_large() -%}
     {#- Whether the lake holds more purchases than a build looks at again each time. -#}
-    {{ return(run_query(
+    {{ return(remembered(
         'select count(*) > ' ~ var('items_tested_whole') ~ ' from ' ~ target.database
         ~ '.marts.fact_order_items'
-    ).columns[0][0]) }}
+    )[0][0]) }}
 {%- endmacro %}

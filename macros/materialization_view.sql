@@ -17,6 +17,7 @@
         {%- call statement('main') -%}
             create or replace view {{ view }} as ({{ sql }})
         {%- endcall -%}
+        {%- do forget_relation(view) -%}
     {%- endif -%}
     {%- do persist_docs(view, model) -%}
     {%- if 'spooled' in config.get('tags') -%}

@@ -5,11 +5,13 @@
         database=target.database, schema='operations', identifier='materialized_views',
         type='table'
     ) -%}
-    {%- if run_query(
+    {%- set memory = memory() -%}
+    {%- if memory.get('has registry') or run_query(
         "select 1 from system.information_schema.tables where table_catalog = '"
         ~ registry.database ~ "' and table_schema = '" ~ registry.schema
         ~ "' and table_name = '" ~ registry.identifier ~ "'"
     ).rows | length -%}
+        {%- do memory.update({'has registry': true}) -%}
         {{ return(registry) }}
     {%- endif -%}
     {{ return(none) }}

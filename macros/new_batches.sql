@@ -5,16 +5,13 @@
         changed since, or prices in currencies whose rate of the day has come since. What
         was landed after an unsettled batch is read again with it, so that the order in
         which they were delivered decides, not the order in which they were read. -#}
-    {%- set ledger = batch_ledger() -%}
-    {%- set entities = [entity] if entity else graph.sources.values()
-        | map(attribute='name') | sort -%}
-    {%- if ledger is not none -%}
-        {%- set unsettled = run_query(unsettled_batches(entities, ledger)) -%}
-        {{ return(unsettled.columns[0].values() | list) }}
+    {%- set known = memory().setdefault('new batches', {}) -%}
+    {%- if not known -%}
+        {%- set entities = graph.sources.values() | map(attribute='name') | sort -%}
+        {%- for name in entities -%}{%- do known.update({name: []}) -%}{%- endfor -%}
+        {%- for row in run_query(unsettled_batches(entities, batch_ledger())).rows -%}
+            {%- do known[row[0]].append(row[1]) -%}
+        {%- endfor -%}
     {%- endif -%}
-    {%- set batches = [] -%}
-    {%- for name in entities -%}
-        {%- do batches.extend(run_query(landed_batches(name)).columns[0].values()) -%}
-    {%- endfor -%}
-    {{ return(batches) }}
+    {{ return(known[entity] if entity else known.values() | sum(start=[])) }}
 {%- endmacro %}

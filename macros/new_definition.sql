@@ -1,9 +1,8 @@
 {# The same of a query, made in memory, where it costs nothing. #}
 {% macro new_definition(sql) -%}
-    {%- do run_query(
-        'create or replace temporary view new_definition as (' ~ sql ~ ')'
-    ) -%}
-    {{ return(view_definition(api.Relation.create(
-        database='temp', schema='main', identifier='new_definition'
-    ))) }}
+    {{ return(run_query(
+        'create or replace temporary view new_definition as (' ~ sql ~ ");"
+        ~ " select sql[strpos(sql, ' AS ') :] from duckdb_views()"
+        ~ " where database_name = 'temp' and view_name = 'new_definition'"
+    ).columns[0][0]) }}
 {%- endmacro %}

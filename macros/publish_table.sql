@@ -9,7 +9,7 @@
         ~ ') <> (select count(*) from published.' ~ table.relation ~ ')'
     ).columns[0][0] -%}
         {%- set asked = run_query(
-            "from glob(spool_file('" ~ table.name.split('.')[2] ~ "'))"
+            "from glob('" ~ spool_file(table.name.split('.')[2]) ~ "')"
         ).columns[0].values() -%}
         {%- do run_query(table.statements | join(';\n') | replace(
             ' from published.' ~ table.relation,

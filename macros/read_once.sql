@@ -22,9 +22,7 @@
     {%- if 'spooled' not in node.tags -%}
         {{ return('(' ~ written_out(view, node) ~ ')') }}
     {%- endif -%}
-    {%- set file = run_query(
-        "select spool_file('" ~ view.identifier ~ '_' ~ local_md5(batches | string) ~ "')"
-    ).columns[0][0] -%}
+    {%- set file = spool_file(view.identifier ~ '_' ~ local_md5(batches | string)) -%}
     {%- set rejected = file.replace('.parquet', '_rejected.parquet') -%}
     {%- if not run_query("from glob('" ~ file ~ "')").rows -%}
         {%- do run_query(

@@ -13,7 +13,7 @@
         {%- set kind = 'table' if forms is not none
             else model.get('config', {}).get('meta', {}).get('published_as', 'table') -%}
         {%- set comments = [(' ' ~ kind ~ ' readers.' ~ table, model.description)] -%}
-        {%- for row in run_query('describe ' ~ database ~ '.' ~ table).rows -%}
+        {%- for row in remembered('describe ' ~ database ~ '.' ~ table) -%}
             {%- set column = adapter.quote(row[0]) -%}
             {%- set described = model.get('columns', {}).get(row[0], {}) -%}
             {%- set form = 'exact' if forms is none else forms.get(

@@ -1,6 +1,7 @@
 {% macro record_refresh(relation, state, traced, changes, choice, seconds) -%}
     {#- The statements that note a refresh in the registry. -#}
     {%- set registry = target.database ~ '.operations.materialized_views' -%}
+    {%- do memory().pop('materialized views', none) -%}
     {%- set bases = [] -%}
     {%- for base in traced.bases -%}
         {%- do bases.append(

@@ -32,7 +32,7 @@
         {%- set sql = duckdb__refresh_materialized_view(api.Relation.create(
             database=target.database, schema=known[name].schema, identifier=name,
             type='materialized_view'
-        ), states) -%}
+        )) -%}
         {%- if sql -%}
             {%- call statement('refresh') -%}{{ sql }}{%- endcall -%}
         {%- endif -%}

@@ -17,6 +17,10 @@
 
     settled as (
 
+        {% if ledger is none -%}
+        select '' as _batch_id
+        where false
+        {%- else -%}
         select _batch_id
         from {{ ledger }}
         group by _batch_id
@@ -28,6 +32,7 @@
                 or exchange_rates_batch_id = {{ latest_batch('exchange_rates') }}
             )
         )
+        {%- endif %}
 
     ),
 
@@ -42,7 +47,9 @@
 
     )
 
-    select landed._batch_id
+    select
+        landed.entity,
+        landed._batch_id
     from landed
     inner join first_unsettled on landed.entity = first_unsettled.entity
     where landed._batch_id >= first_unsettled._batch_id

@@ -1,8 +1,16 @@
 {# What DuckDB holds as the definition of a view, formatted its way. #}
 {% macro view_definition(relation) -%}
-    {{ return(run_query(
-        "select sql[strpos(sql, ' AS ') :] from duckdb_views() where database_name = '"
-        ~ relation.database ~ "' and schema_name = '" ~ relation.schema
-        ~ "' and view_name = '" ~ relation.identifier ~ "'"
-    ).columns[0][0]) }}
+    {%- set known = memory().setdefault('view definitions', {}) -%}
+    {%- set name = relation.render() -%}
+    {%- if name not in known -%}
+        {%- for row in run_query(
+            "select database_name, schema_name, view_name, sql[strpos(sql, ' AS ') :]"
+            ~ " from duckdb_views() where database_name = '" ~ relation.database ~ "'"
+        ).rows -%}
+            {%- do known.update({api.Relation.create(
+                database=row[0], schema=row[1], identifier=row[2]
+            ).render(): row[3]}) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(known[name]) }}
 {%- endmacro %}

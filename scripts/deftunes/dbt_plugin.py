@@ -75,11 +75,11 @@ class Plugin(BasePlugin):
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Register the functions with the connection that dbt uses."""
         for function in (
-            *(self.hold_lock, self.absolute_path, self.spool_file, self.clear_spool),
+            *(self.hold_lock, self.absolute_path, self.spool, self.clear_spool),
             *(self.kept_publications, self.unfinished_publications),
             *(self.start_publishing, self.copy_published),
             *(self.finish_publishing, self.settle_publishing),
-            *(self.has_passed, self.remember_passed),
+            *(self.passed_tests, self.remember_passed),
         ):
             conn.create_function(function.__name__, function, side_effects=True)
         for reader in (read_query, inline_view, delta_query):
@@ -97,10 +97,10 @@ class Plugin(BasePlugin):
         """Return the path of a folder as it holds anywhere; a URL holds as it is."""
         return path if "://" in path else f"{Path(path).absolute()}/"
 
-    def spool_file(self, name: str) -> str:
-        """Return the path of a file that lasts as long as the build."""
+    def spool(self) -> str:
+        """Return the path of the folder whose files last as long as the build."""
         self._spool.mkdir(exist_ok=True)
-        return str(self._spool / f"{name}.parquet")
+        return str(self._spool)
 
     def clear_spool(self) -> str:
         """Remove the files that last as long as a build; return where they were."""
@@ -196,15 +196,14 @@ class Plugin(BasePlugin):
         self._journal.unlink()
         return str(serving / (COPY if (serving / COPY).exists() else CATALOGUE))
 
-    def has_passed(self, test: str, lake: str) -> bool:
-        """Tell whether a test has passed today on what is landed and in the lake.
+    def passed_tests(self, lake: str) -> list[str]:
+        """Return the digests of the tests that have passed on what is landed, today.
 
         Args:
-            test: the digest of its words.
             lake: which snapshot of which lake this is.
 
         """
-        return test in self._passed.get(self._data(lake), ())
+        return self._passed.get(self._data(lake), [])
 
     def remember_passed(self, tests: list[str], lake: str) -> bool:
         """Remember that tests have passed; what is known of any other data goes.

@@ -1,0 +1,15 @@
+-- In SQL: dbt's partial parsing loses a snapshot that stands in YAML alone.
+{% snapshot revenue_per_day_reported %}
+
+{{
+    config(
+        unique_key='date_key',
+        strategy='check',
+        check_cols=['revenue_usd', 'item_count', 'order_count'],
+        hard_deletes='invalidate',
+    )
+}}
+
+select * from {{ ref('revenue_per_day_vw') }}
+
+{% endsnapshot %}

@@ -8,12 +8,11 @@
         'select (select count(*) from readers.' ~ table.relation
         ~ ') <> (select count(*) from published.' ~ table.relation ~ ')'
     ).columns[0][0] -%}
-        {%- set asked = run_query(
-            "from glob('" ~ spool_file(table.name.split('.')[2]) ~ "')"
-        ).columns[0].values() -%}
+        {%- set asked = spool_file(table.name.split('.')[2]) -%}
         {%- do run_query(table.statements | join(';\n') | replace(
             ' from published.' ~ table.relation,
-            " from '" ~ asked[0] ~ "'" if asked else ' from published.' ~ table.relation
+            " from '" ~ asked ~ "'" if asked in memory().get('asked once', [])
+            else ' from published.' ~ table.relation
         )) -%}
         {{ return('written anew') }}
     {%- endif -%}

@@ -23,30 +23,31 @@
         {{ return('(' ~ written_out(view, node) ~ ')') }}
     {%- endif -%}
     {%- set file = spool_file(view.identifier ~ '_' ~ local_md5(batches | string)) -%}
-    {%- set rejected = file.replace('.parquet', '_rejected.parquet') -%}
-    {%- if not run_query("from glob('" ~ file ~ "')").rows -%}
+    {%- set written = memory().setdefault('written once', {}) -%}
+    {%- if file not in written -%}
         {%- do run_query(
             'copy (select * replace (cast(null as varchar) as _payload) from ('
             ~ written_out(view, node) ~ ')'
             ~ (" where _batch_id in ('" ~ batches | join("', '") ~ "')" if batches else '')
             ~ ") to '" ~ file ~ "' (format parquet)"
         ) -%}
+        {%- set bad = run_query(
+            "select distinct _batch_id from '" ~ file
+            ~ "' where rejection_reason is not null"
+        ).columns[0].values() -%}
+        {%- set rejected = file.replace('.parquet', '_rejected.parquet') -%}
+        {%- if bad -%}
+            {%- do run_query(
+                'copy (select * from (' ~ written_out(view, node)
+                ~ ") where rejection_reason is not null and _batch_id in ('"
+                ~ bad | join("', '") ~ "')) to '" ~ rejected ~ "' (format parquet)"
+            ) -%}
+        {%- endif -%}
+        {%- do written.update({file:
+            "(select * from read_parquet('" ~ file ~ "') where rejection_reason is null"
+            ~ " union all by name select * from read_parquet('" ~ rejected ~ "'))"
+            if bad else "read_parquet('" ~ file ~ "')"
+        }) -%}
     {%- endif -%}
-    {%- set bad = run_query(
-        "select distinct _batch_id from '" ~ file ~ "' where rejection_reason is not null"
-    ).columns[0].values() -%}
-    {%- if not bad -%}
-        {{ return("read_parquet('" ~ file ~ "')") }}
-    {%- endif -%}
-    {%- if not run_query("from glob('" ~ rejected ~ "')").rows -%}
-        {%- do run_query(
-            'copy (select * from (' ~ written_out(view, node)
-            ~ ") where rejection_reason is not null and _batch_id in ('"
-            ~ bad | join("', '") ~ "')) to '" ~ rejected ~ "' (format parquet)"
-        ) -%}
-    {%- endif -%}
-    {{ return(
-        "(select * from read_parquet('" ~ file ~ "') where rejection_reason is null"
-        ~ " union all by name select * from read_parquet('" ~ rejected ~ "'))"
-    ) }}
+    {{ return(written[file]) }}
 {%- endmacro %}

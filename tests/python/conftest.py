@@ -13,6 +13,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import dbt_process
 import demo
 import duckdb
 import hypothesis
@@ -156,22 +157,16 @@ class Lakehouse:
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run dbt and return what came of it."""
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=project,
-            env=self.environment(environment),
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
+        said = self.home.parent / "said.log"
+        command = self.command(*arguments)[1:]
+        return dbt_process.run(command, self.environment(environment), said, project)
 
     def build(
         self, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> str:
         """Run a build that passes, and return what it said."""
         done = self.dbt("build", *arguments, environment=environment)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout
         return done.stdout
 
     def published(self, query: str) -> list[tuple[Any, ...]]:

@@ -11,7 +11,6 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import Lakehouse, differing_views
-from dbt_process import fork
 from deftunes.queries import read_query
 from deftunes.settings import PROJECT
 from demo_sources import postgres
@@ -117,18 +116,13 @@ class Shop:
 
     def dbt(self, *arguments: str, passes: bool = True) -> str:
         """Run dbt on the project of the views; return what it said."""
-        said = self.project / "said.log"
         options = ["--project-dir", str(self.project), "--profiles-dir", str(PROJECT)]
         if self.dsn:
             options += ["--target", "lake_pg"]
-        environment = self.lakehouse.environment(
-            {"DBT_ENV_SECRET_CATALOG_DSN": self.dsn}
-        )
-        command = self.lakehouse.command(*arguments, *options)[1:]
-        process = fork(command, environment, said)
-        process.join(timeout=300)
-        assert (process.exitcode == 0) == passes, said.read_text()
-        return said.read_text()
+        environment = {"DBT_ENV_SECRET_CATALOG_DSN": self.dsn}
+        done = self.lakehouse.dbt(*arguments, *options, environment=environment)
+        assert (done.returncode == 0) == passes, done.stdout
+        return done.stdout
 
     def refresh(self) -> str:
         """Refresh all views without a build; return what dbt said."""

@@ -3,16 +3,32 @@
         why that is not possible; none when it is done. -#}
     {%- set query = traced.query -%}
     {%- set feeds = {} -%}
+    {%- set copies = [] -%}
     {%- for name in moved.names -%}
         {%- set rows = ['gained_' ~ loop.index, 'lost_' ~ loop.index] -%}
-        {%- do read_changes(name, query.columns, state, changes, rows) -%}
-        {%- do feeds.update({name: rows}) -%}
+        {%- set counts = read_changes(name, query.columns, state, changes, rows) -%}
+        {%- set files = [] -%}
+        {%- for table in rows -%}
+            {%- set file = spool_file(table) if counts[loop.index0] -%}
+            {%- if file -%}
+                {%- do copies.append('copy ' ~ table ~ " to '" ~ file ~ "'") -%}
+            {%- endif -%}
+            {%- do files.append(file or none) -%}
+        {%- endfor -%}
+        {%- do feeds.update({name: files}) -%}
     {%- endfor -%}
-    {%- set delta = run_query(
-        "select delta_query('" ~ traced.sql | replace("'", "''") ~ "', '"
-        ~ tojson(feeds) ~ "', " ~ state.snapshot_id ~ ")"
-    ).columns[0][0] -%}
-    {%- do changed_groups(relation, query, delta) -%}
+    {#- DuckDB counts the distinct values of its own tables and takes their joins for
+        larger than they are; it joins with a file of few rows first. -#}
+    {%- if copies -%}{%- do run_query(copies | join('; ')) -%}{%- endif -%}
+    {%- set terms = [] -%}
+    {%- for term in delta_terms(traced.sql, feeds, state.snapshot_id)
+        if not term.guard or run_query(term.guard).rows -%}
+        {%- do terms.append(term.query) -%}
+    {%- endfor -%}
+    {%- do changed_groups(
+        relation, query, terms | join(' union all ')
+        or 'select *, 1 as _sign from (' ~ traced.sql ~ ') as term where false'
+    ) -%}
     {%- set nullable = nullable_sums(query) -%}
     {%- if run_query(
         'select 1 from changed_groups where ' ~ query.row_count ~ ' < 0'

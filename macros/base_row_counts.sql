@@ -3,24 +3,29 @@
         many were added or deleted since the last refresh, and how many lie in files that
         have lost rows and are read again for the feed. -#}
     {%- set files = '__ducklake_metadata_' ~ target.database ~ '.ducklake_' -%}
-    {%- set counts = {} -%}
+    {%- set names = {} -%}
     {%- for base in bases if base.id is not none -%}
-        {%- set row = run_query(
-            'select coalesce(sum(record_count) filter (end_snapshot is null), 0),'
-            ~ ' coalesce(sum(record_count) filter (begin_snapshot > ' ~ since
-            ~ ' or end_snapshot > ' ~ since ~ '), 0) from ' ~ files
-            ~ 'data_file where table_id = ' ~ base.id
-        ).rows[0] -%}
-        {%- set lost = run_query(
-            'select coalesce(sum(d.delete_count), 0), coalesce(sum(f.record_count), 0)'
-            ~ ' from ' ~ files ~ 'delete_file as d inner join ' ~ files
-            ~ 'data_file as f on d.data_file_id = f.data_file_id where d.table_id = '
-            ~ base.id ~ ' and greatest(d.begin_snapshot, d.partial_max) > ' ~ since
-        ).rows[0] -%}
-        {%- do counts.update({base.name: {
-            'live': row[0] | int,
-            'changed': (row[1] + lost[0]) | int,
-            'read_again': lost[1] | int,
+        {%- do names.update({base.id | int: base.name}) -%}
+    {%- endfor -%}
+    {%- set counts = {} -%}
+    {%- for row in run_query(
+        'with added as (select table_id, sum(record_count) filter (end_snapshot is null)'
+        ~ ' as live, sum(record_count) filter (begin_snapshot > ' ~ since
+        ~ ' or end_snapshot > ' ~ since ~ ') as changed from ' ~ files
+        ~ 'data_file group by table_id), lost as (select d.table_id,'
+        ~ ' sum(d.delete_count) as deleted, sum(f.record_count) as read_again from '
+        ~ files ~ 'delete_file as d inner join ' ~ files ~ 'data_file as f'
+        ~ ' on d.data_file_id = f.data_file_id where greatest(d.begin_snapshot,'
+        ~ ' d.partial_max) > ' ~ since ~ ' group by d.table_id)'
+        ~ ' select base.table_id, coalesce(live, 0), coalesce(changed, 0)'
+        ~ ' + coalesce(deleted, 0), coalesce(read_again, 0)'
+        ~ ' from (select unnest([' ~ names | join(', ') ~ ']) as table_id) as base'
+        ~ ' left join added using (table_id) left join lost using (table_id)'
+    ).rows -%}
+        {%- do counts.update({names[row[0] | int]: {
+            'live': row[1] | int,
+            'changed': row[2] | int,
+            'read_again': row[3] | int,
         }}) -%}
     {%- endfor -%}
     {{ return(counts) }}

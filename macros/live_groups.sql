@@ -2,10 +2,9 @@
     {%- set query = traced.query -%}
     {%- set keys = query['keys'] | join(', ') -%}
     {%- set sums = query.sums | list -%}
-    {%- set delta = run_query(
-        "select delta_query('" ~ traced.sql | replace("'", "''") ~ "', '"
-        ~ tojson(feeds) ~ "', " ~ since ~ ")"
-    ).columns[0][0] -%}
+    {%- set delta = delta_terms(traced.sql, feeds, since) | join(
+        ' union all ', attribute='query'
+    ) -%}
     signed as (
         select {{ keys }}, {{ sums | join(', ') }}, 1 as _sign from {{ relation }}
         union all

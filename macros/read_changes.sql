@@ -1,23 +1,28 @@
 {% macro read_changes(name, columns, state, changes, rows) -%}
     {#- Puts what a table gained and lost since a refresh into two temporary tables. Only
-        the columns count that the query names; what was gained and lost cancels out. -#}
+        the columns count that the query names; what was gained and lost cancels out.
+        Returns how many rows that leaves. -#}
     {%- set parts = name.split('.') -%}
     {%- set span = "('" ~ parts | join("', '") ~ "', " ~ (state.snapshot_id + 1) ~ ", "
         ~ changes.snapshot_id ~ ")" -%}
     {%- set chosen = "*" if columns is none else
         "columns(lambda c: lower(c) in ('" ~ columns | join("', '") ~ "'))" -%}
-    {%- do run_query(
+    {%- set statements = [
         "create or replace temporary table changes as with changed as (select "
         ~ chosen ~ ", 1 as _copies from ducklake_table_insertions" ~ span
         ~ " union all select " ~ chosen ~ ", -1 from ducklake_table_deletions" ~ span
         ~ ") select * exclude (_copies), cast(sum(_copies) as bigint) as _copies"
         ~ " from changed group by all having sum(_copies) <> 0"
-    ) -%}
+    ] -%}
     {%- for sign in ['', '-'] -%}
-        {%- do run_query(
+        {%- do statements.append(
             "create or replace temporary table " ~ rows[loop.index0] ~ " as select *"
             ~ " exclude (_copies, _copy) from (select *, unnest(range(" ~ sign
             ~ "_copies)) as _copy from changes where " ~ sign ~ "_copies > 0)"
         ) -%}
     {%- endfor -%}
+    {{ return(run_query(
+        statements | join('; ') ~ '; select (select count(*) from '
+        ~ rows | join('), (select count(*) from ') ~ ')'
+    ).rows[0]) }}
 {%- endmacro %}

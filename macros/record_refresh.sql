@@ -1,7 +1,10 @@
 {% macro record_refresh(relation, state, traced, changes, choice, seconds) -%}
     {#- The statements that note a refresh in the registry. -#}
     {%- set registry = target.database ~ '.operations.materialized_views' -%}
-    {%- do memory().pop('materialized views', none) -%}
+    {#- What this run knew of the view is no longer so; no run refreshes it twice. -#}
+    {%- do memory().get('materialized views', {}).pop(
+        relation.schema ~ '.' ~ relation.identifier, none
+    ) -%}
     {%- set bases = [] -%}
     {%- for base in traced.bases -%}
         {%- do bases.append(

@@ -38,4 +38,5 @@
         {%- endif -%}
         {%- do adapter.commit() -%}
     {%- endfor -%}
+    {%- do run_query('select clear_spool()') -%}
 {%- endmacro %}

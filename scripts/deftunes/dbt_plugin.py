@@ -24,7 +24,7 @@ from duckdb import DuckDBPyConnection
 
 from deftunes.landing import ForeignError, refuse_foreign_files
 from deftunes.lock import LockedError, home_lock
-from deftunes.queries import delta_query, inline_view, read_query
+from deftunes.queries import delta_terms, inline_view, read_query
 from deftunes.settings import Settings
 
 LOCK_WAIT_SECONDS = 600.0
@@ -82,7 +82,7 @@ class Plugin(BasePlugin):
             *(self.passed_tests, self.remember_passed),
         ):
             conn.create_function(function.__name__, function, side_effects=True)
-        for reader in (read_query, inline_view, delta_query):
+        for reader in (read_query, inline_view, delta_terms):
             conn.create_function(reader.__name__, reader)
 
     def hold_lock(self) -> str:

@@ -100,7 +100,7 @@ def inline_view(sql: str, name: str, view: str) -> str:
     return _deparse(query)
 
 
-def delta_query(sql: str, moved: str, snapshot: int) -> str:
+def delta_terms(sql: str, moved: str, snapshot: int) -> str:
     """Return what changes of the tables change in the result of an additive query.
 
     With several tables changed, each term has the tables before it as they are and
@@ -109,19 +109,24 @@ def delta_query(sql: str, moved: str, snapshot: int) -> str:
     Args:
         sql: the query.
         moved: a JSON object: by the full name of each changed table, the names of a
-            table with the rows that it gained and of one with those that it lost.
+            table or file with the rows that it gained and of one with those that it
+            lost; null for none.
         snapshot: the version that the query's result stems from.
 
     Returns:
-        A query with the columns of `sql` and a `_sign`: 1 for what is added, -1 for
-        what is taken away.
+        A JSON list of objects with `query`, which has the columns of `sql` and a
+        `_sign`: 1 for what is added, -1 for what is taken away; and with `guard`, a
+        query that reads far less and without whose rows there are none of the first,
+        or null.
 
     """
-    changes: dict[str, list[str]] = json.loads(moved)
+    changes: dict[str, list[str | None]] = json.loads(moved)
     terms = []
     names = list(changes)
     for position, name in enumerate(names):
         for sign, rows in zip((1, -1), changes[name], strict=True):
+            if rows is None:
+                continue
             term = _parse(sql)
             for table in list(_walk(term)):
                 if table.get("type") != "BASE_TABLE":
@@ -130,9 +135,9 @@ def delta_query(sql: str, moved: str, snapshot: int) -> str:
                     _replace(table, rows)
                 elif _name(table) in names[position + 1 :]:
                     table["at_clause"] = _version(snapshot)
-            columns = f"select *, {sign} as _sign"
-            terms.append(f"{columns} from ({_deparse(term)}) as term")
-    return " union all ".join(terms)
+            query = f"select *, {sign} as _sign from ({_deparse(term)}) as term"
+            terms.append({"query": query, "guard": _guard(term, rows.lower())})
+    return json.dumps(terms)
 
 
 @cache
@@ -183,6 +188,68 @@ def _name(table: Node) -> str:
 def _replace(table: Node, name: str) -> None:
     table["alias"] = table["alias"] or table["table_name"]
     table |= {"catalog_name": "", "schema_name": "", "table_name": name}
+
+
+def _guard(query: Node, changed: str) -> str | None:
+    """Return the join of changed rows with the one table that has to know their keys.
+
+    A new artist has no purchases yet; that is told by the keys of the purchases alone.
+    """
+    for select, scope, entries in _selects(query, {}, []):
+        tables, conditions = _joined(select["from_table"])
+        for condition in conditions:
+            sides = [_side(condition[side], tables) for side in ("left", "right")]
+            reads = [_occurrences(side, scope)[changed] for side in sides if side]
+            if sorted(reads) != [0, 1]:
+                continue
+            guard = _parse("select 1 from a inner join b on true limit 1")
+            guard["cte_map"] = {"map": entries}
+            guard["from_table"] |= {
+                "left": sides[0],
+                "right": sides[1],
+                "condition": condition,
+            }
+            return _deparse(guard)
+    return None
+
+
+def _selects(
+    value: Any,  # noqa: ANN401 - a part of a tree
+    scope: Scope,
+    entries: list[Node],
+) -> Iterator[tuple[Node, Scope, list[Node]]]:
+    """Yield all selects with the common tables that they may name."""
+    if isinstance(value, dict):
+        if "cte_map" in value:
+            scope = _common_tables(value, scope)
+            entries = [*entries, *_entries(value)]
+        if value.get("type") == "SELECT_NODE":
+            yield value, scope, entries
+    for child in value.values() if isinstance(value, dict) else value:
+        if isinstance(child, dict | list):
+            yield from _selects(child, scope, entries)
+
+
+def _joined(table: Node) -> tuple[dict[str, Node], list[Node]]:
+    """Return inner-joined tables by alias, and the equalities that join them."""
+    if table["type"] != "JOIN":
+        alias = table.get("alias") or table.get("table_name") or ""
+        return {str(alias).lower(): table}, []
+    if table["join_type"] != "INNER" or not table["condition"]:
+        return {}, []
+    left, right = _joined(table["left"]), _joined(table["right"])
+    condition = table["condition"]
+    parts = [condition]
+    if condition["type"] == "CONJUNCTION_AND":
+        parts = condition["children"]
+    equalities = [part for part in parts if part["type"] == "COMPARE_EQUAL"]
+    return left[0] | right[0], [*left[1], *right[1], *equalities]
+
+
+def _side(expression: Node, tables: Mapping[str, Node]) -> Node | None:
+    """Return the table of a column that is named with it."""
+    names = expression.get("column_names", [])
+    return tables.get(names[0].lower()) if len(names) == 2 else None
 
 
 def _version(snapshot: int) -> Node:

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import Lakehouse, differing_views
-from deftunes.queries import read_query
+from deftunes.queries import delta_terms, read_query
 from deftunes.settings import PROJECT
 from demo_sources import postgres
 from hypothesis import HealthCheck, Phase, given, settings
@@ -24,7 +24,8 @@ MODELS = {
             sum(items.quantity) as quantity, count(*) as item_count,
             count(items.price) as priced_count,
             sum(items.price) / count(*) as mean_price
-        from lake.shop.items inner join lake.shop.artists using (artist)
+        from lake.shop.items
+        inner join lake.shop.artists on items.artist = artists.artist
         where items.quantity > 0
         group by artists.name, items.kind""",
     "outer_mv": """
@@ -356,6 +357,43 @@ def test_what_does_not_add_up_is_not_additive(query: str, reason: str) -> None:
     refusal = json.loads(read_query(query))["refusal"]
     assert refusal is not None
     assert reason in refusal
+
+
+@pytest.mark.parametrize(
+    ("source", "is_guarded"),
+    [
+        ("l.s.sales join l.s.artists on sales.a = artists.a", True),
+        ("l.s.sales join l.s.artists on artists.a = sales.a and sales.n > 9", True),
+        ("artists as b join l.s.sales as c on b.a = c.a join l.s.tags on true", True),
+        ("(from l.s.artists) as b join l.s.sales on b.a = sales.a", True),
+        ("l.s.sales left join l.s.artists on sales.a = artists.a", False),
+        ("l.s.sales join l.s.artists on sales.a > artists.a", False),
+        ("l.s.sales join l.s.artists using (a)", False),
+    ],
+)
+def test_changed_rows_are_looked_for_by_their_keys_first(
+    source: str, is_guarded: bool
+) -> None:
+    """The guard joins the sales with the changed artists and nothing else."""
+    query = (
+        "with artists as (select a from l.s.artists)"
+        f" select 2 as k, count(*) as n from {source} group by k"
+    )
+    (term,) = json.loads(
+        delta_terms(query, json.dumps({"l.s.artists": ["changed", None]}), 1)
+    )
+    assert bool(term["guard"]) == is_guarded
+    if not is_guarded:
+        return
+    with duckdb.connect() as database:
+        database.execute("attach ':memory:' as l; create schema l.s")
+        database.execute("create table l.s.sales as select 1 as a, 0 as n")
+        database.execute("create table l.s.artists as select 3 as a")
+        for changed, rows in ((1, 1), (2, 0)):
+            database.execute(
+                f"create or replace table changed as select {changed} as a"
+            )
+            assert len(database.execute(term["guard"]).fetchall()) == rows
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,8 @@ def delta_terms(sql: str, moved: str, snapshot: int) -> str:
                     _replace(table, rows)
                 elif _name(table) in names[position + 1 :]:
                     table["at_clause"] = _version(snapshot)
-            query = f"select *, {sign} as _sign from ({_deparse(term)}) as term"
+            columns = f"select *, {sign} as _sign"
+            query = f"{columns} from ({_deparse(term)}) as term"
             terms.append({"query": query, "guard": _guard(term, rows.lower())})
     return json.dumps(terms)
 

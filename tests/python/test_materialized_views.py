@@ -375,8 +375,10 @@ def test_changed_rows_are_looked_for_by_their_keys_first(
     source: str, is_guarded: bool
 ) -> None:
     """The guard joins the sales with the changed artists and nothing else."""
-    artists = "with artists as (select a from l.s.artists)"
-    query = f"{artists} select 2 as k, count(*) as n from {source} group by k"
+    query = (
+        "with artists as (select a from l.s.artists) select 2 as k, count(*) as n"
+        f" from {source} group by k"
+    )
     (term,) = json.loads(
         delta_terms(query, json.dumps({"l.s.artists": ["changed", None]}), 1)
     )

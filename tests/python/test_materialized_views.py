@@ -375,10 +375,8 @@ def test_changed_rows_are_looked_for_by_their_keys_first(
     source: str, is_guarded: bool
 ) -> None:
     """The guard joins the sales with the changed artists and nothing else."""
-    query = (
-        "with artists as (select a from l.s.artists) select 2 as k, count(*) as n"
-        f" from {source} group by k"
-    )
+    groups = "with artists as (select a from l.s.artists) select 2 as k, count(*) as n"
+    query = f"{groups} from {source} group by k"
     (term,) = json.loads(
         delta_terms(query, json.dumps({"l.s.artists": ["changed", None]}), 1)
     )

@@ -17,12 +17,13 @@
     {%- elif not moved.names -%}
         {{ return('false') }}
     {%- endif -%}
-    {%- set batches = run_query(
+    {%- set batches = remembered(
         "select distinct _batch_id from ducklake_table_insertions('" ~ table.database
         ~ "', '" ~ table.schema ~ "', '" ~ table.identifier ~ "', " ~ (since + 1) ~ ', '
         ~ changes.snapshot_id ~ ')'
-    ).columns[0].values() -%}
+    ) -%}
     {{ return(
-        "_batch_id in ('" ~ batches | join("', '") ~ "')" if batches else 'false'
+        "_batch_id in ('" ~ batches | map('first') | join("', '") ~ "')"
+        if batches else 'false'
     ) }}
 {%- endmacro %}

@@ -5,12 +5,15 @@
     {%- set models = published_models() -%}
     {%- set databases = reader_databases(target.database, models) -%}
     {%- set definition = local_md5(databases | string) -%}
-    {%- set held = published_snapshot(definition) -%}
-    {%- if held and is_published(held[0], models) -%}
+    {%- set current = run_query('select kept_publications()[1]').columns[0][0] -%}
+    {%- set held = published_snapshot(current, definition) -%}
+    {%- if held and is_published(held.snapshot_id, models) -%}
         {%- do log(
             'Nothing new to publish. What was published before stays.', info=True
         ) -%}
     {%- else -%}
+        {%- set reusable = run_query('select reusable_publication()').columns[0][0] -%}
+        {%- set bases = [published_snapshot(reusable, definition), held] -%}
         {%- set id = run_started_at.strftime('%Y%m%dT%H%M%S%fZ') -%}
         {%- set folder = run_query(
             "select start_publishing('" ~ id ~ "', '')"
@@ -26,7 +29,7 @@
             "attach 'ducklake:" ~ catalogue ~ "' as published (read_only)"
         ) -%}
         {%- do publish_files(
-            folder, databases, id, publication_changes(held, models)
+            folder, databases, id, publication_changes(bases, models)
         ) -%}
     {%- endif -%}
 {%- endmacro %}

@@ -258,7 +258,7 @@ def views(bench: Bench) -> None:
     """
     home = Lakehouse(bench.folder / "views", project=_project_with_many_groups(bench))
     _restore(bench.project.home)
-    _copy(bench.project.home, home.home)
+    _copy(bench.project.home, home.home, "serving")
     home.dbt("run", "--select", MANY_GROUPS)
     bench.data.add(home.home, bench.data.day)
     # Everything but the views, whose tables have moved then.
@@ -441,17 +441,23 @@ def _kept(home: Path) -> Path:
     return home.with_name(f"{home.name}.kept")
 
 
-def _copy(home: Path, target: Path) -> None:
-    """Copy a lakehouse; what never changes once it is written is shared."""
+def _copy(home: Path, target: Path, *left_out: str) -> None:
+    """Copy a lakehouse, but some folders; what never changes is shared."""
 
     def link(source: str, destination: str) -> None:
-        if source.endswith((".parquet", ".duckdb", ".ducklake")):
+        if source.endswith(".parquet"):
             os.link(source, destination)
         else:
             shutil.copy2(source, destination)
 
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(home, target, symlinks=True, copy_function=link)
+    shutil.copytree(
+        home,
+        target,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(*left_out),
+        copy_function=link,
+    )
 
 
 def _project_with_many_groups(bench: Bench) -> Path:

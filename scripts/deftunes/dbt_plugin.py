@@ -77,7 +77,7 @@ class Plugin(BasePlugin):
         for function in (
             *(self.hold_lock, self.absolute_path, self.spool, self.clear_spool),
             *(self.kept_publications, self.unfinished_publications),
-            *(self.start_publishing, self.copy_published),
+            *(self.start_publishing, self.reusable_publication, self.start_database),
             *(self.finish_publishing, self.settle_publishing),
             *(self.passed_tests, self.remember_passed),
         ):
@@ -140,23 +140,48 @@ class Plugin(BasePlugin):
             journal.write(f"{publication_id} {self._current}\n")
         return str(self._building)
 
-    def copy_published(self, name: str) -> bool:
-        """Have a database of the publication that is built start as it is published.
+    def reusable_publication(self) -> str:
+        """Return the id of a publication whose databases may be written to.
 
-        Not where somebody has written to it since, or most of it is free space by now:
-        DuckDB writes next where rows have gone, but gives no space back.
+        A day that is added to a large database costs what the day weighs, a copy of it
+        what all days weigh. Nobody opens the one before the last by its name any more,
+        and to roll back to it its catalogue is enough.
 
         Returns:
-            Whether it does; readers keep the one that they have open.
+            The id; empty where there is none with the databases of the current one,
+            somebody still reads one of them or has written to it, or one is mostly
+            free space, which DuckDB does not give back.
 
         """
-        source, copy = self._publications / self._current / name, self._building / name
+        wanted = self._databases(self._current)
+        for publication in self.kept_publications()[1:]:
+            held = self._databases(publication)
+            is_whole = held and held.keys() == wanted.keys()
+            if is_whole and all(map(_is_free, held.values())):
+                return publication
+        return ""
+
+    def start_database(self, name: str, publication: str) -> bool:
+        """Have a database of the publication that is built start as another one's.
+
+        Args:
+            name: the database.
+            publication: the id of the current publication, which keeps its own, or of
+                what `reusable_publication` has named, which does not.
+
+        Returns:
+            Whether it does; not where there is none of this name, or it is no use.
+
+        """
+        source, target = self._publications / publication / name, self._building / name
         if not source.is_file():
             return False
-        _copy(source, copy)
-        published = (self.settings.serving / "current").lstat().st_mtime_ns
-        if source.stat().st_mtime_ns > published or _is_mostly_free(copy):
-            copy.unlink()
+        if publication != self._current:
+            source.rename(target)
+            return True
+        _copy(source, target)
+        if not _is_as_published(source) or _is_mostly_free(target):
+            target.unlink()
             return False
         return True
 
@@ -169,6 +194,7 @@ class Plugin(BasePlugin):
         """
         for name in {COPY, CATALOGUE} & set(os.listdir(self._building)):
             (self._building / name).chmod(0o600)
+        os.utime(self._building / CATALOGUE)
         for path in (*self._building.rglob("*"), self._building):
             _sync(path)
         self._building.chmod(0o755)
@@ -261,6 +287,11 @@ class Plugin(BasePlugin):
     def _building(self) -> Path:
         return self._publications / ".building"
 
+    def _databases(self, publication: str) -> dict[Path, Path]:
+        """Return the databases of a publication by their paths in it."""
+        folder = self._publications / publication
+        return {path.relative_to(folder): path for path in folder.rglob("*.duckdb")}
+
     @property
     def _journal(self) -> Path:
         return self._publications / ".begun"
@@ -287,11 +318,39 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _is_mostly_free(path: Path) -> bool:
+def _is_as_published(database: Path) -> bool:
+    """Tell whether nobody has written to a database since it was published.
+
+    The catalogue of the publication is the last that it touches.
+    """
+    (catalogue,) = {
+        folder / CATALOGUE
+        for folder in (database.parent, database.parent.parent)
+        if (folder / CATALOGUE).is_file()
+    }
+    return database.stat().st_mtime_ns <= catalogue.stat().st_mtime_ns
+
+
+def _is_free(database: Path) -> bool:
+    """Tell whether a database is as published, and nobody has it open or linked."""
+    if database.stat().st_nlink > 1:
+        return False
+    try:
+        # DuckDB locks what it has open, and writes to nothing that is locked.
+        with duckdb.connect(database):
+            pass
+    except duckdb.IOException:
+        return False
+    return _is_as_published(database) and not _is_mostly_free(database)
+
+
+def _is_mostly_free(database: Path) -> bool:
     """Tell whether a database has more free blocks than used ones."""
-    with duckdb.connect(path, read_only=True) as database:
+    with duckdb.connect(database, read_only=True) as connection:
         sizes = "from pragma_database_size()"
-        return bool(database.sql(sizes).filter("free_blocks > used_blocks").fetchone())
+        return bool(
+            connection.sql(sizes).filter("free_blocks > used_blocks").fetchone()
+        )
 
 
 def _sync(path: Path) -> None:

@@ -457,6 +457,8 @@ def test_what_has_changed_is_published_as_if_all_were_written_anew(shop: Shop) -
     )
     assert not reason
     assert done["deftunes.duckdb"]["marts.dim_songs"] == "left"
+    # The one after that starts from before it.
+    publish_changes(shop, MORE_FACTS)
     reason, done = publish_changes(
         shop,
         MORE_FACTS,
@@ -487,7 +489,8 @@ def comments(shop: Shop, form: str) -> list[Any]:
 
 
 def test_in_doubt_all_is_written_anew(shop: Shop) -> None:
-    shop.rollback()
+    for _ in "ab":
+        shop.rollback()
     reason, _ = publish_changes(shop, MORE_FACTS)
     assert reason == "a rollback is in place"
 
@@ -510,8 +513,53 @@ def test_in_doubt_all_is_written_anew(shop: Shop) -> None:
     assert reason.startswith("nothing is in place that was written this way")
 
 
+def databases(shop: Shop) -> dict[str, dict[str, int]]:
+    """Return the inodes of the databases of each publication."""
+    return {
+        folder.name: {form: (folder / form).stat().st_ino for form in FORMS}
+        for folder in shop.publications.iterdir()
+    }
+
+
+def test_the_databases_of_the_publication_before_the_last_are_brought_up_to_date(
+    shop: Shop,
+) -> None:
+    publish_changes(shop, MORE_FACTS)
+    publish_changes(shop, MORE_FACTS)
+    before = databases(shop)
+    last = (shop.serving / "current").readlink().name
+    (older,) = before.keys() - {last}
+    reason, done = publish_changes(shop, MORE_FACTS)
+    assert not reason
+    for tables in done.values():
+        assert tables["marts.fact_order_items"] == "brought up to date"
+        assert tables["marts.dim_songs"] == "left"
+    after = databases(shop)
+    assert after[(shop.serving / "current").readlink().name] == before[older]
+    assert after[last] == before[last]
+
+
+def test_whoever_still_reads_an_older_publication_keeps_it(shop: Shop) -> None:
+    publish_changes(shop, MORE_FACTS)
+    with opened((shop.serving / "roles" / "finance.duckdb").resolve()) as reader:
+        held = rows_of(reader)
+        publish_changes(shop, MORE_FACTS)
+        before = databases(shop)
+        reason, done = publish_changes(shop, MORE_FACTS)
+        assert not reason
+        assert rows_of(reader) == held
+    assert done["roles/finance.duckdb"]["marts.dim_songs"] == "left"
+    inodes = {inode for forms in before.values() for inode in forms.values()}
+    current = databases(shop)[(shop.serving / "current").readlink().name]
+    assert not inodes & {*current.values()}
+
+
 def test_a_file_that_is_no_use_is_written_anew(shop: Shop) -> None:
     publish_changes(shop, MORE_FACTS)
+    last = (shop.serving / "current").readlink().name
+    (older,) = databases(shop).keys() - {last}
+    with duckdb.connect(str(shop.publications / older / FORMS[1])) as connection:
+        connection.execute("create table mine as select 'is not published'")
     sizes = {form: (shop.serving / form).stat().st_size for form in FORMS}
     copy, analyst, finance, marketing = (
         (shop.serving / form).resolve() for form in FORMS

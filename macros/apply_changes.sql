@@ -9,11 +9,10 @@
         {%- set counts = read_changes(name, query.columns, state, changes, rows) -%}
         {%- set files = [] -%}
         {%- for table in rows -%}
-            {%- set file = spool_file(table) if counts[loop.index0] -%}
-            {%- if file -%}
-                {%- do copies.append('copy ' ~ table ~ " to '" ~ file ~ "'") -%}
+            {%- do files.append(spool_file(table) if counts[loop.index0] else none) -%}
+            {%- if counts[loop.index0] -%}
+                {%- do copies.append('copy ' ~ table ~ " to '" ~ files[-1] ~ "'") -%}
             {%- endif -%}
-            {%- do files.append(file or none) -%}
         {%- endfor -%}
         {%- do feeds.update({name: files}) -%}
     {%- endfor -%}

@@ -26,15 +26,14 @@ songs as (
 
 ),
 
-sold as (
+songs_sold as (
 
     select
         artist_id,
-        min(artist_name) as artist_name,
-        max(_batch_id) as _batch_id
+        artist_name,
+        _batch_id
     from {{ ref('int_songs_sold') }}
     where artist_id <> ''
-    group by artist_id
 
 ),
 
@@ -47,7 +46,7 @@ changed as (
     union
 
     select artist_id
-    from sold
+    from songs_sold
     where {{ is_new_batch('sessions') }}
 
     {% if is_incremental() and is_new_batch('songs') | trim != 'false' %}
@@ -60,6 +59,17 @@ changed as (
         group by held.artist_id, held.track_count
         having held.track_count <> count(songs.artist_id)
     {% endif %}
+
+),
+
+sold as (
+
+    select
+        artist_id,
+        min(artist_name) as artist_name
+    from songs_sold
+    where artist_id in (select changed.artist_id from changed)
+    group by artist_id
 
 ),
 

@@ -27,15 +27,14 @@ changed_songs as (
 
 ),
 
-sold as (
+songs_sold as (
 
     select
-        song_id as track_id,
-        min(nullif(artist_id, '')) as artist_id,
-        min(song_title) as song_title,
-        max(_batch_id) as _batch_id
+        song_id,
+        artist_id,
+        song_title,
+        _batch_id
     from {{ ref('int_songs_sold') }}
-    group by song_id
 
 ),
 
@@ -46,8 +45,8 @@ changed as (
 
     union
 
-    select track_id
-    from sold
+    select song_id as track_id
+    from songs_sold
     where {{ is_new_batch('sessions') }}
 
     {% if is_incremental() and is_new_batch('songs') | trim != 'false' %}
@@ -60,6 +59,18 @@ changed as (
             track_id in (select changed_songs.song_id from changed_songs)
             or (track_id = song_id and exists (select * from changed_songs))
     {% endif %}
+
+),
+
+sold as (
+
+    select
+        song_id as track_id,
+        min(nullif(artist_id, '')) as artist_id,
+        min(song_title) as song_title
+    from songs_sold
+    where song_id in (select changed.track_id from changed)
+    group by song_id
 
 ),
 

@@ -48,18 +48,17 @@ users as (
 ),
 
 -- The user as of the purchase.
-buyers as (
+bought as (
 
     select
         sessions.session_id,
         users.user_key,
         users.buyer_key,
+        users.timezone,
+        sessions.session_start_time,
+        cast(sessions.session_start_time as date) as session_date,
         sessions._position,
-        sessions._batch_id,
-        coalesce(
-            {{ local_time('sessions.session_start_time', 'users.timezone') }},
-            sessions.session_start_time
-        ) as local_time
+        sessions._batch_id
     from sessions
     -- Each session finds its buyer; one that did not would be an error, not be lost.
     left join users
@@ -67,6 +66,54 @@ buyers as (
             sessions.user_id = users.user_id
             and sessions.session_start_time >= users.valid_from
             and sessions.session_start_time < users.valid_to
+
+),
+
+days as (
+
+    select distinct
+        timezone,
+        session_date,
+        cast(session_date as timestamp) as started_at,
+        {{ dbt.dateadd('day', 1, 'cast(session_date as timestamp)') }} as ended_at
+    from bought
+
+),
+
+-- A clock that is as far off at a day's end as at its start is so in between: asking
+-- the time zone of each session takes as long as all keys of its items.
+clocks as (
+
+    select
+        timezone,
+        session_date,
+        {{ local_time('started_at', 'timezone') }} - started_at as offset_at_start,
+        {{ local_time('ended_at', 'timezone') }} - ended_at as offset_at_end
+    from days
+
+),
+
+buyers as (
+
+    select
+        bought.session_id,
+        bought.user_key,
+        bought.buyer_key,
+        bought._position,
+        bought._batch_id,
+        coalesce(
+            case
+                when clocks.offset_at_start = clocks.offset_at_end
+                    then bought.session_start_time + clocks.offset_at_start
+                else {{ local_time('bought.session_start_time', 'bought.timezone') }}
+            end,
+            bought.session_start_time
+        ) as local_time
+    from bought
+    left join clocks
+        on
+            bought.timezone = clocks.timezone
+            and bought.session_date = clocks.session_date
 
 ),
 

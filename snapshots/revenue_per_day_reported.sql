@@ -10,6 +10,13 @@
     )
 }}
 
-select * from {{ ref('revenue_per_day_vw') }}
+select
+    date_key,
+    date,
+    revenue_usd,
+    item_count,
+    order_count,
+    batch_ids
+from {{ ref('revenue_per_day_vw') }}
 
 {% endsnapshot %}

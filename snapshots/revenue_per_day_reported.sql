@@ -10,13 +10,13 @@
     )
 }}
 
-select
-    date_key,
-    date,
-    revenue_usd,
-    item_count,
-    order_count,
-    batch_ids
-from {{ ref('revenue_per_day_vw') }}
+    select
+        date_key,
+        date,
+        revenue_usd,
+        item_count,
+        order_count,
+        batch_ids
+    from {{ ref('revenue_per_day_vw') }}
 
 {% endsnapshot %}

@@ -808,3 +808,13 @@ def test_a_test_that_has_passed_is_asked_again_when_anything_moves(
     assert asked == {"assert_nothing"}
 
     assert_damage_is_found(lakehouse, "--select", "fact_order_items")
+
+    # What has passed at the start of a build is over with the first row that it writes.
+    (project / "tests" / "assert_nothing.sql").unlink()
+    lakehouse = calm.restore()
+    lakehouse.build()
+    model = project / "models" / "marts" / "dim_date.sql"
+    model.write_text(model.read_text().replace("day from date", "doy from date"))
+    built = lakehouse.dbt("build", "--select", "dim_date", project=project)
+    assert built.returncode == 1, built.stdout
+    assert re.search(r"FAIL \d+ \S*between_dim_date_day__", built.stdout)

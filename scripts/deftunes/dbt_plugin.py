@@ -155,9 +155,12 @@ class Plugin(BasePlugin):
         """
         wanted = self._databases(self._current)
         for publication in self.kept_publications()[1:]:
-            held = self._databases(publication)
+            folder, held = (
+                self._publications / publication,
+                self._databases(publication),
+            )
             is_whole = held and held.keys() == wanted.keys()
-            if is_whole and all(map(_is_free, held.values())):
+            if is_whole and all(_is_free(path, folder) for path in held.values()):
                 return publication
         return ""
 
@@ -173,14 +176,15 @@ class Plugin(BasePlugin):
             Whether it does; not where there is none of this name, or it is no use.
 
         """
-        source, target = self._publications / publication / name, self._building / name
+        folder = self._publications / publication
+        source, target = folder / name, self._building / name
         if not source.is_file():
             return False
         if publication != self._current:
             source.rename(target)
             return True
         _copy(source, target)
-        if not _is_as_published(source) or _is_mostly_free(target):
+        if not _is_as_published(source, folder) or _is_mostly_free(target):
             target.unlink()
             return False
         return True
@@ -318,20 +322,19 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _is_as_published(database: Path) -> bool:
+def _is_as_published(database: Path, publication: Path) -> bool:
     """Tell whether nobody has written to a database since it was published.
 
-    The catalogue of the publication is the last that it touches.
+    The catalogue is the last file of a publication that is touched.
     """
-    (catalogue,) = {
-        folder / CATALOGUE
-        for folder in (database.parent, database.parent.parent)
-        if (folder / CATALOGUE).is_file()
-    }
-    return database.stat().st_mtime_ns <= catalogue.stat().st_mtime_ns
+    catalogue = publication / CATALOGUE
+    return (
+        catalogue.is_file()
+        and database.stat().st_mtime_ns <= catalogue.stat().st_mtime_ns
+    )
 
 
-def _is_free(database: Path) -> bool:
+def _is_free(database: Path, publication: Path) -> bool:
     """Tell whether a database is as published, and nobody has it open or linked."""
     if database.stat().st_nlink > 1:
         return False
@@ -339,9 +342,9 @@ def _is_free(database: Path) -> bool:
         # DuckDB locks what it has open, and writes to nothing that is locked.
         with duckdb.connect(database):
             pass
-    except duckdb.IOException:
+    except duckdb.Error:
         return False
-    return _is_as_published(database) and not _is_mostly_free(database)
+    return _is_as_published(database, publication) and not _is_mostly_free(database)
 
 
 def _is_mostly_free(database: Path) -> bool:

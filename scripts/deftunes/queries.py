@@ -196,7 +196,7 @@ def _guard(query: Node, changed: str) -> str | None:
 
     A new artist has no purchases yet; that is told by the keys of the purchases alone.
     """
-    for select, scope, entries in _selects(query, {}, []):
+    for select, scope, common in _selects(query, {}, []):
         tables, conditions = _joined(select["from_table"])
         for condition in conditions:
             sides = [_side(condition[side], tables) for side in ("left", "right")]
@@ -204,12 +204,16 @@ def _guard(query: Node, changed: str) -> str | None:
             if sorted(reads) != [0, 1]:
                 continue
             guard = _parse("select 1 from a inner join b on true limit 1")
-            guard["cte_map"] = {"map": entries}
             guard["from_table"] |= {
                 "left": sides[0],
                 "right": sides[1],
                 "condition": condition,
             }
+            # One inside the other, as they were: an inner name hides an outer one.
+            for entries in reversed(common):
+                outer = _parse("select * from (select 1) as guard")
+                outer["from_table"]["subquery"]["node"] = guard
+                guard = outer | {"cte_map": {"map": entries}}
             return _deparse(guard)
     return None
 
@@ -217,18 +221,18 @@ def _guard(query: Node, changed: str) -> str | None:
 def _selects(
     value: Any,  # noqa: ANN401 - a part of a tree
     scope: Scope,
-    entries: list[Node],
-) -> Iterator[tuple[Node, Scope, list[Node]]]:
-    """Yield all selects with the common tables that they may name."""
+    common: list[list[Node]],
+) -> Iterator[tuple[Node, Scope, list[list[Node]]]]:
+    """Yield all selects with the common tables that they may name, outermost first."""
     if isinstance(value, dict):
         if "cte_map" in value:
             scope = _common_tables(value, scope)
-            entries = [*entries, *_entries(value)]
+            common = [*common, _entries(value)] if _entries(value) else common
         if value.get("type") == "SELECT_NODE":
-            yield value, scope, entries
+            yield value, scope, common
     for child in value.values() if isinstance(value, dict) else value:
         if isinstance(child, dict | list):
-            yield from _selects(child, scope, entries)
+            yield from _selects(child, scope, common)
 
 
 def _joined(table: Node) -> tuple[dict[str, Node], list[Node]]:

@@ -366,6 +366,12 @@ def test_what_does_not_add_up_is_not_additive(query: str, reason: str) -> None:
         ("l.s.sales join l.s.artists on artists.a = sales.a and sales.n > 9", True),
         ("artists as b join l.s.sales as c on b.a = c.a join l.s.tags on true", True),
         ("(from l.s.artists) as b join l.s.sales on b.a = sales.a", True),
+        (
+            # An inner name hides an outer one.
+            "(with b as (from artists) select * from (with artists as (select 7 as a)"
+            " select b.a from l.s.sales join b on sales.a = b.a)) as named",
+            True,
+        ),
         ("l.s.sales left join l.s.artists on sales.a = artists.a", False),
         ("l.s.sales join l.s.artists on sales.a > artists.a", False),
         ("l.s.sales join l.s.artists using (a)", False),

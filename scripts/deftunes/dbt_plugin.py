@@ -155,10 +155,8 @@ class Plugin(BasePlugin):
         """
         wanted = self._databases(self._current)
         for publication in self.kept_publications()[1:]:
-            folder, held = (
-                self._publications / publication,
-                self._databases(publication),
-            )
+            folder = self._publications / publication
+            held = self._databases(publication)
             is_whole = held and held.keys() == wanted.keys()
             if is_whole and all(_is_free(path, folder) for path in held.values()):
                 return publication

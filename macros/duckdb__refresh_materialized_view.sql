@@ -18,7 +18,8 @@
     {%- set traced = traced_query(state.definition) -%}
     {%- set choice = refresh_method(state, moved) -%}
     {%- if choice.method == 'feed' -%}
-        {%- set doubt = apply_changes(relation, state, traced, moved, changes) -%}
+        {%- set apply = apply_changes if state.is_additive else recompute_groups -%}
+        {%- set doubt = apply(relation, state, traced, moved, changes) -%}
         {%- if doubt -%}
             {%- set choice = {'method': 'recomputed', 'reason': doubt} -%}
         {%- endif -%}

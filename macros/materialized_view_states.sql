@@ -1,5 +1,6 @@
 {% macro materialized_view_states() -%}
-    {#- What the registry holds of each materialized view, by `schema.name`. -#}
+    {#- What the registry holds of each materialized view, by `schema.name`, and how its
+        groups follow from tables, which the project says. -#}
     {%- set memory = memory() -%}
     {%- if 'materialized views' not in memory -%}
         {%- set states = {} -%}
@@ -12,6 +13,13 @@
             {%- set state = dict(row.dict()) -%}
             {%- do state.update({'bases': fromjson(state.bases)}) -%}
             {%- do states.update({state.name: state}) -%}
+        {%- endfor -%}
+        {%- for node in graph.nodes.values()
+            if node.schema ~ '.' ~ node.name in states -%}
+            {%- do states[node.schema ~ '.' ~ node.name].update({
+                'group_key': node.config.get('group_key'),
+                'stale_when': node.config.get('stale_when'),
+            }) -%}
         {%- endfor -%}
         {%- do memory.update({'materialized views': states}) -%}
     {%- endif -%}

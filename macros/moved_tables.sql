@@ -22,8 +22,10 @@
     {%- endfor -%}
     {%- if not changes.is_whole -%}
         {%- do doubts.append('a snapshot in between is forgotten') -%}
-    {%- elif names and not state.is_additive -%}
-        {%- do doubts.append(names[0] ~ ' moved, and it is not declared additive') -%}
+    {%- elif names and not state.is_additive and not state.group_key -%}
+        {%- do doubts.append(
+            names[0] ~ ' moved, and the view has neither additive nor a group_key'
+        ) -%}
     {%- endif -%}
     {{ return({'names': names, 'doubt': doubts | first}) }}
 {%- endmacro %}

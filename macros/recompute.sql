@@ -1,12 +1,13 @@
-{% macro recompute(relation, definition) -%}
-    {#- Brings a view up to date by its query; only rows that differ are written. -#}
+{% macro recompute(relation, definition, held='') -%}
+    {#- Brings a view, or what it holds of some groups, up to date by a query; only rows
+        that differ are written. -#}
     {%- set columns = adapter.get_columns_in_relation(relation)
         | map(attribute='quoted') | list -%}
     {%- do run_query(
         'create or replace temporary table differences as with counted as (select '
         ~ columns | join(', ') ~ ', 1 as _wanted, 0 as _held from (' ~ definition
         ~ ') as result union all select ' ~ columns | join(', ') ~ ', 0, 1 from '
-        ~ relation ~ ') select ' ~ columns | join(', ')
+        ~ relation ~ ' ' ~ held ~ ') select ' ~ columns | join(', ')
         ~ ', cast(sum(_wanted) as bigint) as _wanted, sum(_held) as _held from counted'
         ~ ' group by ' ~ columns | join(', ') ~ ' having sum(_wanted) <> sum(_held)'
     ) -%}

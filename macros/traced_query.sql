@@ -23,13 +23,7 @@
     {%- set names = traced.query.relations | list -%}
     {%- for name in names if held.get(name, {}).view -%}
         {%- do bases.append({'name': name, 'id': held[name].id, 'is_linear': false}) -%}
-        {%- set literals = [] -%}
-        {%- for text in [traced.sql, name, held[name].view] -%}
-            {%- do literals.append("'" ~ text | replace("'", "''") ~ "'") -%}
-        {%- endfor -%}
-        {%- set traced.sql = run_query(
-            'select inline_view(' ~ literals | join(', ') ~ ')'
-        ).columns[0][0] -%}
+        {%- set traced.sql = inline_view(traced.sql, name, held[name].view) -%}
         {%- set traced.query = read_query(traced.sql) -%}
         {%- do names.extend(traced.query.relations | reject('in', names)) -%}
     {%- endfor -%}

@@ -1,4 +1,10 @@
-{{ config(materialized='materialized_view') }}
+{{
+    config(
+        materialized='materialized_view',
+        group_key='buyer_key',
+        stale_when='(is_followed_by_churn is not null) <> ({{ churn_is_known() }})',
+    )
+}}
 
 with
 
@@ -15,14 +21,6 @@ order_items as (
         local_day_of_week,
         local_hour
     from {{ ref('fact_order_items') }}
-
-),
-
--- As far as the purchases tell.
-observed as (
-
-    select max(session_start_time) as last_start_time
-    from order_items
 
 ),
 
@@ -74,7 +72,7 @@ numbered as (
 spaced as (
 
     select
-        numbered.*,
+        *,
         cast(
             {{ dbt.datediff('previous_start_time', 'session_start_time', 'day') }}
             as integer
@@ -82,11 +80,8 @@ spaced as (
         cast(
             {{ dbt.datediff('session_start_time', 'next_start_time', 'day') }}
             as integer
-        ) as days_to_next_order,
-        {{ dbt.datediff('session_start_time', 'last_start_time', 'day') }}
-            as observed_days
+        ) as days_to_next_order
     from numbered
-    cross join observed
 
 ),
 
@@ -103,7 +98,7 @@ final as (
         days_since_previous_order,
         days_to_next_order,
         case
-            when observed_days >= {{ var('churn_days') }}
+            when {{ churn_is_known() }}
                 then coalesce(days_to_next_order > {{ var('churn_days') }}, true)
         end as is_followed_by_churn,
         session_start_time,

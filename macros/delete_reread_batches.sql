@@ -1,10 +1,10 @@
-{% macro delete_reread_batches() -%}
-    {#- What a table of the quality layer says of the batches that this build reads is
-        said anew. -#}
+{% macro delete_reread_batches(batches=none) -%}
+    {#- What a table says of the batches that this build reads, or of others, is said
+        anew. -#}
     {%- if execute and is_incremental() -%}
-        {%- set batches = new_batches() -%}
+        {%- set batches = new_batches() if batches is none else batches -%}
         {%- if batches -%}
-            delete from {{ this }} where _batch_id in ('{{ batches | join("', '") }}')
+            delete from {{ this }} where {{ is_one_of('_batch_id', batches) }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

@@ -9,11 +9,6 @@
                 ~ 'after it: add it to the depends_on there.'
             ) }}
         {%- endif -%}
-        {%- set batches = new_batches(entity) -%}
-        {%- if batches -%}
-            {{ column }} in ('{{ batches | join("', '") }}')
-        {%- else -%}
-            false
-        {%- endif -%}
+        {{ is_one_of(column, new_batches(entity)) }}
     {%- endif -%}
 {%- endmacro %}

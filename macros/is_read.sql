@@ -3,9 +3,7 @@
     {%- set batches = batches_read() if execute -%}
     {%- if batches is none -%}
         true
-    {%- elif batches == [] -%}
-        false
     {%- else -%}
-        {{ column }} in ('{{ batches | join("', '") }}')
+        {{ is_one_of(column, batches) }}
     {%- endif -%}
 {%- endmacro %}

@@ -1,7 +1,6 @@
 {% macro is_unpublished(table) -%}
     {#- A condition on the batches of which a table has gained rows since what is
-        published; true where that cannot be told. The batches are literals, so that the
-        engine opens no other file. -#}
+        published; true where that cannot be told. -#}
     {%- set since = published_commit() -%}
     {%- if since is none -%}
         {{ return('true') }}
@@ -22,8 +21,5 @@
         ~ "', '" ~ table.schema ~ "', '" ~ table.identifier ~ "', " ~ (since + 1) ~ ', '
         ~ changes.snapshot_id ~ ')'
     ) -%}
-    {{ return(
-        "_batch_id in ('" ~ batches | map('first') | join("', '") ~ "')"
-        if batches else 'false'
-    ) }}
+    {{ return(is_one_of('_batch_id', batches | map('first') | list)) }}
 {%- endmacro %}

@@ -1,118 +1,15 @@
+{% set files = ref('int_landed_revenue') %}
+{% set remembered = ref('int_landed_revenue_remembered') %}
 with
-
-rejected as (
-
-    select
-        entity,
-        record_number,
-        item_number,
-        _batch_id
-    from {{ ref('rejected_records') }}
-
-),
-
-deliveries as (
-
-    select
-        sessions._position,
-        sessions._batch_id,
-        row_number() over (
-            partition by sessions.session_id
-            order by sessions._batch_id desc, sessions._position desc
-        ) as recency
-    from {{ source('api', 'sessions') }} as sessions
-    left join rejected
-        on
-            rejected.entity = 'sessions'
-            and sessions._batch_id = rejected._batch_id
-            and sessions._position + 1 = rejected.record_number
-    where rejected.entity is null
-
-),
-
-not_counted as (
-
-    select
-        _batch_id,
-        _position + 1 as record_number
-    from deliveries
-    where recency > 1
-
-    union all
-
-    select
-        _batch_id,
-        record_number
-    from rejected
-    where entity = 'sessions'
-
-),
-
-delivered as (
-
-    select
-        sessions.session_items,
-        {{ utc_timestamp('sessions.session_start_time') }} as session_start_time,
-        sessions._position + 1 as record_number,
-        sessions._batch_id
-    from {{ source('api', 'sessions') }} as sessions
-    left join not_counted
-        on
-            sessions._batch_id = not_counted._batch_id
-            and sessions._position + 1 = not_counted.record_number
-    where not_counted._batch_id is null
-
-),
-
-items as (
-
-    select
-        cast(session_start_time as date) as sold_on,
-        {{ unnest_with_position('session_items', 'item', 'item_position') }},
-        record_number,
-        _batch_id
-    from delivered
-
-),
-
-typed as (
-
-    select
-        sold_on,
-        upper(trim(item.currency)) as currency,
-        {{ dbt.safe_cast('item.price', 'decimal(18, 4)') }} as price,
-        record_number,
-        item_position + 1 as item_number,
-        _batch_id
-    from items
-
-),
-
-landed as (
-
-    select
-        typed.sold_on,
-        typed.currency,
-        typed.price
-    from typed
-    left join rejected
-        on
-            rejected.entity = 'session_items'
-            and typed._batch_id = rejected._batch_id
-            and typed.record_number = rejected.record_number
-            and typed.item_number = rejected.item_number
-    where rejected.entity is null
-
-),
 
 landed_per_day as (
 
     select
         sold_on,
         currency,
-        count(*) as item_count,
-        sum(price) as revenue
-    from landed
+        sum(item_count) as item_count,
+        sum(revenue) as revenue
+    from {{ files if tests_whole_history() else remembered }}
     group by sold_on, currency
 
 ),

@@ -1,9 +1,16 @@
-{# As many copies of a row go as were lost of it: a role may see none of its key. #}
+{# By its key, where the database has it: as many columns less to read. A role may see none
+   of it; then as many copies of a row go as were lost of it. #}
 {% macro apply_rows(table, gained, lost) -%}
     {%- set seen = table.seen.values() | join(', ') -%}
+    {%- set key = proven_key(table) %}
     delete from readers.{{ table.relation }}
     where
         rowid in (
+            {% if key -%}
+            select held.rowid
+            from readers.{{ table.relation }} as held
+            inner join {{ lost }} on {{ null_safe_match(key, lost, 'held') }}
+            {%- else -%}
             select found._rowid
             from (
                 select
@@ -22,6 +29,7 @@
                     on {{ null_safe_match(table.seen, lost, 'held') }}
             ) as found
             where found._copy <= found._copies
+            {%- endif %}
         );
     insert into readers.{{ table.relation }}
     select {{ seen }}

@@ -1,6 +1,6 @@
-{% macro is_unpublished(table) -%}
-    {#- A condition on the batches of which a table has gained rows since what is
-        published; true where that cannot be told. -#}
+{% macro is_unpublished(table, column) -%}
+    {#- A condition: the row has a value of the column of which the table has gained rows
+        since what is published. True where that cannot be told. -#}
     {%- set since = published_commit() -%}
     {%- if since is none -%}
         {{ return('true') }}
@@ -16,10 +16,11 @@
     {%- elif not moved.names -%}
         {{ return('false') }}
     {%- endif -%}
-    {%- set batches = remembered(
-        "select distinct _batch_id from ducklake_table_insertions('" ~ table.database
-        ~ "', '" ~ table.schema ~ "', '" ~ table.identifier ~ "', " ~ (since + 1) ~ ', '
-        ~ changes.snapshot_id ~ ')'
-    ) -%}
-    {{ return(is_one_of('_batch_id', batches | map('first') | list)) }}
+    {%- set gained = 'select distinct ' ~ column ~ " from ducklake_table_insertions('"
+        ~ table.database ~ "', '" ~ table.schema ~ "', '" ~ table.identifier ~ "', "
+        ~ (since + 1) ~ ', ' ~ changes.snapshot_id ~ ')' -%}
+    {%- if column != '_batch_id' -%}
+        {{ return(column ~ ' in (' ~ gained ~ ')') }}
+    {%- endif -%}
+    {{ return(is_one_of(column, remembered(gained) | map('first') | list)) }}
 {%- endmacro %}

@@ -1,3 +1,4 @@
+{% set is_whole = tests_whole_history() %}
 with
 
 batches as (
@@ -28,6 +29,7 @@ records as (
             _batch_id,
             count(*) as landed_count
         from {{ source(name, entity) }}
+        where {{ 'true' if is_whole else is_read() }}
         group by _batch_id
         union all
     {% endfor %}
@@ -37,6 +39,7 @@ records as (
         _batch_id,
         sum(coalesce({{ array_size('session_items') }}, 0)) as landed_count
     from {{ source('api', 'sessions') }}
+    where {{ 'true' if is_whole else is_read() }}
     group by _batch_id
 
 ),
@@ -104,6 +107,9 @@ final as (
 
 select * from final
 where
-    landed_in_files is distinct from landed_count
+    (
+        landed_in_files is distinct from landed_count
+        and {{ 'true' if is_whole else is_read() }}
+    )
     or landed_count is distinct from loaded_count + rejected_count
     or (entity <> 'session_items' and rejected_count <> kept_count)

@@ -1,4 +1,4 @@
-{{ config(unique_key='session_id', tags=['grows']) }}
+{{ config(unique_key='session_id', meta={'grows_by': '_batch_id'}) }}
 
 with
 

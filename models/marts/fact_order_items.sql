@@ -1,7 +1,7 @@
 {{
     config(
         unique_key='fact_key',
-        tags=['grows'],
+        meta={'grows_by': '_batch_id'},
         partitioned_by=['year(session_start_time)', 'month(session_start_time)'],
         pre_hook="{{ delete_rejected_items() }}",
         post_hook="{{ delete_superseded_items() }}",

@@ -1,6 +1,7 @@
 {{
     config(
         materialized='materialized_view',
+        meta={'grows_by': 'buyer_key'},
         group_key='buyer_key',
         stale_when='(is_followed_by_churn is not null) <> ({{ churn_is_known() }})',
     )

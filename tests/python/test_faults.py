@@ -769,6 +769,20 @@ def test_of_a_long_history_each_build_tests_what_is_not_published(calm: Calm) ->
     assert_damage_is_found(calm.restore(), "--vars", "items_tested_whole: 0")
 
 
+def test_of_a_long_history_each_build_compares_the_revenue_of_all_days(
+    calm: Calm,
+) -> None:
+    lakehouse = calm.restore()
+    with lakehouse.writing() as connection:
+        connection.execute(
+            "update lake.marts.fact_order_items set price = price + 1 where fact_key ="
+            " (select min(fact_key) from lake.marts.fact_order_items)"
+        )
+    built = lakehouse.dbt("build", "--vars", "items_tested_whole: 0")
+    assert built.returncode == 1, built.stdout
+    assert "FAIL 1 assert_revenue_per_day_equals_landed_revenue" in built.stdout
+
+
 def assert_damage_is_found(lakehouse: Lakehouse, *arguments: str) -> None:
     """Spoil a purchase, and see a build fail for it."""
     with lakehouse.writing() as connection:

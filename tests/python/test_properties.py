@@ -600,6 +600,7 @@ def check(laboratory: Laboratory) -> Truth:
         check_counts(truth, rows)
         check_dimensions(truth, rows)
         check_materialized_views(laboratory, connection)
+        check_landed_revenue(rows)
     laboratory.counts["facts"] += len(truth.facts())
     return truth
 
@@ -821,6 +822,13 @@ def check_dimensions(truth: Truth, rows: Rows) -> None:
     assert {row["year"] for row in rows("from marts.dim_date")} == (
         set(range(min(years), max(years) + 1)) if years else set()
     )
+
+
+def check_landed_revenue(rows: Rows) -> None:
+    of_files, remembered = "int_landed_revenue", "int_landed_revenue_remembered"
+    for one, other in ((of_files, remembered), (remembered, of_files)):
+        query = f"from intermediate.{one} except all from intermediate.{other}"
+        assert rows(query) == [], f"in {one} alone"
 
 
 def check_materialized_views(

@@ -1,6 +1,7 @@
+{#- The date belongs to no key, but lets a merge read the files of those dates alone. -#}
 {{
     config(
-        unique_key='fact_key',
+        unique_key=['fact_key', 'date_key'],
         meta={'grows_by': '_batch_id'},
         partitioned_by=['year(session_start_time)', 'month(session_start_time)'],
         pre_hook="{{ delete_rejected_items() }}",

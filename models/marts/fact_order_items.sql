@@ -1,7 +1,6 @@
-{#- The date belongs to no key, but lets a merge read the files of those dates alone. -#}
 {{
     config(
-        unique_key=['fact_key', 'date_key'],
+        unique_key='fact_key',
         meta={'grows_by': '_batch_id'},
         partitioned_by=['year(session_start_time)', 'month(session_start_time)'],
         pre_hook="{{ delete_rejected_items() }}",

@@ -460,21 +460,32 @@ left join tenth
 where song_sales.revenue_usd >= coalesce(tenth.revenue_usd, 0);
 
 create temp table top_songs as
-with sales as (
+-- Of the purchases first those of the candidates' songs: joined with the users at once,
+-- they took nine times as long.
+with sold as (
+    select song_key, user_key, price_usd
+    from lake.marts.fact_order_items
+    where song_key in (select song_key from candidates)
+),
+sums as (
     select
         sold.song_key,
         buyers.country_code,
         buyers.country_name,
         sum(sold.price_usd) as revenue_usd,
         count(*) as item_count
-    from lake.marts.fact_order_items as sold
+    from sold
     inner join lake.marts.dim_users as buyers using (user_key)
-    inner join candidates
-        on
-            sold.song_key = candidates.song_key
-            and buyers.country_code is not distinct from candidates.country_code
-            and buyers.country_name = candidates.country_name
     group by all
+),
+sales as (
+    select sums.*
+    from sums
+    semi join candidates
+        on
+            sums.song_key = candidates.song_key
+            and sums.country_code is not distinct from candidates.country_code
+            and sums.country_name = candidates.country_name
 ),
 held as (
     select

@@ -26,7 +26,7 @@ from deftunes.loader import ENTITIES, Plan, run
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.service import Records
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from model_of_truth import (
     BEGINNING,
@@ -109,6 +109,8 @@ STEPS = st.builds(
 
 
 EXAMPLE = Step([(date(2023, 1, 9), 3)], 0, 1.0, 1.0, 0.5, end_inclusive=True)
+# Two days after the last list, seven after the last rate of the Croatian kuna.
+KUNA = Step([(date(2023, 1, 6), 2)], 1, 0.0, 0.0, 0.1, end_inclusive=True)
 
 
 # Damage. Every function gets a good record of its own, to change or to replace.
@@ -881,6 +883,7 @@ def live(laboratory: Laboratory, seed: int, steps: Sequence[Step]) -> Truth:
     seed=st.integers(0, 2**32 - 1),
     steps=st.lists(STEPS, min_size=2, max_size=3),
 )
+@example(seed=11604, steps=[KUNA])
 def test_any_history_gives_the_star_that_is_right(
     laboratory: Laboratory, seed: int, steps: list[Step]
 ) -> None:

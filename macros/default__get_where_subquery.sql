@@ -1,7 +1,8 @@
 {# dbt's own macro knowing more, so that a test costs what the day weighs. With
    `where: is_new_batch` it looks at the batches that the build at hand reads; in a large
-   lake, of a table with `meta.grows_by`, at the rows that share that column with one that
-   is not published yet. A view that is tagged `asked_once` is worked out once for all tests. #}
+   lake, of a table with `meta.grows_by`, at the rows that share that column with one
+   that is not published yet. A view that is tagged `asked_once` is worked out once for
+   all tests. #}
 {% macro default__get_where_subquery(relation) -%}
     {%- set where = config.get('where') -%}
     {%- set node = graph.nodes.get('model.deftunes.' ~ relation.identifier)

@@ -1,4 +1,4 @@
-{% set is_whole = tests_whole_history() %}
+{% set is_counted = 'true' if tests_whole_history() else is_read() %}
 with
 
 batches as (
@@ -29,7 +29,7 @@ records as (
             _batch_id,
             count(*) as landed_count
         from {{ source(name, entity) }}
-        where {{ 'true' if is_whole else is_read() }}
+        where {{ is_counted }}
         group by _batch_id
         union all
     {% endfor %}
@@ -39,7 +39,7 @@ records as (
         _batch_id,
         sum(coalesce({{ array_size('session_items') }}, 0)) as landed_count
     from {{ source('api', 'sessions') }}
-    where {{ 'true' if is_whole else is_read() }}
+    where {{ is_counted }}
     group by _batch_id
 
 ),
@@ -109,7 +109,7 @@ select * from final
 where
     (
         landed_in_files is distinct from landed_count
-        and {{ 'true' if is_whole else is_read() }}
+        and {{ is_counted }}
     )
     or landed_count is distinct from loaded_count + rejected_count
     or (entity <> 'session_items' and rejected_count <> kept_count)

@@ -2,9 +2,9 @@
     config(
         unique_key=['rate_date', 'currency'],
         post_hook=[
-            "delete from {{ this }} where is_provisional and rate_date > "
-            ~ "{{ dbt.dateadd('day', var('carry_days'), 'published_date') }} and "
-            ~ "published_date < (select max(newest.published_date) from {{ this }} as newest)",
+            "delete from {{ this }} where is_provisional and published_date < ("
+            ~ "select max(newest.published_date) from {{ this }} as newest) and rate_date"
+            ~ " > {{ dbt.dateadd('day', var('carry_days'), 'published_date') }}",
         ],
     )
 }}

@@ -5,7 +5,6 @@
     )
 }}
 
--- depends_on: {{ ref('rejected_records') }}
 with
 
 final as (

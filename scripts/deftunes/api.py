@@ -48,9 +48,11 @@ SESSIONS = pa.schema(
 _TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?Z?"
 
 # Times without a zone are UTC. A record that does not fit its types may still say when
-# it happened.
-_STARTS_ON = """
-    select coalesce(
+# it happened. Rows are told by their position: the engine keeps no order.
+_START_ON = """
+    select _position
+    from sessions
+    where
         cast(
             try_cast(
                 coalesce(
@@ -58,10 +60,7 @@ _STARTS_ON = """
                     if(json_valid(_payload), _payload ->> '$.session_start_time', null)
                 ) as timestamptz
             ) as date
-        ) = ?,
-        false
-    ) as starts_on
-    from sessions
+        ) = ?
 """
 
 
@@ -121,9 +120,11 @@ def sessions(
     if pc.all(plain, skip_nulls=False).as_py():
         return table
     connection.execute("set timezone = 'UTC'")
-    connection.register("sessions", table.select(["session_start_time", "_payload"]))
-    later = connection.execute(_STARTS_ON, [day + timedelta(days=1)])
-    return table.filter(pc.invert(later.to_arrow_table()["starts_on"]))
+    columns = ["session_start_time", "_payload", "_position"]
+    connection.register("sessions", table.select(columns))
+    later = connection.execute(_START_ON, [day + timedelta(days=1)]).to_arrow_table()
+    is_later = pc.is_in(table["_position"], later["_position"])
+    return table.filter(pc.invert(is_later))
 
 
 def _window(day: date) -> dict[str, str]:

@@ -323,6 +323,21 @@ def test_a_session_of_the_day_after_is_left_to_that_day(
     assert sorted(windows) == [("next", "2024-01-06"), ("same", "2024-01-05")]
 
 
+def test_each_session_of_a_large_day_is_told_from_the_day_after(
+    settings: MakeSettings, landed: Landed
+) -> None:
+    days = ("2024-01-05", "2024-01-06")
+    sessions = [
+        session(f"{day} {number}", f"{day}T12:00:00", user_agent="x" * 200)
+        for number in range(20_000)
+        for day in days
+    ]
+    with service.running(Records(sessions=sessions), end_inclusive=True) as api:
+        run(settings(api_url=api.url), sessions_plan())
+    names = sorted(row["session_id"] for row in landed("sessions"))
+    assert names == sorted(f"{days[0]} {number}" for number in range(20_000))
+
+
 def test_sessions_without_a_usable_time_stay_with_the_window_that_brought_them(
     settings: MakeSettings, landed: Landed
 ) -> None:

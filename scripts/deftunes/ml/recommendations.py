@@ -615,22 +615,39 @@ def _ranked(model: Any, numbers: Indices, owned: Any) -> pa.Table:  # noqa: ANN4
     """Return what is recommended to a batch of buyers, as `_RANKED_TABLE` has it.
 
     The reason is the owned song that the recommended one is most like.
+
+    Args:
+        model: with `item_factors`.
+        numbers: the buyers' numbers.
+        owned: what they own, at least a song each, shape (buyers, songs).
+
     """
     lengths = np.linalg.norm(model.item_factors, axis=1, keepdims=True)
     directions = model.item_factors / np.maximum(lengths, 1e-12)
-    columns: list[list[Any]] = [[], [], [], [], []]
     ((songs, scores),) = _nearest(model, owned)
-    for number, places, marks, mine in zip(
-        numbers, songs, scores, np.split(owned.indices, owned.indptr[1:-1]), strict=True
-    ):
-        places, marks = places[marks > _NONE], marks[marks > _NONE]
-        likeness = directions[places] @ directions[mine].T
-        columns[0].extend([number] * len(places))
-        columns[1].extend(range(len(places)))
-        columns[2].extend(places)
-        columns[3].extend(mine[likeness.argmax(axis=1)] if len(places) else [])
-        columns[4].extend(marks)
-    return pa.table(columns, names=["buyer", "place", "song", "owned", "score"])
+    reasons = np.empty_like(songs)
+    first, counts = owned.indptr[:-1], np.diff(owned.indptr)
+    for column, recommended in enumerate(songs.T):
+        # A buyer's owned songs lie side by side; so do the likenesses to one song.
+        likeness = np.einsum(
+            "ij,ij->i",
+            directions[owned.indices],
+            np.repeat(directions[recommended], counts, axis=0),
+        )
+        most = np.repeat(np.maximum.reduceat(likeness, first), counts)
+        candidates = np.where(likeness == most, np.arange(len(likeness)), len(likeness))
+        reasons[:, column] = owned.indices[np.minimum.reduceat(candidates, first)]
+    kept = scores > _NONE
+    buyer, place = np.nonzero(kept)
+    return pa.table(
+        {
+            "buyer": numbers[buyer],
+            "place": place,
+            "song": songs[kept],
+            "owned": reasons[kept],
+            "score": scores[kept],
+        }
+    )
 
 
 def _figures(answers: Indices, places: Indices) -> dict[str, float]:

@@ -11,7 +11,7 @@
     {%- set work = namespace(seconds=0.1 + 5e-8 * (state.row_count | int)) -%}
     {%- for name in moved.names -%}
         {%- set work.seconds = work.seconds + 0.05 + 5e-6 * rows[name].changed
-            + 1e-7 * rows[name].read_again + 1.5e-7 * (total - rows[name].live) -%}
+            + 1e-7 * rows[name].read_again + 5e-8 * (total - rows[name].live) -%}
     {%- endfor -%}
     {#- What was never tried is taken to be twice as quick, so that it is tried. -#}
     {%- set feed = work.seconds * (state.feed_pace or 0.5) | float -%}

@@ -1,6 +1,7 @@
+{#- The date is no part of the key, but lets a merge read its files alone. -#}
 {{
     config(
-        unique_key='fact_key',
+        unique_key=['fact_key', 'date_key'],
         meta={'grows_by': '_batch_id'},
         partitioned_by=['year(session_start_time)', 'month(session_start_time)'],
         pre_hook="{{ delete_rejected_items() }}",

@@ -2,13 +2,13 @@
 
 with
 
-order_items as (
+orders as (
 
     select
         buyer_key,
         date_key,
-        price_usd
-    from {{ ref('fact_order_items') }}
+        revenue_usd
+    from {{ ref('fact_orders') }}
 
 ),
 
@@ -25,13 +25,13 @@ dates as (
 monthly as (
 
     select
-        order_items.buyer_key,
+        orders.buyer_key,
         dates.month_date,
         dates.month_number,
-        sum(order_items.price_usd) as revenue_usd
-    from order_items
-    inner join dates on order_items.date_key = dates.date_key
-    group by order_items.buyer_key, dates.month_date, dates.month_number
+        sum(orders.revenue_usd) as revenue_usd
+    from orders
+    inner join dates on orders.date_key = dates.date_key
+    group by orders.buyer_key, dates.month_date, dates.month_number
 
 ),
 

@@ -17,8 +17,22 @@ users as (
     select
         user_key,
         country_code,
-        country_name
+        country_name,
+        -- A number is quicker to group by than two texts.
+        cast(dense_rank() over (
+            order by country_code, country_name
+        ) as integer) as country_number
     from {{ ref('dim_users') }}
+
+),
+
+countries as (
+
+    select distinct
+        country_number,
+        country_code,
+        country_name
+    from users
 
 ),
 
@@ -45,26 +59,36 @@ sales as (
 
     select
         order_items.song_key,
-        users.country_code,
-        users.country_name,
+        users.country_number,
         sum(order_items.price_usd) as revenue_usd,
         count(*) as item_count
     from order_items
     inner join users on order_items.user_key = users.user_key
-    group by order_items.song_key, users.country_code, users.country_name
+    group by order_items.song_key, users.country_number
 
 ),
 
--- The key decides between songs that earned the same.
+-- The key decides between songs that earned the same. Of one value to order by, the
+-- engine keeps the first ten of each country instead of sorting all.
+best_sellers as (
+
+    select *
+    from sales
+    qualify
+        row_number() over (
+            partition by country_number order by (-revenue_usd, song_key)
+        ) <= 10
+
+),
+
 ranked as (
 
     select
         *,
         cast(row_number() over (
-            partition by country_code, country_name
-            order by revenue_usd desc, song_key
+            partition by country_number order by revenue_usd desc, song_key
         ) as integer) as song_rank
-    from sales
+    from best_sellers
 
 ),
 
@@ -72,17 +96,17 @@ final as (
 
     select
         ranked.song_key,
-        ranked.country_code,
-        ranked.country_name,
+        countries.country_code,
+        countries.country_name,
         songs.song_title,
         artists.artist_name,
         ranked.song_rank,
         ranked.revenue_usd,
         ranked.item_count
     from ranked
+    inner join countries on ranked.country_number = countries.country_number
     inner join songs on ranked.song_key = songs.song_key
     inner join artists on songs.artist_key = artists.artist_key
-    where ranked.song_rank <= 10
 
 )
 

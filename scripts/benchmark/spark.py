@@ -488,8 +488,8 @@ TABLES = {
                 buyer_key,
                 cast(date_key div 10000 * 12 + date_key div 100 % 100 as int)
                     as month_number,
-                sum(price_usd) as revenue_usd
-            from fact_order_items
+                sum(revenue_usd) as revenue_usd
+            from fact_orders
             group by 1, 2
         ),
         cohorts as (

@@ -39,7 +39,12 @@ def main(script: Path, home: Path, first_day: str, last_day: str) -> None:
         connection.execute("set enable_progress_bar = false")
         connection.execute("set preserve_insertion_order = false")
         connection.execute(_ATTACH.format(home=home.absolute()))
-        connection.execute("call lake.set_option('parquet_compression', 'zstd')")
+        for option, choice in {
+            "parquet_compression": "zstd",
+            "parquet_compression_level": 2,
+            "parquet_version": 2,
+        }.items():
+            connection.execute("call lake.set_option(?, ?)", [option, choice])
         for name, value in {
             "landing": str(home / "landing"),
             "countries": str(PROJECT / "seeds" / "countries.csv"),

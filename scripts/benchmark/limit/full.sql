@@ -535,8 +535,8 @@ with monthly as (
     select
         buyer_key,
         date_key // 10000 * 12 + date_key // 100 % 100 as month_number,
-        sum(price_usd) as revenue_usd
-    from lake.marts.fact_order_items
+        sum(revenue_usd) as revenue_usd
+    from lake.marts.fact_orders
     group by all
 ),
 cohorts as (
@@ -554,31 +554,50 @@ select
 from cohorts
 group by first_month, months_since;
 
+create temp table countries as
+select
+    country_code,
+    country_name,
+    cast(row_number() over () as integer) as country_number
+from (select distinct country_code, country_name from lake.marts.dim_users);
+
+-- Of one value to order by, the engine keeps ten of each country instead of sorting all.
 create table lake.reports.top_songs_per_country_mv as
 with sales as (
     select
         song_key,
-        country_code,
-        country_name,
+        country_number,
         sum(price_usd) as revenue_usd,
         count(*) as item_count
     from lake.marts.fact_order_items
-    inner join lake.marts.dim_users using (user_key)
+    inner join (
+        select user_key, country_number
+        from lake.marts.dim_users as users
+        inner join countries
+            on users.country_code is not distinct from countries.country_code
+            and users.country_name = countries.country_name
+    ) using (user_key)
     group by all
 ),
-ranked as (
-    select
-        *,
-        cast(row_number() over (
-            partition by country_code, country_name order by revenue_usd desc, song_key
-        ) as integer) as song_rank
+best as (
     from sales
-    qualify song_rank <= 10
+    qualify row_number() over (
+        partition by country_number order by (-revenue_usd, song_key)
+    ) <= 10
 )
 select
-    song_key, country_code, country_name, songs.song_title, artists.artist_name,
-    song_rank, revenue_usd, item_count
-from ranked
+    song_key,
+    country_code,
+    country_name,
+    songs.song_title,
+    artists.artist_name,
+    cast(row_number() over (
+        partition by country_number order by revenue_usd desc, song_key
+    ) as integer) as song_rank,
+    revenue_usd,
+    item_count
+from best
+inner join countries using (country_number)
 inner join lake.marts.dim_songs as songs using (song_key)
 inner join lake.marts.dim_artists as artists using (artist_key);
 

@@ -9,16 +9,15 @@
     {%- for schema, name in tables -%}
         {%- set table = adapter.quote(schema) ~ '.' ~ adapter.quote(name) -%}
         {%- set model = models.get((schema, name), {}) -%}
+        {%- set meta = model.get('config', {}).get('meta', {}) -%}
         {%- set seen = {} -%}
-        {%- set kind = 'table' if forms is not none
-            else model.get('config', {}).get('meta', {}).get('published_as', 'table') -%}
+        {%- set kind = 'view' if meta.kept_as else not forms and meta.published_as or 'table' -%}
         {%- set comments = [(' ' ~ kind ~ ' readers.' ~ table, model.description)] -%}
         {%- for row in remembered('describe ' ~ database ~ '.' ~ table) -%}
             {%- set column = adapter.quote(row[0]) -%}
             {%- set described = model.get('columns', {}).get(row[0], {}) -%}
             {%- set form = 'exact' if forms is none else forms.get(
-                described.get('config', {}).get('meta', {}).get('data_class')
-                or model.get('config', {}).get('meta', {}).get('data_class')
+                described.get('config', {}).get('meta', {}).get('data_class', meta.data_class)
             ) -%}
             {%- set description = described.description -%}
             {%- if form == 'rounded' -%}
@@ -40,7 +39,8 @@
                 'create schema if not exists readers.' ~ adapter.quote(schema),
                 'create or replace ' ~ kind ~ ' readers.' ~ table ~ (
                     ' as select ' ~ seen.values() | join(', ') ~ ' from published.' ~ table
-                    if kind == 'table' else own_view_definition(database, schema, name)
+                    if kind == 'table'
+                    else own_view_definition(database, schema, name, meta.kept_as, seen)
                 ),
             ] -%}
             {%- for place, description in comments if description -%}

@@ -9,15 +9,6 @@ catalogue as (
 
 ),
 
-sold as (
-
-    select distinct
-        song_id,
-        song_key
-    from {{ ref('fact_order_items') }}
-
-),
-
 songs as (
 
     select
@@ -29,17 +20,48 @@ songs as (
 
 ),
 
-final as (
+listed as (
 
     select
-        sold.song_id,
+        catalogue.track_id as song_id,
         songs.track_id,
-        songs.song_title,
         catalogue.song_title as catalogue_title,
-        songs.is_inferred
-    from sold
-    inner join catalogue on sold.song_id = catalogue.track_id
-    left join songs on sold.song_key = songs.song_key
+        songs.song_title
+    from catalogue
+    left join songs
+        on catalogue.track_id = songs.track_id and not songs.is_inferred
+
+),
+
+order_items as (
+
+    select
+        song_id,
+        song_key
+    from {{ ref('fact_order_items') }}
+    {% if not tests_whole_history() %}
+        where {{ is_unpublished(ref('fact_order_items'), '_batch_id') }}
+    {% endif %}
+
+),
+
+sold as (
+
+    select distinct
+        order_items.song_id,
+        songs.track_id,
+        null as catalogue_title,
+        null as song_title
+    from order_items
+    left join songs on order_items.song_key = songs.song_key
+
+),
+
+final as (
+
+    select * from listed
+    union all
+    select * from sold
 
 )
 
@@ -47,4 +69,3 @@ select * from final
 where
     track_id is distinct from song_id
     or song_title is distinct from catalogue_title
-    or is_inferred

@@ -1,3 +1,5 @@
+{{ config(meta={'kept_as': 'sales_per_artist_mv'}) }}
+
 with
 
 order_items as (

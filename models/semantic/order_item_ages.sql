@@ -1,3 +1,5 @@
+{{ config(meta={'grows_by': '_batch_id', 'grows_with': 'fact_order_items'}) }}
+
 with
 
 order_items as (
@@ -7,7 +9,8 @@ order_items as (
         song_key,
         user_key,
         artist_key,
-        session_start_time
+        session_start_time,
+        _batch_id
     from {{ ref('fact_order_items') }}
 
 ),
@@ -32,7 +35,8 @@ final as (
         cast(
             extract(year from order_items.session_start_time) - songs.year as integer
         ) as song_age_years,
-        order_items.session_start_time
+        order_items.session_start_time,
+        order_items._batch_id
     from order_items
     inner join songs on order_items.song_key = songs.song_key
 

@@ -13,7 +13,8 @@
             where {{ is_new_batch('sessions') }}
         ) as sessions
     where
-        held.session_id = sessions.session_id
+        {{ is_one_of('held._batch_id', batches_delivered_again()) }}
+        and held.session_id = sessions.session_id
         and (
             held._batch_id <> sessions._batch_id
             or held.session_start_time <> sessions.session_start_time

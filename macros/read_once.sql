@@ -29,7 +29,7 @@
             'copy (select * replace (cast(null as varchar) as _payload) from ('
             ~ written_out(view, node) ~ ')'
             ~ (" where _batch_id in ('" ~ batches | join("', '") ~ "')" if batches else '')
-            ~ ") to '" ~ file ~ "' (format parquet)"
+            ~ ") to '" ~ file ~ "' (format parquet, dictionary_size_limit 1000)"
         ) -%}
         {%- set bad = run_query(
             "select distinct _batch_id from '" ~ file

@@ -26,7 +26,9 @@ deliveries as (
         union all
         select *
         from {{ this }}
-        where session_id in (select sessions.session_id from sessions)
+        where
+            {{ is_one_of('_batch_id', batches_delivered_again()) }}
+            and session_id in (select sessions.session_id from sessions)
     {% endif %}
 
 ),

@@ -175,7 +175,9 @@ _USERS_IN_NEED = f"""
     from profiles
     anti join held
         on
-            profiles.buyer_key = held.buyer_key
+            -- The first of the ten says what all of them would.
+            held.recommendation_rank = 1
+            and profiles.buyer_key = held.buyer_key
             and profiles.training_id = held.training_id
             and profiles._profile_checksum = held._profile_checksum
 """  # noqa: S608 - of constants
@@ -458,8 +460,8 @@ def users_in_need(
     """
     if held is None:
         held = connection.sql(
-            "select null::uuid as buyer_key, '' as training_id,"
-            " null::ubigint as _profile_checksum limit 0"
+            "select null::uuid as buyer_key, 1 as recommendation_rank,"
+            " '' as training_id, null::ubigint as _profile_checksum limit 0"
         )
     return connection.sql(_USERS_IN_NEED)
 

@@ -277,12 +277,12 @@ def _content(rows: DuckDBPyRelation, misfit: str) -> tuple[int, int, str]:
 def _write(rows: DuckDBPyRelation, file: Path) -> None:
     """Write rows as Parquet."""
     target = str(file).replace("'", "''")  # COPY takes no parameters
-    # More effort takes half as long again and makes it hardly smaller; the second
-    # version of Parquet is quicker to write and to read.
+    # More effort takes half as long again and makes it hardly smaller. The second
+    # version of Parquet would be quicker, but Spark cannot read it.
     rows.query(
         "rows",
-        f"copy rows to '{target}' (format parquet, parquet_version v2,"
-        " compression zstd, compression_level 1, dictionary_size_limit 1000)",
+        f"copy rows to '{target}' (format parquet, compression zstd,"
+        " compression_level 1, dictionary_size_limit 1000)",
     )
 
 

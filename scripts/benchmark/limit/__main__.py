@@ -42,7 +42,6 @@ def main(script: Path, home: Path, first_day: str, last_day: str) -> None:
         for option, choice in {
             "parquet_compression": "zstd",
             "parquet_compression_level": 2,
-            "parquet_version": 2,
         }.items():
             connection.execute("call lake.set_option(?, ?)", [option, choice])
         for name, value in {

@@ -54,6 +54,12 @@ def main(data: Data, songs: int, first: date, last: date) -> None:
     with service.running(held) as api, postgres.running() as dsn:
         table = pa.concat_tables(data.generator.song_tables()).slice(0, songs)
         postgres.load_songs(dsn, [table])
+        with postgres.connected(dsn) as connection:
+            # The first to read after a load would tidy up for all others.
+            connection.execute(
+                "call postgres_execute('sources', 'vacuum deftunes.songs',"
+                " use_transaction := false)"
+            )
         print(json.dumps({"api": api.url, "dsn": dsn}), flush=True)
         threading.Event().wait()
 

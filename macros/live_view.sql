@@ -38,6 +38,9 @@
                 where
                     snapshot_id > {{ since }}
                     and regexp_full_match(change_type, '{{ kind }}')
+                -- Of a file that one commit first loses rows of and then drops, DuckLake
+                -- says those rows twice.
+                qualify row_number() over (partition by snapshot_id, rowid) = 1
             ),
             {%- endfor %}
         {%- endfor %}

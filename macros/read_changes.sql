@@ -1,7 +1,8 @@
 {% macro read_changes(name, columns, state, changes, rows) -%}
     {#- Puts what a table gained and lost since a refresh into two temporary tables. Only
-        the columns count that the query names; what was gained and lost cancels out.
-        Returns how many rows that leaves. -#}
+        the columns count that the query names; what was gained and lost cancels out. Of a
+        file that one commit first loses rows of and then drops, DuckLake says those rows
+        twice. Returns how many rows that leaves. -#}
     {%- set parts = name.split('.') -%}
     {%- set span = "('" ~ parts | join("', '") ~ "', " ~ (state.snapshot_id + 1) ~ ", "
         ~ changes.snapshot_id ~ ")" -%}
@@ -11,6 +12,7 @@
         "create or replace temporary table changes as with changed as (select "
         ~ chosen ~ ", 1 as _copies from ducklake_table_insertions" ~ span
         ~ " union all select " ~ chosen ~ ", -1 from ducklake_table_deletions" ~ span
+        ~ " qualify row_number() over (partition by snapshot_id, rowid) = 1"
         ~ ") select * exclude (_copies), cast(sum(_copies) as bigint) as _copies"
         ~ " from changed group by all having sum(_copies) <> 0"
     ] -%}

@@ -257,6 +257,20 @@ def test_changes_of_tables_are_applied_by_the_feed(shop: Shop) -> None:
     assert set(methods.values()) == {"feed"}
 
 
+def test_a_file_that_a_commit_thins_out_and_drops_is_lost_once(shop: Shop) -> None:
+    shop.change("insert into shop.items values (93, 1, 'x', 1, 5), (94, 2, 'y', 2, 7)")
+    shop.refresh()
+    shop.prefer_the_feed()
+    shop.change(
+        "begin; delete from shop.items where id = 93;"
+        " delete from shop.items where id = 94; commit"
+    )
+    assert shop.differences("_live") == {}
+    shop.refresh()
+    assert shop.methods()["joined_mv"] == "feed"
+    assert shop.differences() == {}
+
+
 def test_groups_are_worked_out_anew_that_have_changed_or_are_stale(shop: Shop) -> None:
     shop.refresh()
     shop.prefer_the_feed()

@@ -19,4 +19,5 @@ def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: A
         held = session.table(str(dbt.this)).select("as_of_date, _purchases_checksum")
         if not dates.except_(held).fetchall():
             dates = dates.limit(0)
-    return user_features(session, dbt.ref("fact_order_items"), dates)
+    orders, items = dbt.ref("fact_orders"), dbt.ref("fact_order_items")
+    return user_features(session, orders, items, dates)

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -82,6 +82,12 @@ _STAR = """
     from listed;
 """
 _REPORTS = """
+    create or replace table orders as
+    select
+        * exclude (fact_key, song_key, artist_key, price_usd, liked, liked_since, item),
+        count(*)::integer as item_count,
+        sum(price_usd)::decimal(18, 6) as revenue_usd
+    from items group by all;
     create or replace table sales as
     select song_key, count(*) as item_count from items group by song_key;
     create or replace table country_sales as
@@ -119,10 +125,10 @@ class Star:
         """Bring the reports up to date."""
         self.connection.execute(_REPORTS)
 
-    def features(self, dates: AsOfDates) -> DuckDBPyRelation:
+    def features(self, dates: Iterable[date]) -> DuckDBPyRelation:
         """Describe the buyers."""
         chosen = with_checksums(self.connection, dates, self.days)
-        return user_features(self.connection, self.items, chosen)
+        return user_features(self.connection, self.orders, self.items, chosen)
 
     def evaluate_churn(self, dates: AsOfDates) -> list[Evaluation]:
         """Train and measure the churn model."""
@@ -240,10 +246,7 @@ def test_features_are_what_happened() -> None:
         ],
     )
     as_of = date(2023, 5, 8)
-    chosen = with_checksums(star.connection, [as_of], star.days)
-    (row,) = (
-        user_features(star.connection, star.items, chosen).to_arrow_table().to_pylist()
-    )
+    (row,) = star.features((as_of,)).to_arrow_table().to_pylist()
     del row["buyer_key"], row["_purchases_checksum"]
     assert {
         name: float(value) for name, value in row.items() if name != "as_of_date"
@@ -507,6 +510,19 @@ def test_recommendations_have_the_known_answer() -> None:
         """
     ).fetchall()
     assert wrong == []
+
+
+def test_batches_of_buyers_are_recommended_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    star = clique_star()
+    at_once = star.recommend(date(2023, 2, 1))
+    monkeypatch.setattr(recommendations, "_BATCH", 7)
+    in_batches = star.recommend(date(2023, 2, 1))
+    without_score = slice(5)
+    assert [row[without_score] for row in in_batches] == [
+        row[without_score] for row in at_once
+    ]
 
 
 def test_only_those_who_need_it_are_recommended_songs_anew() -> None:

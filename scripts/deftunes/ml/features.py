@@ -16,42 +16,17 @@ _WEEK = 7  # days
 _USER_FEATURES = """
     with
 
-    purchases as (
+    past_orders as (
 
         select
             dates.as_of_date,
-            items.*,
-            items.session_start_time >= dates.as_of_date - interval 90 day
+            orders.*,
+            orders.session_start_time >= dates.as_of_date - interval 90 day
                 as is_of_last_90_days,
-            items.session_start_time >= dates.as_of_date - interval 30 day
+            orders.session_start_time >= dates.as_of_date - interval 30 day
                 as is_of_last_30_days
-        from items
-        inner join dates on items.session_start_time < dates.as_of_date
-
-    ),
-
-    orders as (
-
-        select
-            as_of_date,
-            buyer_key,
-            session_start_time,
-            local_day_of_week,
-            local_hour,
-            is_of_last_90_days,
-            is_of_last_30_days,
-            count(*) as item_count,
-            sum(price_usd) as revenue_usd
-        from purchases
-        group by
-            as_of_date,
-            buyer_key,
-            session_id,
-            session_start_time,
-            local_day_of_week,
-            local_hour,
-            is_of_last_90_days,
-            is_of_last_30_days
+        from orders
+        inner join dates on orders.session_start_time < dates.as_of_date
 
     ),
 
@@ -76,21 +51,45 @@ _USER_FEATURES = """
                 as afternoon_share,
             count(*) filter (where local_hour >= 18) / count(*) as evening_share,
             count(*) filter (where local_day_of_week >= 6) / count(*) as weekend_share
-        from orders
+        from past_orders
         group by as_of_date, buyer_key
 
     ),
 
-    tastes as (
+    -- Each artist once and each like, so that few rows are counted for each date.
+    artists as (
 
         select
-            as_of_date,
             buyer_key,
-            count(distinct artist_key) as artist_count,
-            count(*) filter (where liked and liked_since < as_of_date) / count(*)
-                as like_rate
-        from purchases
-        group by as_of_date, buyer_key
+            min(session_start_time) as bought_at
+        from items
+        group by buyer_key, artist_key
+
+    ),
+
+    artist_counts as (
+
+        select
+            dates.as_of_date,
+            artists.buyer_key,
+            count(*) as artist_count
+        from artists
+        inner join dates on artists.bought_at < dates.as_of_date
+        group by dates.as_of_date, artists.buyer_key
+
+    ),
+
+    like_counts as (
+
+        select
+            dates.as_of_date,
+            items.buyer_key,
+            count(*) as like_count
+        from items
+        inner join dates
+            on greatest(items.session_start_time, items.liked_since) < dates.as_of_date
+        where items.liked and items.liked_since is not null
+        group by dates.as_of_date, items.buyer_key
 
     )
 
@@ -101,11 +100,11 @@ _USER_FEATURES = """
         habits.order_count_90_days,
         habits.order_count_30_days,
         habits.item_count,
-        tastes.artist_count,
+        artist_counts.artist_count,
         habits.revenue_usd,
         habits.recency_days,
         habits.tenure_days,
-        tastes.like_rate,
+        coalesce(like_counts.like_count, 0) / habits.item_count as like_rate,
         habits.night_share,
         habits.morning_share,
         habits.afternoon_share,
@@ -113,7 +112,8 @@ _USER_FEATURES = """
         habits.weekend_share,
         dates._purchases_checksum
     from habits
-    inner join tastes using (as_of_date, buyer_key)
+    inner join artist_counts using (as_of_date, buyer_key)
+    left join like_counts using (as_of_date, buyer_key)
     inner join dates using (as_of_date)
 """
 
@@ -207,12 +207,16 @@ def checksum_before(
 
 
 def user_features(
-    connection: DuckDBPyConnection, items: DuckDBPyRelation, dates: DuckDBPyRelation
+    connection: DuckDBPyConnection,
+    orders: DuckDBPyRelation,
+    items: DuckDBPyRelation,
+    dates: DuckDBPyRelation,
 ) -> DuckDBPyRelation:
     """Describe each buyer as of each date, by what happened before it alone.
 
     Args:
         connection: where the relations are.
+        orders: rows of `fact_orders`.
         items: rows of `fact_order_items`.
         dates: as `with_checksums` gives them.
 

@@ -9,7 +9,6 @@ The same title by the same artist under several ids is one work, so that nobody 
 offered what they own under another id. Its best-selling song stands for it.
 """
 
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -36,8 +35,18 @@ _SEED = 1
 _MOST_BUYERS = 100_000  # to learn from
 _MOST_SONGS = 50_000  # to learn of
 _MOST_MEASURED = 20_000  # buyers
-_BATCH = 4_096  # buyers
+_BATCH = 32_768  # buyers: what memory has to hold at a time
 _NONE = np.finfo(np.float32).min  # the score of what must not be recommended
+
+_RANKED = pa.schema(
+    [
+        ("buyer_number", pa.int64()),
+        ("place", pa.int64()),
+        ("song_index", pa.int64()),
+        ("owned_index", pa.int64()),
+        ("score", pa.float64()),
+    ]
+)
 
 Indices = npt.NDArray[np.int64]
 
@@ -61,16 +70,14 @@ _WORKS = """
 _PURCHASES = f"""
     with
 
-    bought as (
+    bought_before as (
 
         select
             items.buyer_key,
-            works.work_key,
-            min(items.session_start_time) as bought_at
+            items.song_key,
+            items.session_start_time
         from items
-        inner join works on items.song_key = works.song_key
         inner join before on items.session_start_time < before.col0
-        group by items.buyer_key, works.work_key
 
     ),
 
@@ -79,37 +86,46 @@ _PURCHASES = f"""
         select
             buyer_key,
             row_number() over (order by hash(buyer_key), buyer_key) - 1 as buyer_index
-        from bought
-        group by buyer_key
+        from (select distinct buyer_key from bought_before)
         qualify buyer_index < {_MOST_BUYERS}
+
+    ),
+
+    bought as (
+
+        select
+            buyers.buyer_index,
+            works.work_key,
+            min(bought_before.session_start_time) as bought_at
+        from bought_before
+        inner join buyers on bought_before.buyer_key = buyers.buyer_key
+        inner join works on bought_before.song_key = works.song_key
+        group by buyers.buyer_index, works.work_key
 
     ),
 
     sold as (
 
         select
-            bought.work_key,
-            row_number() over (order by count(*) desc, bought.work_key) - 1
-                as song_index
+            work_key,
+            row_number() over (order by count(*) desc, work_key) - 1 as song_index
         from bought
-        inner join buyers on bought.buyer_key = buyers.buyer_key
-        group by bought.work_key
+        group by work_key
         qualify song_index < {_MOST_SONGS}
 
     )
 
     select
         bought.work_key,
-        buyers.buyer_index,
+        bought.buyer_index,
         sold.song_index,
         row_number() over (
-            partition by buyers.buyer_index
+            partition by bought.buyer_index
             order by bought.bought_at desc, bought.work_key
         ) as recency
     from bought
-    inner join buyers on bought.buyer_key = buyers.buyer_key
     inner join sold on bought.work_key = sold.work_key
-    order by buyers.buyer_index, sold.song_index
+    order by bought.buyer_index, sold.song_index
 """  # noqa: S608 - of constants
 # Another song may stand for a work by now than when it was learned of.
 _KNOWN_WORKS = """
@@ -181,16 +197,25 @@ _USERS_IN_NEED = f"""
             and profiles.training_id = held.training_id
             and profiles._profile_checksum = held._profile_checksum
 """  # noqa: S608 - of constants
-_RANKED_TABLE = """
-    create or replace temporary table kept_ranked (
+_BEST_SELLERS = """
+    select
+        works.work_key as song_key,
+        row_number() over (order by sum(sales.item_count) desc, works.work_key) as place
+    from sales
+    inner join works on sales.song_key = works.song_key
+    group by works.work_key
+"""
+_CHOSEN_TABLE = """
+    create or replace temporary table kept_chosen (
         buyer_number bigint,
-        place bigint,
-        song_index bigint,
-        owned_index bigint,
-        score double
+        recommendation_rank integer,
+        song_key uuid,
+        reason_song_key uuid,
+        score double,
+        country_name varchar
     )
 """
-_RECOMMENDATIONS = f"""
+_CHOSEN = f"""
     with
 
     learned as (
@@ -211,29 +236,26 @@ _RECOMMENDATIONS = f"""
     short as (
 
         select
-            users_in_need.buyer_number,
-            any_value(users_in_need.country_code) as country_code,
+            buyers.buyer_number,
+            any_value(buyers.country_code) as country_code,
             (
                 select count(*)
                 from owned
-                where owned.buyer_number = users_in_need.buyer_number
+                where owned.buyer_number = buyers.buyer_number
             ) as owned_count
-        from users_in_need
-        left join learned on users_in_need.buyer_number = learned.buyer_number
-        group by users_in_need.buyer_number
+        from buyers
+        left join learned on buyers.buyer_number = learned.buyer_number
+        group by buyers.buyer_number
         having count(learned.song_key) < {SONGS}
 
     ),
 
-    best_sellers as (
+    places as (
 
         select
-            works.work_key as song_key,
-            row_number() over (order by sum(sales.item_count) desc, works.work_key)
-                as place
-        from sales
-        inner join works on sales.song_key = works.song_key
-        group by works.work_key
+            buyer_number,
+            unnest(range(1, {2 * SONGS} + owned_count + 1)) as place
+        from short
 
     ),
 
@@ -258,55 +280,53 @@ _RECOMMENDATIONS = f"""
         union all
 
         select
-            short.buyer_number,
+            places.buyer_number,
             best_sellers.song_key,
             null as reason_song_key,
             1000 + best_sellers.place as place,
             null as score,
             null as country_name
-        from short
-        inner join best_sellers
-            on best_sellers.place <= {2 * SONGS} + short.owned_count
-
-    ),
-
-    chosen as (
-
-        select
-            offers.*,
-            row_number() over (
-                partition by offers.buyer_number order by offers.place, offers.song_key
-            ) as recommendation_rank
-        from (
-            select *
-            from offers
-            qualify
-                row_number() over (
-                    partition by buyer_number, song_key order by place
-                ) = 1
-        ) as offers
-        anti join owned
-            on
-                offers.buyer_number = owned.buyer_number
-                and offers.song_key = owned.work_key
-        qualify recommendation_rank <= {SONGS}
+        from places
+        inner join best_sellers on places.place = best_sellers.place
 
     )
 
     select
+        offers.buyer_number,
+        row_number() over (
+            partition by offers.buyer_number order by offers.place, offers.song_key
+        ) as recommendation_rank,
+        offers.song_key,
+        offers.reason_song_key,
+        offers.score,
+        offers.country_name
+    from (
+        select *
+        from offers
+        qualify
+            row_number() over (partition by buyer_number, song_key order by place) = 1
+    ) as offers
+    anti join owned
+        on
+            offers.buyer_number = owned.buyer_number
+            and offers.song_key = owned.work_key
+    qualify recommendation_rank <= {SONGS}
+"""  # noqa: S608 - of constants
+_RECOMMENDATIONS = """
+    select
         users_in_need.buyer_key,
-        cast(chosen.recommendation_rank as integer) as recommendation_rank,
+        chosen.recommendation_rank,
         chosen.song_key,
         chosen.reason_song_key,
         case
             when reason_songs.artist_key = songs.artist_key
                 then format(
-                    'More by {{}}, whose "{{}}" they own',
+                    'More by {}, whose "{}" they own',
                     reason_artists.artist_name, reason_songs.song_title
                 )
             when chosen.reason_song_key is not null
                 then format(
-                    'Bought by people who own "{{}}" by {{}}',
+                    'Bought by people who own "{}" by {}',
                     reason_songs.song_title, reason_artists.artist_name
                 )
             when chosen.country_name is not null
@@ -322,7 +342,7 @@ _RECOMMENDATIONS = f"""
     left join songs as reason_songs on chosen.reason_song_key = reason_songs.song_key
     left join artists as reason_artists
         on reason_songs.artist_key = reason_artists.artist_key
-"""  # noqa: S608 - of constants
+"""
 
 
 def training_id(before: date, checksum: str) -> str:
@@ -376,7 +396,7 @@ def evaluate(
     owned = _owned(buyers[~hidden], songs[~hidden], buyers.max() + 1, songs.max() + 1)
     model = _fit(owned)
     rows, answers = owned[buyers[measured]], songs[measured]
-    learned = np.vstack([places for places, _ in _nearest(model, rows)])
+    learned, _ = _nearest(model, rows)
     # The songs are numbered by how many bought them.
     popular = np.vstack(
         [np.setdiff1d(np.arange(SONGS + row.nnz), row.indices)[:SONGS] for row in rows]
@@ -500,32 +520,23 @@ def recommend(
     )
     ((count,),) = users_in_need.aggregate("count(*)").fetchall()
     if not count:
-        items, songs, sales = (held.limit(0) for held in (items, songs, sales))
+        items, songs, sales, factors = (
+            held.limit(0) for held in (items, songs, sales, factors)
+        )
     works = _kept(connection, "kept_works", works_of(connection, songs, sales))
     factors = _kept(connection, "kept_factors", connection.sql(_KNOWN_WORKS))
-    owned = _kept(connection, "kept_owned", connection.sql(_OWNED))
-    connection.sql(_RANKED_TABLE)
+    all_owned = _kept(connection, "kept_owned", connection.sql(_OWNED))
+    best_sellers = _kept(connection, "kept_best_sellers", connection.sql(_BEST_SELLERS))
+    connection.sql(_CHOSEN_TABLE)
     # Without the keys, of which Python would make objects one by one.
     numbered = factors.project("song_index, factors").order("song_index")
-    vectors = numbered.fetchnumpy()["factors"] if count else []
-    if len(vectors):
-        model = _model()
-        model.item_factors = np.array(list(vectors), np.float32)
-        for first in range(0, count, _BATCH):
-            part = (
-                owned.filter(
-                    f"buyer_number between {first} and {first + _BATCH - 1}"
-                    " and song_index is not null"
-                )
-                .project("buyer_number, song_index")
-                .fetchnumpy()
-            )
-            numbers, rows = np.unique(part["buyer_number"], return_inverse=True)
-            if len(numbers):
-                profiles = _owned(rows, part["song_index"], len(numbers), len(vectors))
-                ranked = _ranked(model, numbers, profiles)
-                connection.sql("insert into kept_ranked select * from ranked")
-    ranked = connection.table("kept_ranked")
+    vectors = np.array(list(numbered.fetchnumpy()["factors"]), np.float32)
+    for first in range(0, count, _BATCH):
+        of_batch = f"buyer_number between {first} and {first + _BATCH - 1}"
+        buyers, owned = users_in_need.filter(of_batch), all_owned.filter(of_batch)
+        ranked = _ranked(vectors, owned)
+        connection.sql(f"insert into kept_chosen {_CHOSEN}")
+    chosen = connection.table("kept_chosen")
     return connection.sql(_RECOMMENDATIONS)
 
 
@@ -593,40 +604,50 @@ def _fit(owned: Any) -> Any:  # noqa: ANN401
     return model
 
 
-def _nearest(model: Any, owned: Any) -> Iterator[tuple[Indices, Any]]:  # noqa: ANN401
-    """Yield for some buyers at a time the songs that they lack, the nearest first.
+def _nearest(model: Any, owned: Any) -> tuple[Indices, Any]:  # noqa: ANN401
+    """Return the songs that buyers lack, the nearest first, and their scores.
 
     Args:
         model: with `item_factors`.
         owned: what the buyers own, shape (buyers, songs).
 
-    Yields:
-        The songs and their scores, both of shape (some buyers, at most ten); a song
-        that fills up a row has a score of at most `_NONE`.
+    Returns:
+        Both of shape (buyers, at most ten); a song that fills up a row has a score of
+        at most `_NONE`.
 
     """
-    for low in range(0, owned.shape[0], _BATCH):
-        rows = owned[low : low + _BATCH]
-        with _one_blas_thread():
-            yield model.recommend(
-                np.arange(rows.shape[0]), rows, N=SONGS, recalculate_user=True
-            )
+    with _one_blas_thread():
+        songs, scores = model.recommend(
+            np.arange(owned.shape[0]), owned, N=SONGS, recalculate_user=True
+        )
+    return songs, scores
 
 
-def _ranked(model: Any, numbers: Indices, owned: Any) -> pa.Table:  # noqa: ANN401
-    """Return what is recommended to a batch of buyers, as `_RANKED_TABLE` has it.
+def _ranked(vectors: Any, owned_works: DuckDBPyRelation) -> pa.Table:  # noqa: ANN401
+    """Return what is recommended to some buyers who own songs that were learned of.
 
     The reason is the owned song that the recommended one is most like.
 
     Args:
-        model: with `item_factors`.
-        numbers: the buyers' numbers.
-        owned: what they own, at least a song each, shape (buyers, songs).
+        vectors: the songs' factors, shape (songs, factors).
+        owned_works: columns buyer_number and song_index, null for what was not learned
+            of.
+
+    Returns:
+        The columns of `_RANKED`.
 
     """
-    lengths = np.linalg.norm(model.item_factors, axis=1, keepdims=True)
-    directions = model.item_factors / np.maximum(lengths, 1e-12)
-    ((songs, scores),) = _nearest(model, owned)
+    learned = owned_works.filter("song_index is not null")
+    columns = learned.project("buyer_number, song_index").fetchnumpy()
+    numbers, rows = np.unique(columns["buyer_number"], return_inverse=True)
+    if not len(numbers):
+        return _RANKED.empty_table()
+    owned = _owned(rows, columns["song_index"], len(numbers), len(vectors))
+    model = _model()
+    model.item_factors = vectors
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    directions = vectors / np.maximum(lengths, 1e-12)
+    songs, scores = _nearest(model, owned)
     reasons = np.empty_like(songs)
     first, counts = owned.indptr[:-1], np.diff(owned.indptr)
     for column, recommended in enumerate(songs.T):
@@ -642,13 +663,8 @@ def _ranked(model: Any, numbers: Indices, owned: Any) -> pa.Table:  # noqa: ANN4
     kept = scores > _NONE
     buyer, place = np.nonzero(kept)
     return pa.table(
-        {
-            "buyer": numbers[buyer],
-            "place": place,
-            "song": songs[kept],
-            "owned": reasons[kept],
-            "score": scores[kept],
-        }
+        [numbers[buyer], place, songs[kept], reasons[kept], scores[kept]],
+        schema=_RANKED,
     )
 
 

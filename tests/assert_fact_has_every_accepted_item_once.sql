@@ -2,51 +2,70 @@
 {% set items = ref('int_session_items_priced') %}
 with
 
-accepted as (
+accepted as {{ not_materialized() }} (
 
     select
         items.session_id,
         items.item_number,
-        count(*) as accepted_count
+        items._batch_id
     from {{ items if is_whole else read_once(items) }} as items
     inner join {{ ref('int_sessions_latest') }} as sessions
         on
-            items.session_id = sessions.session_id
-            and items._batch_id = sessions._batch_id
+            items._ingested_at = sessions._ingested_at
             and items._position = sessions._position
     where
         items.rejection_reason is null
         and {{ 'true' if is_whole else is_read('items._batch_id') }}
-    group by items.session_id, items.item_number
 
 ),
 
-sold as (
+told as {{ not_materialized() }} (
+
+    select
+        *,
+        1 as accepted_count,
+        0 as sold_count
+    from accepted
+
+    union all
 
     select
         session_id,
         item_number,
-        count(*) as sold_count
+        _batch_id,
+        0 as accepted_count,
+        1 as sold_count
     from {{ ref('fact_order_items') }}
     where {{ 'true' if is_whole else is_read() }}
-    group by session_id, item_number
+
+),
+
+-- All items at once take more memory than there is. That none is there twice the tests
+-- of the keys say.
+differing_batches as (
+
+    select _batch_id
+    from told
+    group by _batch_id
+    having
+        sum(accepted_count) <> sum(sold_count)
+        or sum({{ row_checksum(['session_id', 'item_number']) }} * accepted_count)
+        <> sum({{ row_checksum(['session_id', 'item_number']) }} * sold_count)
 
 ),
 
 final as (
 
     select
-        coalesce(accepted.session_id, sold.session_id) as session_id,
-        coalesce(accepted.item_number, sold.item_number) as item_number,
-        accepted.accepted_count,
-        sold.sold_count
-    from accepted
-    full outer join sold
-        on
-            accepted.session_id = sold.session_id
-            and accepted.item_number = sold.item_number
+        session_id,
+        item_number,
+        sum(accepted_count) as accepted_count,
+        sum(sold_count) as sold_count
+    from told
+    where _batch_id in (select differing_batches._batch_id from differing_batches)
+    group by session_id, item_number
 
 )
 
 select * from final
-where accepted_count is distinct from 1 or sold_count is distinct from 1
+where accepted_count <> 1 or sold_count <> 1

@@ -2,7 +2,7 @@
 
 with
 
-sessions as (
+sessions as {{ not_materialized() }} (
 
     select
         session_id,
@@ -19,7 +19,7 @@ sessions as (
 
 ),
 
-deliveries as (
+deliveries as {{ not_materialized() }} (
 
     select * from sessions
     {% if is_incremental() %}

@@ -11,14 +11,14 @@
 
 with
 
-sessions as (
+sessions as {{ not_materialized() }} (
 
     select
         session_id,
         user_id,
         session_start_time,
         _position,
-        _batch_id
+        _ingested_at
     from {{ ref('int_sessions_latest') }}
     -- None is null, but with a filter on the items alone DuckDB expects fewer of them
     -- than of these, and would keep them in memory to join.
@@ -49,17 +49,16 @@ users as (
 ),
 
 -- The user as of the purchase.
-bought as (
+bought as {{ not_materialized() }} (
 
     select
-        sessions.session_id,
         users.user_key,
         users.buyer_key,
         users.timezone,
         sessions.session_start_time,
         cast(sessions.session_start_time as date) as session_date,
         sessions._position,
-        sessions._batch_id
+        sessions._ingested_at
     from sessions
     -- Each session finds its buyer; one that did not would be an error, not be lost.
     left join users
@@ -97,11 +96,10 @@ clocks as (
 buyers as (
 
     select
-        bought.session_id,
         bought.user_key,
         bought.buyer_key,
         bought._position,
-        bought._batch_id,
+        bought._ingested_at,
         coalesce(
             case
                 when clocks.offset_at_start = clocks.offset_at_end
@@ -143,10 +141,10 @@ items as (
         buyers.local_time,
         session_items._batch_id
     from session_items
+    -- A batch's time is its own, and far shorter than its id.
     inner join buyers
         on
-            session_items.session_id = buyers.session_id
-            and session_items._batch_id = buyers._batch_id
+            session_items._ingested_at = buyers._ingested_at
             and session_items._position = buyers._position
 
 ),

@@ -10,8 +10,6 @@ with
 session_items as (
 
     select
-        -- A text with a NUL must not become a value to look for in the lake.
-        case when rejection_reason is null then session_id end as session_id,
         case
             when rejection_reason = 'nul_character' then 'unknown'
             else replace(coalesce(currency, 'unknown'), chr(0), '')
@@ -19,6 +17,7 @@ session_items as (
         rejection_reason,
         price,
         _position,
+        _ingested_at,
         _batch_id
     from {{ read_once(ref('int_session_items_priced')) }}
     where price is not null and {{ is_new_batch('sessions') }}
@@ -28,9 +27,8 @@ session_items as (
 latest_sessions as (
 
     select
-        session_id,
         _position,
-        _batch_id
+        _ingested_at
     from {{ ref('int_sessions_latest') }}
 
 ),
@@ -60,14 +58,15 @@ landed as (
         sum(case
             when
                 session_items.rejection_reason is null
-                and session_items._batch_id = latest_sessions._batch_id
-                and session_items._position = latest_sessions._position
+                and latest_sessions._position is not null
                 then session_items.price
             else 0
         end) as expected_revenue
     from session_items
     left join latest_sessions
-        on session_items.session_id = latest_sessions.session_id
+        on
+            session_items._ingested_at = latest_sessions._ingested_at
+            and session_items._position = latest_sessions._position
     group by session_items._batch_id, session_items.currency
 
 ),

@@ -24,7 +24,7 @@ def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: A
     )
     items = dbt.ref("fact_order_items")
     if dbt.is_incremental and holds_training(session.table(str(dbt.this)), training_id):
-        items = items.limit(0)
+        items, songs, sales = (held.limit(0) for held in (items, songs, sales))
     works = recommendations.works_of(session, songs, sales)
     return recommendations.song_factors(session, items, works, dates.scoring).select(
         "*", ConstantExpression(training_id).alias("training_id")

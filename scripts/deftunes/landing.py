@@ -245,15 +245,24 @@ def refuse_foreign_files(folder: Path) -> None:
         folder: the landing zone.
 
     Raises:
-        ForeignError: there is another Parquet file among the batches.
+        ForeignError: there is another Parquet file among the batches, or two batches
+            of an entity have the same time.
 
     """
+    fetched: dict[tuple[str, datetime], Path] = {}
     for file in sorted(folder.glob("[!.]*/[!.]*/[!.]*.parquet")):
-        entity = file.parent.parent.name
-        if file.stem != entity or Batch.of_folder(file.parent) is None:
+        entity, batch = file.parent.parent.name, Batch.of_folder(file.parent)
+        if file.stem != entity or batch is None:
             raise ForeignError(
                 f"{file} was not landed by scripts/land.py. Move it out of {folder}, "
                 "then run the same again."
+            )
+        other = fetched.setdefault((entity, batch.ingested_at), file)
+        if other != file:
+            raise ForeignError(
+                f"{file} and {other} were fetched at the same time, which tells "
+                f"batches apart: one is another landing zone's. Move it out of {folder}"
+                ", let scripts/land.py land its window, then run the same again."
             )
 
 

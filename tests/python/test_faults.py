@@ -747,6 +747,23 @@ def test_only_what_a_build_would_read_is_foreign(
         refuse_foreign_files(tmp_path)
 
 
+def test_batches_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
+    time = "_batch_id=20240101T000000000000Z"
+    for entity, batch in (
+        ("users", f"{time}_all_0123456789abcdef"),
+        ("sessions", f"{time}_2024-01-01_0123456789abcdef"),
+    ):
+        (tmp_path / entity / batch).mkdir(parents=True)
+        (tmp_path / entity / batch / f"{entity}.parquet").touch()
+    refuse_foreign_files(tmp_path)
+
+    added = tmp_path / "sessions" / f"{time}_2024-01-02_0123456789abcdef"
+    added.mkdir()
+    (added / "sessions.parquet").touch()
+    with pytest.raises(ForeignError, match=re.escape(f"{added}/sessions.parquet")):
+        refuse_foreign_files(tmp_path)
+
+
 def test_of_a_long_history_each_build_compares_what_it_reads(
     calm: Calm, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

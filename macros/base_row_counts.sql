@@ -9,10 +9,15 @@
     {%- endfor -%}
     {%- set counts = {} -%}
     {%- for row in run_query(
-        'with added as (select table_id, sum(record_count) filter (end_snapshot is null)'
-        ~ ' as live, sum(record_count) filter (begin_snapshot > ' ~ since
-        ~ ' or end_snapshot > ' ~ since ~ ') as changed from ' ~ files
-        ~ 'data_file group by table_id), lost as (select d.table_id,'
+        'with rewritten as (select snapshot_id from ' ~ files ~ 'snapshot_changes'
+        ~ ' where snapshot_id > ' ~ since ~ " and contains(changes_made, 'rewrite_delete')"
+        ~ '), held as (select table_id, record_count, end_snapshot is null as is_live,'
+        ~ ' begin_snapshot > ' ~ since ~ ' and begin_snapshot not in (from rewritten)'
+        ~ ' or end_snapshot > ' ~ since ~ ' and end_snapshot not in (from rewritten)'
+        ~ ' as is_changed from ' ~ files ~ 'data_file), added as (select table_id,'
+        ~ ' sum(record_count) filter (is_live) as live, sum(record_count)'
+        ~ ' filter (is_changed) as changed from held group by table_id), lost as (select'
+        ~ ' d.table_id,'
         ~ ' sum(d.delete_count) as deleted, sum(f.record_count) as read_again from '
         ~ files ~ 'delete_file as d inner join ' ~ files ~ 'data_file as f'
         ~ ' on d.data_file_id = f.data_file_id where greatest(d.begin_snapshot,'

@@ -1,5 +1,5 @@
-{# Nothing when nothing has moved; else what has been worked out so far is in the open
-   transaction, and what ends it is returned. #}
+{# Nothing when nothing has moved, but that what was merged is left behind; else what has
+   been worked out so far is in the open transaction, and what ends it is returned. #}
 {% macro duckdb__refresh_materialized_view(relation) -%}
     {%- call statement('begin', auto_begin=true) -%}select 1{%- endcall -%}
     {%- set started = modules.datetime.datetime.now() -%}
@@ -13,7 +13,9 @@
             relation.identifier ~ ': nothing has moved since snapshot '
             ~ state.snapshot_id, info=True
         ) -%}
-        {{ return('') }}
+        {{ return(
+            leave_merged_behind(relation, state, changes) if moved.merged else ''
+        ) }}
     {%- endif -%}
     {%- set traced = traced_query(state.definition) -%}
     {%- set choice = refresh_method(state, moved) -%}

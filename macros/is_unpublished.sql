@@ -11,14 +11,20 @@
     {%- endif -%}
     {%- set bases = tables_at(since, [(table.schema, table.identifier)]) -%}
     {%- set moved = moved_tables({'bases': bases, 'is_additive': true}, changes) -%}
-    {%- if not bases or moved.doubt -%}
+    {%- if not bases or moved.doubt or moved.merged -%}
         {{ return('true') }}
     {%- elif not moved.names -%}
         {{ return('false') }}
     {%- endif -%}
-    {%- set gained = 'select distinct ' ~ column ~ " from ducklake_table_insertions('"
-        ~ table.database ~ "', '" ~ table.schema ~ "', '" ~ table.identifier ~ "', "
-        ~ (since + 1) ~ ', ' ~ changes.snapshot_id ~ ')' -%}
+    {%- set told = [] -%}
+    {%- for first, last in changes.spans -%}
+        {%- do told.append(
+            'select distinct ' ~ column ~ " from ducklake_table_insertions('" ~ table.database
+            ~ "', '" ~ table.schema ~ "', '" ~ table.identifier ~ "', " ~ first ~ ', '
+            ~ last ~ ')'
+        ) -%}
+    {%- endfor -%}
+    {%- set gained = told | join(' union ') -%}
     {%- if column != '_batch_id' -%}
         {{ return(column ~ ' in (' ~ gained ~ ')') }}
     {%- endif -%}

@@ -12,12 +12,10 @@
         or nullable_sums(query) -%}
         {{ state.definition }}
     {%- else -%}
-        {%- set lake = target.database -%}
         {%- set since = changes.snapshot_id -%}
-        {%- set read_at = run_query(
-            'select snapshot_time from __ducklake_metadata_' ~ lake
-            ~ '.ducklake_snapshot where snapshot_id = ' ~ since
-        ).columns[0][0] -%}
+        {#- When this transaction began, which ends with the first commit to look at. Of a
+            file that was merged the feed names wrong snapshots. -#}
+        {%- set read_at = run_query('select now()').columns[0][0] -%}
         {%- set feeds = {} -%}
         {%- set ids = [] -%}
         with
@@ -35,9 +33,7 @@
                     '{{ base.name.split('.') | join("', '") }}',
                     timestamptz '{{ read_at }}', now()
                 )
-                where
-                    snapshot_id > {{ since }}
-                    and regexp_full_match(change_type, '{{ kind }}')
+                where regexp_full_match(change_type, '{{ kind }}')
                 -- Of a file that one commit first loses rows of and then drops, DuckLake
                 -- says those rows twice.
                 qualify row_number() over (partition by snapshot_id, rowid) = 1

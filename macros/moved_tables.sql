@@ -1,11 +1,18 @@
 {% macro moved_tables(state, changes) -%}
-    {#- The tables that have moved since a refresh, and what forbids to look at their
-        changes alone. -#}
-    {%- set harmless = ['merge_adjacent', 'rewrite_delete', 'compacted_table'] -%}
+    {#- The tables that have moved since a refresh, what forbids to look at their changes
+        alone, and the tables whose files were merged since: from before that, their
+        feed loses deletions. -#}
+    {%- set merges = ['merge_adjacent', 'compacted_table'] -%}
+    {%- set harmless = merges + ['rewrite_delete'] -%}
     {%- set names = [] -%}
     {%- set doubts = [] -%}
+    {%- set merged = [] -%}
     {%- for base in state.bases -%}
-        {%- set kinds = changes.kinds.get(base.id, []) | reject('in', harmless) | list -%}
+        {%- set told = changes.kinds.get(base.id, []) -%}
+        {%- set kinds = told | reject('in', harmless) | list -%}
+        {%- if told | select('in', merges) | list -%}
+            {%- do merged.append(base.name) -%}
+        {%- endif -%}
         {%- if base.id is none -%}
             {%- do doubts.append('nobody can tell when ' ~ base.name ~ ' moves') -%}
         {%- elif kinds | reject('in', ['inserted_into_table', 'deleted_from_table'])
@@ -27,5 +34,9 @@
             names[0] ~ ' moved, and the view has neither additive nor a group_key'
         ) -%}
     {%- endif -%}
-    {{ return({'names': names, 'doubt': doubts | first}) }}
+    {{ return({
+        'names': names,
+        'doubt': doubts | first,
+        'merged': merged,
+    }) }}
 {%- endmacro %}

@@ -1,7 +1,8 @@
 {% macro publication_changes(bases, models) -%}
     {#- A table that was altered or made anew has everything written anew: what it held
         may be what somebody asked to forget, and free space of a database would keep
-        it. The first of the bases that can be told what has changed since is taken. -#}
+        it. The first of the bases that can be told what has changed since is taken. A
+        table whose files were merged since is written anew by itself. -#}
     {%- set found = {
         'base': '',
         'rows': {},
@@ -25,7 +26,8 @@
             {%- for table in state.bases -%}
                 {%- if table.name not in moved.names -%}
                     {%- do found.rows.update({table.name: []}) -%}
-                {%- elif counts[table.name].changed * 2 <= counts[table.name].live -%}
+                {%- elif table.name not in moved.merged
+                    and counts[table.name].changed * 2 <= counts[table.name].live -%}
                     {%- set feed = ['gained_' ~ loop.index, 'lost_' ~ loop.index] -%}
                     {%- do read_changes(table.name, none, state, changes, feed) -%}
                     {%- do found.rows.update({table.name: feed}) -%}

@@ -12,6 +12,7 @@
             'Nothing new to publish. What was published before stays.', info=True
         ) -%}
     {%- else -%}
+        {%- do compact_lake() -%}
         {%- set reusable = run_query('select reusable_publication()').columns[0][0] -%}
         {%- set bases = [published_snapshot(reusable, definition), held] -%}
         {%- set id = run_started_at.strftime('%Y%m%dT%H%M%S%fZ') -%}

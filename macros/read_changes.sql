@@ -3,16 +3,21 @@
         the columns count that the query names; what was gained and lost cancels out. Of a
         file that one commit first loses rows of and then drops, DuckLake says those rows
         twice. Returns how many rows that leaves. -#}
-    {%- set parts = name.split('.') -%}
-    {%- set span = "('" ~ parts | join("', '") ~ "', " ~ (state.snapshot_id + 1) ~ ", "
-        ~ changes.snapshot_id ~ ")" -%}
     {%- set chosen = "*" if columns is none else
         "columns(lambda c: lower(c) in ('" ~ columns | join("', '") ~ "'))" -%}
+    {%- set told = [] -%}
+    {%- for first, last in changes.spans -%}
+        {%- set span = "('" ~ name.split('.') | join("', '") ~ "', " ~ first ~ ", "
+            ~ last ~ ")" -%}
+        {%- do told.append(
+            "select " ~ chosen ~ ", 1 as _copies from ducklake_table_insertions" ~ span
+            ~ " union all select " ~ chosen ~ ", -1 from ducklake_table_deletions" ~ span
+            ~ " qualify row_number() over (partition by snapshot_id, rowid) = 1"
+        ) -%}
+    {%- endfor -%}
     {%- set statements = [
-        "create or replace temporary table changes as with changed as (select "
-        ~ chosen ~ ", 1 as _copies from ducklake_table_insertions" ~ span
-        ~ " union all select " ~ chosen ~ ", -1 from ducklake_table_deletions" ~ span
-        ~ " qualify row_number() over (partition by snapshot_id, rowid) = 1"
+        "create or replace temporary table changes as with changed as ("
+        ~ told | join(" union all ")
         ~ ") select * exclude (_copies), cast(sum(_copies) as bigint) as _copies"
         ~ " from changed group by all having sum(_copies) <> 0"
     ] -%}

@@ -2,8 +2,12 @@
     {#- How to refresh, and why: by whichever is expected to be quicker, the feed or
         computing all rows anew, wherever the feed gives the right answer. What was
         measured last counts, scaled to the work at hand. -#}
-    {%- if moved.doubt -%}
-        {{ return({'method': 'recomputed', 'reason': moved.doubt}) }}
+    {%- set merged = moved.names | select('in', moved.merged) | first -%}
+    {%- if moved.doubt or merged -%}
+        {{ return({
+            'method': 'recomputed',
+            'reason': moved.doubt or merged ~ ' moved, and its files were merged',
+        }) }}
     {%- endif -%}
     {%- set rows = base_row_counts(state.bases, state.snapshot_id) -%}
     {%- set total = rows.values() | sum(attribute='live') -%}

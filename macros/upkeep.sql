@@ -19,7 +19,7 @@
         {%- set age = 'least(' ~ age ~ ", date '" ~ kept_since ~ "' - interval 1 day)" -%}
     {%- endif -%}
     {%- for step in [
-        'ducklake_rewrite_data_files(' ~ lake ~ ')',
+        'ducklake_rewrite_data_files(' ~ lake ~ ', delete_threshold => 0)',
         'ducklake_merge_adjacent_files(' ~ lake ~ ')',
         'ducklake_expire_snapshots(' ~ lake ~ ', older_than => ' ~ age ~ ')',
         'ducklake_cleanup_old_files(' ~ lake ~ ', older_than => ' ~ age ~ ')',

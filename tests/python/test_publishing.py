@@ -410,6 +410,32 @@ def publish_changes(shop: Shop, *changes: str) -> tuple[str, dict[str, dict[str,
     return "".join(re.findall("All is written anew: (.*)", said)), found
 
 
+def test_files_that_keep_losing_rows_are_written_anew(shop: Shop) -> None:
+    more = (
+        "insert into lake.marts.dim_artists"
+        " select distinct on (artist_key) * from lake.marts.dim_artists"
+        " order by artist_key limit 3"
+    )
+    lost = (
+        "delete from lake.marts.dim_artists where artist_key ="
+        " (select min(artist_key) from lake.marts.dim_artists)"
+    )
+
+    def files_with_lost_rows() -> int:
+        with shop.lakehouse.lake() as lake:
+            ((count,),) = lake.execute(
+                "select delete_file_count from ducklake_table_info('lake')"
+                " where table_name = 'dim_artists'"
+            ).fetchall()
+            return int(count)
+
+    publish_changes(shop, *[more] * 11, lost)
+    assert files_with_lost_rows() == 12
+    publish_changes(shop, *[more] * 2, lost)
+    assert files_with_lost_rows() == 0
+    assert publish_changes(shop) == ("", {})
+
+
 def test_what_has_changed_is_published_as_if_all_were_written_anew(shop: Shop) -> None:
     publish_changes(shop, MORE_FACTS)
     reason, done = publish_changes(
@@ -455,12 +481,22 @@ def test_what_has_changed_is_published_as_if_all_were_written_anew(shop: Shop) -
     # What was there before is in other files by now.
     reason, done = publish_changes(
         shop,
+        "delete from lake.marts.fact_order_items"
+        " where session_id = (select min(session_id) from lake.marts.fact_order_items)",
         "call ducklake_rewrite_data_files('lake', delete_threshold => 0)",
-        "call ducklake_merge_adjacent_files('lake')",
         MORE_FACTS,
     )
     assert not reason
-    assert done["deftunes.duckdb"]["marts.dim_songs"] == "left"
+    for tables in done.values():
+        assert tables["marts.fact_order_items"] == "brought up to date"
+        assert tables["marts.dim_songs"] == "left"
+    reason, done = publish_changes(
+        shop, "call ducklake_merge_adjacent_files('lake')", MORE_FACTS
+    )
+    assert not reason
+    for tables in done.values():
+        assert tables["marts.fact_order_items"] == "written anew"
+        assert tables["marts.dim_songs"] == "left"
     # The one after that starts from before it.
     publish_changes(shop, MORE_FACTS)
     reason, done = publish_changes(

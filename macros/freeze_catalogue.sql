@@ -41,7 +41,7 @@
     {%- endfor -%}
     {%- do run_query(
         'begin; ' ~ statements | join('; ') ~ '; update frozen.ducklake_metadata'
-        ~ " set value = absolute_path(value) where key = 'data_path'; commit;"
+        ~ " set value = '" ~ data_path() ~ "' where key = 'data_path'; commit;"
         ~ ' detach frozen'
     ) -%}
 {%- endmacro %}

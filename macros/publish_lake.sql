@@ -4,7 +4,7 @@
     {%- do run_query('select settle_publishing()') -%}
     {%- set models = published_models() -%}
     {%- set databases = reader_databases(target.database, models) -%}
-    {%- set definition = local_md5(databases | string) -%}
+    {%- set definition = published_definition(databases) -%}
     {%- set current = run_query('select kept_publications()[1]').columns[0][0] -%}
     {%- set held = published_snapshot(current, definition) -%}
     {%- if held and is_published(held.snapshot_id, models) -%}

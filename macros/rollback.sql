@@ -38,8 +38,8 @@
         ~ " where database_name = 'published' and not internal order by all"
     ).rows -%}
     {#- With what a build would publish now, so that it does not while nothing is new. -#}
-    {%- set definition = local_md5(
-        reader_databases(target.database, published_models()) | string
+    {%- set definition = published_definition(
+        reader_databases(target.database, published_models())
     ) -%}
     {%- do record_publication(id, true, snapshot_id, passed, warned, definition) -%}
     {%- do publish_files(folder, reader_databases('published', tables), id) -%}

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -744,3 +744,13 @@ def test_without_the_copy_the_catalogue_and_the_roles_are_published(shop: Shop) 
     assert f"Published {shop.serving / 'deftunes.ducklake'}" in said
     assert not (shop.serving / "deftunes.duckdb").is_symlink()
     assert {*shop.tables("deftunes.ducklake")} > {*shop.tables("roles/analyst.duckdb")}
+
+
+def test_a_lakehouse_that_was_moved_is_published_where_it_is(shop: Shop) -> None:
+    home = shop.lakehouse.home
+    moved = replace(shop.lakehouse, home=home.rename(home.with_name("moved")))
+    there = replace(shop, lakehouse=moved)
+    reason, done = publish_changes(there)
+    assert "nothing is in place that was written this way" in reason
+    assert {*done} == {*FORMS}
+    assert publish_changes(there) == ("", {})

@@ -39,9 +39,5 @@
             ~ ' where ' ~ kept | join(' and ')
         ) -%}
     {%- endfor -%}
-    {%- do run_query(
-        'begin; ' ~ statements | join('; ') ~ '; update frozen.ducklake_metadata'
-        ~ " set value = '" ~ data_path() ~ "' where key = 'data_path'; commit;"
-        ~ ' detach frozen'
-    ) -%}
+    {%- do run_query('begin; ' ~ statements | join('; ') ~ '; commit; detach frozen') -%}
 {%- endmacro %}

@@ -24,11 +24,8 @@
             "(select id from ducklake_current_snapshot('" ~ target.database ~ "'))",
             passed, warned, definition
         ) -%}
-        {%- set catalogue = folder ~ '/deftunes.ducklake' -%}
-        {%- do freeze_catalogue(catalogue, models) -%}
-        {%- do run_query(
-            "attach 'ducklake:" ~ catalogue ~ "' as published (read_only)"
-        ) -%}
+        {%- do freeze_catalogue(folder ~ '/deftunes.ducklake', models) -%}
+        {%- do attach_published(folder) -%}
         {%- do publish_files(
             folder, databases, id, publication_changes(bases, models)
         ) -%}

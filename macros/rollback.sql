@@ -28,9 +28,7 @@
     {%- set folder = run_query(
         "select start_publishing('" ~ id ~ "', '" ~ previous_id ~ "')"
     ).columns[0][0] -%}
-    {%- do run_query(
-        "attach 'ducklake:" ~ folder ~ "/deftunes.ducklake' as published (read_only)"
-    ) -%}
+    {%- do attach_published(folder) -%}
     {%- set tables = run_query(
         'select schema_name, table_name from duckdb_tables()'
         ~ " where database_name = 'published' union all"

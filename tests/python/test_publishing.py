@@ -754,3 +754,7 @@ def test_a_lakehouse_that_was_moved_is_published_where_it_is(shop: Shop) -> None
     assert "nothing is in place that was written this way" in reason
     assert {*done} == {*FORMS}
     assert publish_changes(there) == ("", {})
+    # The publication before that names the place where the files were.
+    there.rollback()
+    frozen = there.tables("deftunes.ducklake")
+    assert there.tables()["marts.dim_songs"] == frozen["marts.dim_songs"]

@@ -22,17 +22,28 @@ records as (
         entity,
         case when rejection_reason is null then record_id end as record_id,
         rejection_reason,
-        awaits_exchange_rate,
         _batch_id
     from {{ landed_records }}
-    where entity <> 'session_items' and {{ is_new_batch() }}
+    where entity not in ('sessions', 'session_items') and {{ is_new_batch() }}
 
 ),
 
-session_items as (
+sessions as {{ not_materialized() }} (
 
     select
-        entity,
+        case when rejection_reason is null then record_id end as session_id,
+        rejection_reason,
+        _position,
+        _ingested_at,
+        _batch_id
+    from {{ landed_records }}
+    where entity = 'sessions' and {{ is_new_batch() }}
+
+),
+
+session_items as {{ not_materialized() }} (
+
+    select
         case when rejection_reason is null then record_id end as session_id,
         rejection_reason,
         item_number,
@@ -44,23 +55,13 @@ session_items as (
 
 ),
 
--- Deliveries of sessions that are not those that count.
-superseded as (
+latest_sessions as {{ not_materialized() }} (
 
     select
-        sessions._position,
-        sessions._batch_id
-    from {{ landed_records }} as sessions
-    inner join {{ ref('int_sessions_latest') }} as latest_sessions
-        on sessions.record_id = latest_sessions.session_id
-    where
-        sessions.entity = 'sessions'
-        and sessions.rejection_reason is null
-        and {{ is_new_batch(column='sessions._batch_id') }}
-        and (
-            sessions._batch_id <> latest_sessions._batch_id
-            or sessions._position <> latest_sessions._position
-        )
+        session_id,
+        _position,
+        _ingested_at
+    from {{ ref('int_sessions_latest') }}
 
 ),
 
@@ -88,22 +89,46 @@ held as (
         concat(currency, ' ', rate_date) as record_id
     from {{ ref('int_exchange_rates_daily') }}
 
-    union all
+),
+
+-- Deliveries that are not those that count. They are few, so only their sessions are
+-- looked for.
+other_deliveries as (
 
     select
-        'sessions' as entity,
-        session_id as record_id
-    from {{ ref('int_sessions_latest') }}
+        sessions.session_id,
+        sessions._position,
+        sessions._batch_id
+    from sessions
+    left join latest_sessions
+        on
+            sessions._ingested_at = latest_sessions._ingested_at
+            and sessions._position = latest_sessions._position
+    where sessions.rejection_reason is null and latest_sessions._position is null
 
 ),
 
-sold as (
+superseded as (
 
     select
-        session_id,
-        item_number
-    from {{ ref('fact_order_items') }}
-    where {{ is_new_batch('sessions') }}
+        _position,
+        _batch_id
+    from other_deliveries
+    where session_id in (select latest_sessions.session_id from latest_sessions)
+
+),
+
+lost as (
+
+    select
+        other_deliveries._position,
+        other_deliveries._batch_id
+    from other_deliveries
+    left join superseded
+        on
+            other_deliveries._batch_id = superseded._batch_id
+            and other_deliveries._position = superseded._position
+    where superseded._batch_id is null
 
 ),
 
@@ -111,7 +136,6 @@ judged as (
 
     select
         records.entity,
-        records.awaits_exchange_rate,
         records._batch_id,
         records.rejection_reason is not null as is_rejected,
         held.record_id is not null as is_loaded
@@ -122,20 +146,95 @@ judged as (
     union all
 
     select
-        session_items.entity,
+        'sessions' as entity,
+        sessions._batch_id,
+        sessions.rejection_reason is not null as is_rejected,
+        lost._batch_id is null as is_loaded
+    from sessions
+    left join lost
+        on
+            sessions._batch_id = lost._batch_id
+            and sessions._position = lost._position
+
+),
+
+judged_items as {{ not_materialized() }} (
+
+    select
+        session_items.session_id,
+        session_items.item_number,
         session_items.awaits_exchange_rate,
         session_items._batch_id,
         session_items.rejection_reason is not null as is_rejected,
-        sold.session_id is not null or superseded._batch_id is not null as is_loaded
+        superseded._batch_id is not null as is_superseded
     from session_items
     left join superseded
         on
             session_items._batch_id = superseded._batch_id
             and session_items._position = superseded._position
-    left join sold
-        on
-            session_items.session_id = sold.session_id
-            and session_items.item_number = sold.item_number
+
+),
+
+told as {{ not_materialized() }} (
+
+    select
+        session_id,
+        item_number,
+        _batch_id,
+        1 as accepted_count,
+        0 as sold_count
+    from judged_items
+    where not is_rejected and not is_superseded
+
+    union all
+
+    select
+        session_id,
+        item_number,
+        _batch_id,
+        0 as accepted_count,
+        1 as sold_count
+    from {{ ref('fact_order_items') }}
+    where {{ is_new_batch('sessions') }}
+
+),
+
+-- All items at once take more memory than there is: what is sold of a batch is what was
+-- accepted if the checksums are the same.
+differing_batches as (
+
+    select _batch_id
+    from told
+    group by _batch_id
+    having
+        sum(accepted_count) <> sum(sold_count)
+        or sum({{ row_checksum(['session_id', 'item_number']) }} * accepted_count)
+        <> sum({{ row_checksum(['session_id', 'item_number']) }} * sold_count)
+
+),
+
+compared as (
+
+    select
+        session_id,
+        item_number,
+        _batch_id,
+        sum(accepted_count) as accepted_count,
+        sum(sold_count) as sold_count
+    from told
+    where _batch_id in (select differing_batches._batch_id from differing_batches)
+    group by session_id, item_number, _batch_id
+
+),
+
+found as (
+
+    select
+        _batch_id,
+        cast(sum(sold_count) as bigint) as item_count
+    from compared
+    where accepted_count > 0
+    group by _batch_id
 
 ),
 
@@ -147,9 +246,34 @@ counts as (
         count(*) as landed_count,
         count(case when is_rejected then 1 end) as rejected_count,
         count(case when is_loaded and not is_rejected then 1 end) as loaded_count,
-        bool_or(awaits_exchange_rate) as awaits_exchange_rates
+        false as awaits_exchange_rates
     from judged
     group by entity, _batch_id
+
+    union all
+
+    select
+        'session_items' as entity,
+        judged_items._batch_id,
+        count(*) as landed_count,
+        count(case when judged_items.is_rejected then 1 end) as rejected_count,
+        count(
+            case
+                when
+                    not judged_items.is_rejected
+                    and (
+                        judged_items.is_superseded
+                        or differing_batches._batch_id is null
+                    )
+                    then 1
+            end
+        ) + coalesce(max(found.item_count), 0) as loaded_count,
+        bool_or(judged_items.awaits_exchange_rate) as awaits_exchange_rates
+    from judged_items
+    left join differing_batches
+        on judged_items._batch_id = differing_batches._batch_id
+    left join found on judged_items._batch_id = found._batch_id
+    group by judged_items._batch_id
 
 ),
 

@@ -26,6 +26,11 @@ PARTS = ("full", "days", "views", "dashboard", "landing")
 )
 @click.option("--peers/--no-peers", default=True, help="Run Spark and dlt.")
 @click.option(
+    "--publish/--no-publish",
+    default=True,
+    help="Publish everything; else only `quality`, and no questions are asked of it.",
+)
+@click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=PROJECT / "target" / "bench",
@@ -36,13 +41,14 @@ def main(
     days: int,
     parts: tuple[str, ...],
     peers: bool,
+    publish: bool,
     folder: Path,
 ) -> None:
     """Run the benchmark; exits with 1 where contenders differ or fail."""
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     place = folder.absolute() / str(items)
     data = Data(place / "data", items, days)
-    bench = scenarios.Bench(data, place, repeats)
+    bench = scenarios.Bench(data, place, repeats, publishes=publish)
     wanted = parts or PARTS
     try:
         data.land()
@@ -50,7 +56,7 @@ def main(
             scenarios.full(bench, spark=peers)
         if "days" in wanted:
             scenarios.days(bench)
-        if "dashboard" in wanted:
+        if "dashboard" in wanted and publish:
             scenarios.dashboard(bench)
         if "views" in wanted:
             scenarios.views(bench)
@@ -59,6 +65,8 @@ def main(
     except (checksums.MismatchError, process.CommandError) as error:
         sys.exit(str(error))
     command = f"make bench ITEMS={items} REPEATS={repeats}"
+    if not publish:
+        command += ' ARGS="--no-publish"'
     if limit := os.environ.get("DEFTUNES_MEMORY_LIMIT"):
         command = f"DEFTUNES_MEMORY_LIMIT={limit} {command}"
     click.echo(report.write(bench, command, folder.absolute()))

@@ -17,6 +17,7 @@ _PARTS = {
     "operation": "publish",
 }
 
+_QUALITY_ALONE = "{published_schemas: [quality], publish_copy: false}"
 _WITHOUT_TESTS = (
     *("--exclude-resource-type", "test"),
     *("--exclude-resource-type", "unit_test"),
@@ -47,12 +48,14 @@ class Lakehouse:
     Attributes:
         home: its folder.
         tests: whether builds run their tests; nothing is published without.
+        publishes: whether builds publish everything, not only `quality`.
         project: the dbt project that builds it.
 
     """
 
     home: Path
     tests: bool = True
+    publishes: bool = True
     project: Path = PROJECT
 
     @property
@@ -81,6 +84,7 @@ class Lakehouse:
             [
                 Path(sys.executable).with_name("dbt"),
                 *arguments,
+                *(() if self.publishes else ("--vars", _QUALITY_ALONE)),
                 *("--profiles-dir", PROJECT),
                 *("--target-path", self._target),
                 *("--log-path", self.home / "logs"),

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import median, quantiles
@@ -102,7 +102,9 @@ class Bench:
         data: the landing data.
         folder: where everything happens.
         repeats: how often each contender runs.
-        tests: whether the project's builds run their tests, and publish.
+        tests: whether the project's builds run their tests; nothing is published
+            without.
+        publishes: whether they publish everything, not only `quality`.
         figures: what was measured so far.
 
     """
@@ -111,17 +113,18 @@ class Bench:
     folder: Path
     repeats: int
     tests: bool = True
+    publishes: bool = True
     figures: Figures = field(default_factory=Figures)
 
     @property
     def project(self) -> Lakehouse:
         """The lakehouse that the project builds."""
-        return Lakehouse(self.folder / "project", self.tests)
+        return Lakehouse(self.folder / "project", self.tests, self.publishes)
 
     @property
     def tenth(self) -> Lakehouse:
         """The lakehouse with a tenth of the history."""
-        return Lakehouse(self.folder / "tenth", self.tests)
+        return Lakehouse(self.folder / "tenth", self.tests, self.publishes)
 
     @property
     def limit(self) -> Lakehouse:
@@ -256,7 +259,11 @@ def views(bench: Bench) -> None:
         CommandError: dbt failed.
 
     """
-    home = Lakehouse(bench.folder / "views", project=_project_with_many_groups(bench))
+    home = replace(
+        bench.project,
+        home=bench.folder / "views",
+        project=_project_with_many_groups(bench),
+    )
     _restore(bench.project.home)
     _copy(bench.project.home, home.home, "serving")
     home.dbt("run", "--select", MANY_GROUPS)

@@ -5,6 +5,7 @@
 call the functions that it registers.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -53,6 +54,9 @@ class Plugin(BasePlugin):
                 the landing zone holds files that the loader did not make.
 
         """
+        # What dbt has parsed stays until the end. Looking through it for garbage, again
+        # and again, is a twelfth of a build with nothing new.
+        gc.freeze()
         self.settings = Settings.from_environment()
         try:
             (self.settings.home / "lake").mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -64,9 +65,7 @@ def main(
             scenarios.landing(bench, dlt=peers)
     except (checksums.MismatchError, process.CommandError) as error:
         sys.exit(str(error))
-    command = f"make bench ITEMS={items} REPEATS={repeats}"
-    if not publish:
-        command += ' ARGS="--no-publish"'
+    command = shlex.join(["python", "scripts/bench.py", *sys.argv[1:]])
     if limit := os.environ.get("DEFTUNES_MEMORY_LIMIT"):
         command = f"DEFTUNES_MEMORY_LIMIT={limit} {command}"
     click.echo(report.write(bench, command, folder.absolute()))

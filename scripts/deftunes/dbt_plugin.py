@@ -54,8 +54,11 @@ class Plugin(BasePlugin):
                 the landing zone holds files that the loader did not make.
 
         """
-        # What dbt has parsed stays until the end. Looking through it for garbage, again
-        # and again, is a twelfth of a build with nothing new.
+        # What dbt has parsed stays until the run ends. Looking through it for garbage,
+        # again and again, is a twelfth of a build with nothing new.
+        if gc.get_freeze_count():  # of an earlier run in this process
+            gc.unfreeze()
+            gc.collect()
         gc.freeze()
         self.settings = Settings.from_environment()
         try:

@@ -83,8 +83,8 @@ def read_songs(
                 "needs them all."
             )
         # An ordinary table would be compressed, which takes longer than all the rest.
-        found.select(_columns(types)).query(
-            "found", "create temp table songs as from found"
+        found.query(
+            "found", f"create temp table songs as from found select {_columns(types)}"
         )
         return connection.table("songs")
     except duckdb.Error as error:

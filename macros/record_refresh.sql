@@ -35,7 +35,7 @@
         {{ state.base_row_count }} as base_row_count,
         {%- else %}
         {#- Recomputing also compares with what is held; seconds on two cores, tried with
-            three million facts. #}
+            one to ten million facts. #}
         {{ seconds }}
         {%- if choice.method == 'created' %} + 0.05 + 2.5e-7 * count(*){% endif %}
             as recompute_seconds,

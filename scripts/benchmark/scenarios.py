@@ -101,7 +101,7 @@ class Bench:
     Attributes:
         data: the landing data.
         folder: where everything happens.
-        repeats: how often each contender runs.
+        repeats: how often each contender runs; views are refreshed more often.
         tests: whether the project's builds run their tests; nothing is published
             without.
         publishes: whether they publish everything, not only `quality`.

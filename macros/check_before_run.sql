@@ -22,5 +22,8 @@
                 ~ '. Land it first: python scripts/land.py --start ... --end ...'
             ) }}
         {%- endfor -%}
+        {%- if flags.WHICH in ['build', 'run'] -%}
+            {%- do reopen_batches() -%}
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

@@ -2,8 +2,7 @@
     {%- if not (execute and is_incremental()) -%}
         true
     {%- else -%}
-        {%- set ledger = graph.nodes['model.deftunes.batch_reconciliation'] -%}
-        {%- if model.unique_id not in [ledger.unique_id] + ledger.depends_on.nodes -%}
+        {%- if model.unique_id not in batch_readers() -%}
             {{ exceptions.raise_compiler_error(
                 model.name ~ ' asks for new batches, so batch_reconciliation has to come '
                 ~ 'after it: add it to the depends_on there.'

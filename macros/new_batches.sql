@@ -1,10 +1,9 @@
 {% macro new_batches(entity=none) -%}
-    {#- The landed batches that the lake does not hold for good yet, of one entity or of
-        all, as literals, so that the engine opens no other file. A batch is settled when
-        its reconciliation balances, unless it holds rejected records and a rule has
-        changed since, or prices in currencies whose rate of the day has come since. What
-        was landed after an unsettled batch is read again with it, so that the order in
-        which they were delivered decides, not the order in which they were read. -#}
+    {#- The landed batches that are not settled, of one entity or of all. A batch is
+        settled when every model that reads it has read it and its records balance, unless
+        the rules have changed since, or the exchange rates of its purchases. What was
+        landed after an unsettled batch is read again with it, so that the order in which
+        they were delivered decides, not the order in which they were read. -#}
     {%- set known = memory().setdefault('new batches', {}) -%}
     {%- if not known -%}
         {%- set entities = graph.sources.values() | map(attribute='name') | sort -%}

@@ -25,12 +25,10 @@
         from {{ ledger }}
         group by _batch_id
         having bool_and(
-            missing_count = 0
-            and (rejected_count = 0 or rules_version = '{{ rules_version() }}')
-            and (
-                not awaits_exchange_rates
-                or exchange_rates_batch_id = {{ latest_batch('exchange_rates') }}
-            )
+            is_settled
+            and missing_count = 0
+            and rules_version = '{{ rules_version() }}'
+            and coalesce(last_rate_date < {{ first_changed_rate_date(ledger) }}, true)
         )
         {%- endif %}
 

@@ -16,7 +16,12 @@
         revenue_usd,
         item_count,
         order_count,
-        batch_ids
+        batch_ids,
+        (
+            select max(batches._batch_id)
+            from {{ ref('batch_reconciliation') }} as batches
+            where batches.entity = 'exchange_rates'
+        ) as exchange_rates_batch_id
     from {{ ref('revenue_per_day_vw') }}
 
 {% endsnapshot %}

@@ -1,13 +1,4 @@
-{{
-    config(
-        unique_key=['rate_date', 'currency'],
-        post_hook=[
-            "delete from {{ this }} where is_provisional and published_date < ("
-            ~ "select max(newest.published_date) from {{ this }} as newest) and rate_date"
-            ~ " > {{ dbt.dateadd('day', var('carry_days'), 'published_date') }}",
-        ],
-    )
-}}
+{{ config(unique_key=['rate_date', 'currency'], incremental_strategy='replace') }}
 
 with
 

@@ -16,17 +16,8 @@ exchange_rates as (
     select
         rate_date,
         currency,
-        usd_per_unit,
-        published_date
+        usd_per_unit
     from {{ ref('int_exchange_rates_daily') }}
-
-),
-
--- What a list lacks no later list will bring, but each day has a list of its own.
-last_list as (
-
-    select max(published_date) as published_date
-    from exchange_rates
 
 ),
 
@@ -41,13 +32,10 @@ priced as (
         end as price_usd,
         session_items.currency = 'USD' or exchange_rates.usd_per_unit is not null
             as has_exchange_rate,
-        coalesce(
-            session_items.currency <> 'USD'
-            and session_items.session_date > last_list.published_date,
-            false
-        ) as awaits_exchange_rate
+        case
+            when session_items.currency <> 'USD' then session_items.session_date
+        end as rate_date
     from session_items
-    cross join last_list
     left join exchange_rates
         on
             session_items.currency = exchange_rates.currency
@@ -72,7 +60,7 @@ final as (
         price,
         price_usd,
         liked,
-        awaits_exchange_rate,
+        rate_date,
         liked_since,
         session_start_time,
         _payload,

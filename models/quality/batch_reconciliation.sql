@@ -5,8 +5,8 @@
     )
 }}
 
--- Once a batch is settled here it is no longer new, so every model that reads new
--- batches comes before this one.
+-- A batch that is settled here is no longer new, so every model that reads new batches
+-- is upstream of this one, and a command that leaves one of them out settles nothing.
 -- depends_on: {{ ref('int_songs_latest') }}, {{ ref('int_songs_sold') }}
 -- depends_on: {{ ref('int_user_versions') }}, {{ ref('dim_artists') }}
 -- depends_on: {{ ref('rejected_records') }}, {{ ref('revenue_reconciliation') }}
@@ -47,7 +47,7 @@ session_items as {{ not_materialized() }} (
         case when rejection_reason is null then record_id end as session_id,
         rejection_reason,
         item_number,
-        awaits_exchange_rate,
+        rate_date,
         _position,
         _batch_id
     from {{ landed_records }}
@@ -138,7 +138,12 @@ judged as (
         records.entity,
         records._batch_id,
         records.rejection_reason is not null as is_rejected,
-        held.record_id is not null as is_loaded
+        held.record_id is not null
+        -- Each list of rates is whole: the newest one replaces what it does not repeat.
+        or (
+            records.entity = 'exchange_rates'
+            and records._batch_id < {{ latest_batch('exchange_rates') if execute }}
+        ) as is_loaded
     from records
     left join held
         on records.entity = held.entity and records.record_id = held.record_id
@@ -163,7 +168,7 @@ judged_items as {{ not_materialized() }} (
     select
         session_items.session_id,
         session_items.item_number,
-        session_items.awaits_exchange_rate,
+        session_items.rate_date,
         session_items._batch_id,
         session_items.rejection_reason is not null as is_rejected,
         superseded._batch_id is not null as is_superseded
@@ -246,7 +251,7 @@ counts as (
         count(*) as landed_count,
         count(case when is_rejected then 1 end) as rejected_count,
         count(case when is_loaded and not is_rejected then 1 end) as loaded_count,
-        false as awaits_exchange_rates
+        cast(null as date) as last_rate_date
     from judged
     group by entity, _batch_id
 
@@ -268,7 +273,7 @@ counts as (
                     then 1
             end
         ) + coalesce(max(found.item_count), 0) as loaded_count,
-        bool_or(judged_items.awaits_exchange_rate) as awaits_exchange_rates
+        max(judged_items.rate_date) as last_rate_date
     from judged_items
     left join differing_batches
         on judged_items._batch_id = differing_batches._batch_id
@@ -303,9 +308,9 @@ final as (
         coalesce(counts.rejected_count, 0) as rejected_count,
         coalesce(counts.landed_count - counts.loaded_count - counts.rejected_count, 0)
             as missing_count,
-        coalesce(counts.awaits_exchange_rates, false) as awaits_exchange_rates,
-        {{ latest_batch('exchange_rates') if execute }} as exchange_rates_batch_id,
         '{{ rules_version() if execute }}' as rules_version,
+        {{ 'false' if execute and unselected_readers() else 'true' }} as is_settled,
+        counts.last_rate_date,
         {{ batch_time('read_batches._batch_id') }} as _ingested_at,
         read_batches._batch_id
     from read_batches

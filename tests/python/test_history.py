@@ -227,3 +227,58 @@ def test_history_follows_from_the_landing_zone_alone(
     shutil.copytree(ages.lakehouse.home / "landing", other.home / "landing")
     other.build(*WITHOUT_TESTS)
     assert differences(ages.lakehouse.tables(*BUILT), other.tables(*BUILT)) == {}
+
+
+def test_a_corrected_exchange_rate_restates_revenue(
+    lakehouses: Callable[[Path], Lakehouse], rates: Path, tmp_path: Path
+) -> None:
+    lists = tmp_path / rates.name
+    header, *lines = rates.read_text().splitlines()
+    known = [header, *(line for line in lines if line[:10] <= "2023-03-03")]
+    lists.write_text("\n".join(known))
+    euros, dollars = item("TR1", 10, currency="EUR"), item("TR1", 10)
+    sessions = [
+        session("early", "u", "2023-03-01T12:00:00", euros, dollars),
+        session("corrected", "u", "2023-03-02T12:00:00", euros, dollars),
+        session("provisional", "u", "2023-03-04T12:00:00", euros),
+    ]
+    lakehouse = lakehouses(lists)
+
+    def build() -> dict[tuple[str, int], Decimal]:
+        table = pa.Table.from_pylist(SONGS, postgres.SONGS_SCHEMA)
+        days = (date(2023, 3, 1), date(2023, 3, 5))
+        lakehouse.land(Records([user("u", *LISBON)], sessions), [table], *days)
+        lakehouse.build(*WITHOUT_TESTS)
+        with lakehouse.lake() as connection:
+            rows = connection.execute(
+                "select session_id, item_number, price_usd from marts.fact_order_items"
+            ).fetchall()
+        return {(name, number): price for name, number, price in rows}
+
+    before = build()
+    # The dollar's column is the first one.
+    day, dollar, rest = known[2].split(",", 2)
+    assert day == "2023-03-02"
+    known[2] = f"{day},2.5,{rest}"
+    lists.write_text("\n".join(known))
+    after = build()
+    assert after.pop(("corrected", 1)) == Decimal(25)
+    assert before.pop(("corrected", 1)) == 10 * Decimal(dollar)
+    assert after == before
+    with lakehouse.lake() as connection:
+        reported = connection.execute(
+            "select revenue_usd, batch_ids, exchange_rates_batch_id"
+            " from snapshots.revenue_per_day_reported"
+            " where date = '2023-03-02' order by dbt_valid_from"
+        ).fetchall()
+    (first, batches, first_list), (second, same_batches, second_list) = reported
+    assert (first, second) == (10 * Decimal(dollar) + 10, Decimal(35))
+    assert batches == same_batches
+    assert first_list < second_list
+    # A rate holds for a week at most, so these days have none now.
+    without = [line for line in lines if not "2023-02-21" <= line[:10] <= "2023-03-05"]
+    lists.write_text("\n".join([header, *without]))
+    assert build().keys() == {("early", 2), ("corrected", 2)}
+    grown = lakehouse.tables(*BUILT)
+    lakehouse.build(*WITHOUT_TESTS, "--full-refresh")
+    assert differences(grown, lakehouse.tables(*BUILT)) == {}

@@ -1,0 +1,12 @@
+{% macro batch_readers() -%}
+    {#- The ids of batch_reconciliation and of all models upstream of it. -#}
+    {%- set readers = ['model.deftunes.batch_reconciliation'] -%}
+    {#- Jinja's loop sees what is appended to its list while it runs. -#}
+    {%- for id in readers -%}
+        {%- for upstream in graph.nodes[id].depends_on.nodes
+            if upstream.startswith('model.') and upstream not in readers -%}
+            {%- do readers.append(upstream) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(readers) }}
+{%- endmacro %}

@@ -24,6 +24,12 @@
         {%- endfor -%}
         {%- if flags.WHICH in ['build', 'run'] -%}
             {%- do reopen_batches() -%}
+            {%- if batch_ledger() is not none and no_batch_is_settled() -%}
+                {%- do log(
+                    'No landed batch is settled by the rules that hold now: models that '
+                    ~ 'read them are built from nothing.', info=True
+                ) -%}
+            {%- endif -%}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

@@ -4,11 +4,12 @@
         {%- do memory().pop('ledger') -%}
         {%- do memory().pop('new batches') -%}
         {%- set batches = new_batches() -%}
-        {%- set unselected = unselected_readers() -%}
+        {%- set unselected = unselected_readers() | sort -%}
         {%- if batches -%}
             {%- do log(
-                batches | length ~ ' landed batches stay new, as '
-                ~ ('this command left out ' ~ unselected | join(', ')
+                'Landed batches that stay new: ' ~ batches | length ~ ', as '
+                ~ ('this command left out ' ~ unselected | length
+                    ~ ' models that read them, such as ' ~ unselected[0]
                     if unselected else 'not every model that reads them was built')
                 ~ '. The next `dbt build` reads them in every model.', info=True
             ) -%}

@@ -8,7 +8,8 @@ landed_per_day as (
         sold_on,
         currency,
         sum(item_count) as item_count,
-        sum(revenue) as revenue
+        sum(revenue) as revenue,
+        sum(prices_checksum) as prices_checksum
     from {{ files if tests_whole_history() else remembered }}
     group by sold_on, currency
 
@@ -89,6 +90,7 @@ expected as (
         landed_per_day.currency,
         landed_per_day.item_count,
         landed_per_day.revenue,
+        landed_per_day.prices_checksum,
         case
             when landed_per_day.currency = 'USD' then landed_per_day.revenue
             else
@@ -114,6 +116,7 @@ sold as (
         currency,
         count(*) as item_count,
         sum(price) as revenue,
+        sum({{ row_checksum(['cast(price as double)']) }}) as prices_checksum,
         sum(price_usd) as revenue_usd
     from {{ ref('fact_order_items') }}
     group by cast(session_start_time as date), currency
@@ -129,6 +132,8 @@ final as (
         sold.item_count,
         expected.revenue as landed_revenue,
         sold.revenue,
+        expected.prices_checksum as landed_prices_checksum,
+        sold.prices_checksum,
         expected.revenue_usd as landed_revenue_usd,
         sold.revenue_usd
     from expected
@@ -141,6 +146,7 @@ select * from final
 where
     landed_item_count is distinct from item_count
     or landed_revenue is distinct from revenue
+    or landed_prices_checksum is distinct from prices_checksum
     -- A cent, and what rounding each item to a millionth may add up to.
     or not coalesce(
         abs(landed_revenue_usd - revenue_usd) < 0.01 + 0.000001 * item_count, false

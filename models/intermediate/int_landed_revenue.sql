@@ -104,6 +104,7 @@ typed as (
     select
         sold_on,
         upper(trim(item.currency)) as currency,
+        item.price as delivered_price,
         {{ dbt.safe_cast('item.price', 'decimal(18, 4)') }} as price,
         record_number,
         item_position + 1 as item_number,
@@ -117,6 +118,7 @@ landed as (
     select
         typed.sold_on,
         typed.currency,
+        typed.delivered_price,
         typed.price,
         typed._batch_id
     from typed
@@ -137,6 +139,9 @@ final as (
         currency,
         count(*) as item_count,
         sum(price) as revenue,
+        -- The cast rounds as that of staging does, so a sum alone would not show it. A
+        -- negative zero is zero.
+        sum({{ row_checksum(['delivered_price + 0']) }}) as prices_checksum,
         _batch_id
     from landed
     group by sold_on, currency, _batch_id

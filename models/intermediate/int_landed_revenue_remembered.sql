@@ -14,6 +14,7 @@ final as (
         currency,
         item_count,
         revenue,
+        prices_checksum,
         _batch_id
     from {{ ref('int_landed_revenue') }}
     {% if is_incremental() %}

@@ -30,8 +30,7 @@ ITEM_TEXTS = (
 _FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(2099, 12, 31)
 _HIGHEST_USD = 1000
 _CARRY, _CARRY_AT_END = timedelta(days=7), timedelta(days=366)
-_HIGHEST_NUMBER = 10**14
-_DEEP_PRICE = 10**13
+_DEEP_PRICE = 900 * 10**9
 """What no currency makes less than the highest price of."""
 
 _TIME = re.compile(
@@ -199,7 +198,7 @@ class Truth:
                 )
                 self.verdicts[where] = Verdict(item, of_item)
                 if of_item <= {"no_exchange_rate", "absurd_price"} and (
-                    item["price"] < _HIGHEST_NUMBER
+                    item["price"] < _DEEP_PRICE
                 ):
                     self.sold.append(item)
             if reasons:
@@ -385,7 +384,18 @@ def loads(text: str) -> Any:  # noqa: ANN401 - any JSON
         counts = Counter(key for key, _ in members)
         return {key: Twice() if counts[key] > 1 else value for key, value in members}
 
-    return json.loads(text, object_pairs_hook=pairs)
+    return json.loads(
+        text, object_pairs_hook=pairs, parse_float=_number, parse_int=_number
+    )
+
+
+def _number(text: str) -> float | int | Decimal:
+    """Return a number as a float or an int holds it; as it stands if none can."""
+    number = Decimal(text)
+    held = float(text)
+    if math.isfinite(held) and Decimal(repr(held)) != number:
+        return number
+    return int(text) if re.fullmatch(r"-?\d+", text) else held
 
 
 class Twice:
@@ -409,7 +419,7 @@ def canonical(value: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, list):
         return [canonical(member) for member in value]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
+        return value  # of a Decimal every digit counts
     try:
         number = float(value)
     except OverflowError:
@@ -489,8 +499,8 @@ def code_of(currency: str) -> str:
 
 
 def price_of(item: Mapping[str, Any]) -> Decimal:
-    """Return the price of a good item."""
-    return Decimal(str(item["price"])).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+    """Return the price of an item, a number, as it was delivered."""
+    return Decimal(str(item["price"]))
 
 
 def coordinate(text: str, limit: int) -> Decimal | None:
@@ -614,6 +624,8 @@ def item_reasons(item: Any, day: date, rates: Rates) -> frozenset[str]:  # noqa:
     rate = rates.usd(currency, day)
     if rate is None and currency:
         reasons.add("no_exchange_rate")
+    if number is not None and not _has_four_decimals(price_of(item)):
+        reasons.add("price_too_precise")
     if number is not None and (
         number >= _DEEP_PRICE
         or (rate is not None and Fraction(price_of(item)) * rate > _HIGHEST_USD)
@@ -625,7 +637,12 @@ def item_reasons(item: Any, day: date, rates: Rates) -> frozenset[str]:  # noqa:
 
 
 def _is_number(value: Any) -> bool:  # noqa: ANN401 - any JSON
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _has_four_decimals(price: Decimal) -> bool:
+    """Tell whether a price has no more decimals than four, zeros aside."""
+    return (Fraction(price) * 10_000).denominator == 1
 
 
 def _is_text(value: Any) -> bool:  # noqa: ANN401 - any JSON

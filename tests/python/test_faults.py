@@ -792,10 +792,22 @@ def test_of_a_long_history_each_build_compares_the_revenue_of_all_days(
 ) -> None:
     lakehouse = calm.restore()
     with lakehouse.writing() as connection:
-        connection.execute(
-            "update lake.marts.fact_order_items set price = price + 1 where fact_key ="
-            " (select min(fact_key) from lake.marts.fact_order_items)"
-        )
+        # What the day adds up to stays the same.
+        changed = connection.execute(
+            """
+            merge into lake.marts.fact_order_items as held using (
+                select
+                    max(fact_key) as dearer, min(fact_key) as cheaper
+                from lake.marts.fact_order_items
+                where price > 0.0001 and currency = 'USD'
+                group by date_key having count(*) > 1
+                order by date_key limit 1
+            ) as pair on held.fact_key in (dearer, cheaper)
+            when matched then update set
+                price = price + if(held.fact_key = dearer, 0.0001, -0.0001)
+            """
+        ).fetchall()
+        assert changed == [(2,)]
     built = lakehouse.dbt("build", "--vars", "items_tested_whole: 0")
     assert built.returncode == 1, built.stdout
     assert "FAIL 1 assert_revenue_per_day_equals_landed_revenue" in built.stdout

@@ -1,4 +1,5 @@
 {{ config(tags=['judges_records']) }}
+{% set price = dbt.safe_cast('item.price', 'decimal(18, 4)') %}
 
 with
 
@@ -58,9 +59,20 @@ typed as (
         item.song_name as song_name,
         nullif(item.artist_id, '') as artist_id,
         item.artist_name as artist_name,
-        coalesce(item.price, {{ json_number('item._payload', 'price') }})
-            as delivered_price,
-        {{ dbt.safe_cast('item.price', 'decimal(18, 4)') }} as price,
+        coalesce(
+            item.price,
+            {{ json_number('item._payload', 'price') }},
+            -- A number that no double holds is landed as text.
+            {{ json_number('item._rescued', 'price') }}
+        ) as delivered_price,
+        -- A cast rounds; a price that is another one then is none. Above 900 billion a
+        -- double does not hold four decimals.
+        case
+            when
+                abs(item.price) < 900000000000
+                and cast({{ price }} as double) = item.price
+                then {{ price }}
+        end as price,
         upper(trim(item.currency)) as currency,
         item.liked as liked,
         item.liked_since as delivered_liked_since,
@@ -93,7 +105,8 @@ judged as (
             when delivered_price is null then 'missing_price'
             when delivered_price < 0 then 'negative_price'
             when coalesce(currency, '') = '' then 'missing_currency'
-            when price is null then 'absurd_price'
+            when delivered_price >= 900000000000 then 'absurd_price'
+            when price is null then 'price_too_precise'
             when delivered_liked_since is not null and liked_since is null
                 then 'unparsable_timestamp'
         end as rejection_reason

@@ -9,6 +9,6 @@
 {% macro duckdb__sorted_array(expression, condition) -%}
     coalesce(
         list_sort(list(distinct {{ expression }}) filter (where {{ condition }})),
-        {{ empty_array() }}
+        {{ text_array() }}
     )
 {%- endmacro %}

@@ -32,6 +32,15 @@ days as (
 
 ),
 
+weeks as (
+
+    select
+        date,
+        cast({{ dbt.date_trunc('week', 'date') }} as date) as first_day_of_week
+    from days
+
+),
+
 final as (
 
     select
@@ -39,12 +48,20 @@ final as (
         date,
         cast(extract(day from date) as integer) as day,
         cast(extract(week from date) as integer) as week,
+        cast(extract(week from date) as integer) as iso_week,
+        -- The year that the week's Thursday lies in.
+        cast(
+            extract(year from {{ dbt.dateadd('day', 3, 'first_day_of_week') }})
+            as integer
+        ) as iso_year,
+        first_day_of_week,
+        cast({{ dbt.date_trunc('month', 'date') }} as date) as first_day_of_month,
         cast(extract(month from date) as integer) as month,
         cast(extract(quarter from date) as integer) as quarter,
         cast(extract(year from date) as integer) as year,
         {{ day_of_week('date') }} as day_of_week,
         {{ day_of_week('date') }} >= 6 as is_weekend
-    from days
+    from weeks
 
 )
 

@@ -19,14 +19,6 @@ versions as (
 
 ),
 
-changed_users as (
-
-    select distinct user_id
-    from versions
-    where {{ is_new_batch('users') }}
-
-),
-
 buyers as (
 
     select distinct user_id
@@ -41,6 +33,33 @@ countries as (
         country_code,
         country_name
     from {{ ref('countries') }}
+
+),
+
+timezones as (
+
+    select timezone
+    from {{ timezones() }} as known
+
+),
+
+changed_users as (
+
+    select user_id
+    from versions
+    where {{ is_new_batch('users') }}
+
+    {% if is_incremental() %}
+        -- The names of the countries are in no batch.
+        union
+
+        select held.user_id
+        from {{ this }} as held
+        left join countries on held.country_code = countries.country_code
+        where
+            held.country_name <> coalesce(countries.country_name, 'Unknown')
+            or held.has_known_country <> (countries.country_name is not null)
+    {% endif %}
 
 ),
 
@@ -77,7 +96,7 @@ members as (
         versions.valid_from,
         false as is_inferred
     from versions
-    inner join changed_users on versions.user_id = changed_users.user_id
+    where versions.user_id in (select changed_users.user_id from changed_users)
 
     union all
 
@@ -113,6 +132,7 @@ final as (
         versions.longitude,
         versions.valid_to is null as is_current,
         countries.country_name is not null as has_known_country,
+        timezones.timezone is not null as has_known_timezone,
         members.is_inferred,
         versions.user_since,
         members.valid_from,
@@ -128,6 +148,7 @@ final as (
             members.user_id = versions.user_id
             and members.valid_from = versions.valid_from
     left join countries on versions.country_code = countries.country_code
+    left join timezones on versions.timezone = timezones.timezone
 
 )
 

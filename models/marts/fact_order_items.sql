@@ -41,6 +41,7 @@ users as (
         buyer_key,
         user_id,
         timezone,
+        has_known_timezone,
         valid_from,
         valid_to,
         _batch_id
@@ -55,6 +56,7 @@ bought as {{ not_materialized() }} (
         users.user_key,
         users.buyer_key,
         users.timezone,
+        users.has_known_timezone,
         sessions.session_start_time,
         cast(sessions.session_start_time as date) as session_date,
         sessions._position,
@@ -98,6 +100,7 @@ buyers as (
     select
         bought.user_key,
         bought.buyer_key,
+        bought.has_known_timezone,
         bought._position,
         bought._ingested_at,
         coalesce(
@@ -136,6 +139,7 @@ items as (
         session_items.price,
         session_items.price_usd,
         session_items.liked,
+        buyers.has_known_timezone,
         session_items.liked_since,
         session_items.session_start_time,
         buyers.local_time,
@@ -176,6 +180,7 @@ items as (
             held.price,
             held.price_usd,
             held.liked,
+            valid_user.has_known_timezone,
             held.liked_since,
             held.session_start_time,
             coalesce(
@@ -223,6 +228,7 @@ final as (
         price_usd,
         liked,
         coalesce(liked_since > session_start_time, false) as has_late_like,
+        has_known_timezone,
         liked_since,
         session_start_time,
         cast(local_time as date) as local_date,

@@ -139,7 +139,8 @@ TABLES = {
                         kept.session_start_time
                     ),
                     kept.session_start_time
-                ) as local_time
+                ) as local_time,
+                people.timezone is not null as has_known_timezone
             from kept
             left join people on kept.user_id = people.user_id
         ),
@@ -186,6 +187,7 @@ TABLES = {
             end as price_usd,
             liked,
             coalesce(liked_since > session_start_time, false) as has_late_like,
+            has_known_timezone,
             liked_since,
             session_start_time,
             cast(local_time as date) as local_date,
@@ -228,6 +230,7 @@ TABLES = {
             longitude,
             true as is_current,
             country_name is not null as has_known_country,
+            timezone is not null as has_known_timezone,
             is_inferred,
             user_since,
             timestamp_ntz '1900-01-01 00:00:00' as valid_from,
@@ -367,6 +370,10 @@ TABLES = {
             date,
             day(date) as day,
             weekofyear(date) as week,
+            weekofyear(date) as iso_week,
+            cast(extract(yearofweek from date) as int) as iso_year,
+            cast(date_trunc('week', date) as date) as first_day_of_week,
+            trunc(date, 'month') as first_day_of_month,
             month(date) as month,
             quarter(date) as quarter,
             year(date) as year,

@@ -20,23 +20,54 @@ users as (
 
 ),
 
+timezones as (
+
+    select timezone
+    from {{ timezones() }} as known
+
+),
+
+located as (
+
+    select
+        users.*,
+        {{ element('users.user_location', 1) }} as delivered_latitude,
+        {{ element('users.user_location', 2) }} as delivered_longitude,
+        {{ element('users.user_location', 3) }} as place_name,
+        upper(trim({{ element('users.user_location', 4) }})) as country_code,
+        -- As the engine writes it; one that it does not know stays as delivered.
+        coalesce(timezones.timezone, {{ element('users.user_location', 5) }})
+            as timezone
+    from users
+    left join timezones
+        on
+            lower(trim({{ element('users.user_location', 5) }}))
+            = lower(timezones.timezone)
+
+),
+
 typed as (
 
     select
         user_id,
         user_name,
         user_lastname,
-        {{ element('user_location', 3) }} as place_name,
-        {{ element('user_location', 4) }} as country_code,
-        {{ element('user_location', 5) }} as timezone,
+        place_name,
+        country_code,
+        timezone,
         user_location,
         user_since as delivered_since,
-        {{ dbt.safe_cast(element('user_location', 1), 'decimal(9, 6)') }} as latitude,
-        {{ dbt.safe_cast(element('user_location', 2), 'decimal(9, 6)') }} as longitude,
+        {{ dbt.safe_cast('delivered_latitude', 'decimal(9, 6)') }} as latitude,
+        {{ dbt.safe_cast('delivered_longitude', 'decimal(9, 6)') }} as longitude,
         {{ utc_timestamp('user_since') }} as user_since,
+        -- Another spelling of a country or a time zone makes no version.
         {{ surrogate_key([
-            'user_name', 'user_lastname', to_json_text('user_location'), 'user_since',
-            '_rescued',
+            'user_name', 'user_lastname',
+            to_json_text(text_array([
+                'delivered_latitude', 'delivered_longitude', 'place_name',
+                'country_code', 'timezone',
+            ])),
+            'user_since', '_rescued',
         ]) }} as _version_hash,
         _position,
         _rescued,
@@ -48,7 +79,7 @@ typed as (
             'user_id', 'user_name', 'user_lastname', 'user_location', 'user_since',
             '_rescued',
         ]) }} as _delivered
-    from users
+    from located
 
 ),
 

@@ -41,7 +41,7 @@ from lake.marts.fact_orders
 where order_id in (select session_id from sessions);
 
 create temp table users as
-select user_key, user_id, country_code, country_name, timezone
+select user_key, user_id, country_code, country_name, timezone, has_known_timezone
 from lake.marts.dim_users
 where user_id in (select user_id from sessions);
 
@@ -58,13 +58,16 @@ select
     'Unknown' as country_name,
     true as is_current,
     false as has_known_country,
+    false as has_known_timezone,
     true as is_inferred,
     timestamp '1900-01-01' as valid_from,
     timestamp '9999-12-31' as valid_to
 from new_users;
 
 insert into users by name
-select user_key, user_id, 'Unknown' as country_name from new_users;
+select
+    user_key, user_id, 'Unknown' as country_name, false as has_known_timezone
+from new_users;
 
 create temp table items as
 with told as (
@@ -73,6 +76,7 @@ with told as (
         users.user_key,
         users.country_code,
         users.country_name,
+        users.has_known_timezone,
         coalesce(
             case
                 when users.timezone in (select name from pg_timezone_names())
@@ -164,6 +168,7 @@ select
     item.liked,
     coalesce(cast(item.liked_since as timestamp) > session_start_time, false)
         as has_late_like,
+    has_known_timezone,
     cast(item.liked_since as timestamp) as liked_since,
     session_start_time,
     cast(local_time as date) as local_date,
@@ -196,7 +201,8 @@ group by all;
 -- A new year.
 insert into lake.marts.dim_date
 select
-    cast(strftime(date, '%Y%m%d') as integer), date, day(date), week(date), month(date),
+    cast(strftime(date, '%Y%m%d') as integer), date, day(date), week(date), week(date),
+    isoyear(date), date_trunc('week', date), date_trunc('month', date), month(date),
     quarter(date), year(date), isodow(date), isodow(date) >= 6
 from (
     select cast(unnest(generate_series(

@@ -141,7 +141,8 @@ create table lake.marts.fact_order_items (
     fact_key uuid, song_key uuid, user_key uuid, buyer_key uuid, artist_key uuid,
     date_key integer, session_id varchar, song_id varchar, currency varchar,
     item_number integer, price decimal(18, 4), price_usd decimal(18, 6), liked boolean,
-    has_late_like boolean, liked_since timestamp, session_start_time timestamp,
+    has_late_like boolean, has_known_timezone boolean, liked_since timestamp,
+    session_start_time timestamp,
     local_date date, local_day_of_week integer, local_hour integer, _batch_id varchar
 );
 alter table lake.marts.fact_order_items
@@ -170,7 +171,8 @@ buyers as (
             when offsets.is_same then kept.session_start_time + offsets.utc_offset
             when offsets.timezone is null then kept.session_start_time
             else (kept.session_start_time at time zone 'UTC') at time zone users.timezone
-        end as local_time
+        end as local_time,
+        offsets.timezone is not null as has_known_timezone
     from kept
     left join users on kept.user_id = users.user_id
     left join offsets
@@ -187,6 +189,7 @@ items as (
             cast(local_time as date) as local_date,
             cast(isodow(local_time) as integer) as local_day_of_week,
             cast(hour(local_time) as integer) as local_hour,
+            has_known_timezone,
             cast(
                 year(session_date) * 10000 + month(session_date) * 100
                 + day(session_date) as integer
@@ -237,6 +240,7 @@ select
     end as price_usd,
     liked,
     coalesce(liked_since > session_start_time, false) as has_late_like,
+    has_known_timezone,
     liked_since,
     session_start_time,
     local_date,
@@ -275,6 +279,9 @@ select
     members.longitude,
     true as is_current,
     countries.country_name is not null as has_known_country,
+    coalesce(
+        members.timezone in (select name from pg_timezone_names()), false
+    ) as has_known_timezone,
     members.is_inferred,
     members.user_since,
     timestamp '1900-01-01' as valid_from,
@@ -422,6 +429,10 @@ select
     date,
     cast(day(date) as integer) as day,
     cast(week(date) as integer) as week,
+    cast(week(date) as integer) as iso_week,
+    cast(isoyear(date) as integer) as iso_year,
+    cast(date_trunc('week', date) as date) as first_day_of_week,
+    cast(date_trunc('month', date) as date) as first_day_of_month,
     cast(month(date) as integer) as month,
     cast(quarter(date) as integer) as quarter,
     cast(year(date) as integer) as year,

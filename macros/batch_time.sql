@@ -3,7 +3,7 @@
 {%- endmacro %}
 
 {% macro default__batch_time(batch_id) -%}
-    to_timestamp(split_part({{ batch_id }}, '_', 1), "yyyyMMdd'T'HHmmssSSSSSS'Z'")
+    to_timestamp_ntz(split_part({{ batch_id }}, '_', 1), "yyyyMMdd'T'HHmmssSSSSSS'Z'")
 {%- endmacro %}
 
 {% macro duckdb__batch_time(batch_id) -%}

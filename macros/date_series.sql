@@ -3,7 +3,7 @@
 {%- endmacro %}
 
 {% macro default__date_series(first, last) -%}
-    explode(sequence({{ first }}, {{ last }}))
+    explode(sequence(cast({{ first }} as date), cast({{ last }} as date)))
 {%- endmacro %}
 
 {% macro duckdb__date_series(first, last) -%}

@@ -2,14 +2,14 @@
     {{ return(adapter.dispatch('json_number')(text, field)) }}
 {%- endmacro %}
 
+{# get_json_object would not tell the text "1" from the number 1. #}
 {% macro default__json_number(text, field) -%}
-    coalesce(
-        try_cast(get_json_object({{ text }}, '$.{{ field }}') as double),
-        case
-            when get_json_object({{ text }}, '$.{{ field }}') is not null
-                then double('NaN')
-        end
-    )
+    {%- set value = "try_variant_get(try_parse_json(" ~ text ~ "), '$." ~ field ~ "', " -%}
+    case
+        when schema_of_variant({{ value }}'variant')) rlike '^(BIGINT|DOUBLE|DECIMAL)'
+            then {{ value }}'double')
+        when schema_of_variant({{ value }}'variant')) <> 'VOID' then double('NaN')
+    end
 {%- endmacro %}
 
 {% macro duckdb__json_number(text, field) -%}

@@ -3,7 +3,7 @@
 {%- endmacro %}
 
 {% macro default__to_json_text(value) -%}
-    to_json({{ value }})
+    to_json({{ value }}, map('ignoreNullFields', 'false'))
 {%- endmacro %}
 
 {% macro duckdb__to_json_text(value) -%}

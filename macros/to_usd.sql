@@ -3,9 +3,11 @@
     {{ return(adapter.dispatch('to_usd')(price, usd_per_unit)) }}
 {%- endmacro %}
 
+{# Both factors in 18 digits: of a wider product Spark would round the last digit before
+   this does. #}
 {% macro default__to_usd(price, usd_per_unit) -%}
     {{ dbt.safe_cast(
-        'cast(' ~ price ~ ' as decimal(20, 4)) * ' ~ usd_per_unit, 'decimal(18, 6)'
+        'cast(' ~ price ~ ' as decimal(18, 4)) * ' ~ usd_per_unit, 'decimal(18, 6)'
     ) }}
 {%- endmacro %}
 
@@ -23,6 +25,9 @@
                 + ({{ units }} * ({{ rate }} % 10000000000) + 5000000000) // 10000000000
                 as decimal(18, 0)
             ) * 0.000001 as decimal(18, 6))
-        else {{ default__to_usd(price, usd_per_unit) }}
+        -- DuckDB would keep a product of 18 digits by 18 in 64 bits.
+        else {{ dbt.safe_cast(
+            'cast(' ~ price ~ ' as decimal(20, 4)) * ' ~ usd_per_unit, 'decimal(18, 6)'
+        ) }}
     end
 {%- endmacro %}

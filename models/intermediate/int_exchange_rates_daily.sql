@@ -114,8 +114,11 @@ final as (
     select
         carried.rate_date,
         carried.currency,
-        cast(us_dollar.usd_per_euro / carried.units_per_euro as decimal(18, 12))
-            as usd_per_unit,
+        -- Engines divide decimals differently, doubles alike.
+        cast(
+            cast(us_dollar.usd_per_euro as double)
+            / cast(carried.units_per_euro as double) as decimal(18, 12)
+        ) as usd_per_unit,
         carried.is_provisional,
         coalesce(carried.published_date, us_dollar.published_date) as published_date
     from carried

@@ -17,7 +17,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, available_timezones
 
 BEGINNING, END = datetime(1900, 1, 1), datetime(9999, 12, 31)
 UNKNOWN = ""
@@ -29,6 +29,7 @@ ITEM_TEXTS = (
 
 _FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(2099, 12, 31)
 _HIGHEST_USD = 1000
+_ZONES = {name.lower(): name for name in available_timezones()}
 _CARRY, _CARRY_AT_END = timedelta(days=7), timedelta(days=366)
 _DEEP_PRICE = 900 * 10**9
 """What no currency makes less than the highest price of."""
@@ -169,8 +170,8 @@ class Truth:
             record = loads(text)
             reasons = judge(record)
             if not reasons:
-                first = firsts.setdefault(record[key], canonical(record))
-                if first != canonical(record):
+                first = firsts.setdefault(record[key], said_by(record))
+                if first != said_by(record):
                     reasons = frozenset({"contradicting_twin"})
             where = (delivery.entity, delivery.batch_id, position, None)
             self.verdicts[where] = Verdict(record, reasons)
@@ -183,7 +184,7 @@ class Truth:
             versions = self.users.setdefault(record["user_id"], [])
             if not versions:
                 versions.append(Version(record, delivery.batch_id, BEGINNING))
-            elif canonical(versions[-1].record) != canonical(record):
+            elif said_by(versions[-1].record) != said_by(record):
                 versions.append(Version(record, delivery.batch_id, delivery.moment))
 
     def _learn_sessions(self, delivery: Delivery) -> None:
@@ -248,6 +249,7 @@ class Truth:
                     "price": price_of(item),
                     "currency": currency,
                     "liked": item.get("liked"),
+                    "has_known_timezone": zone_of(version) is not None,
                     "liked_since": moment_of(item.get("liked_since")),
                     "session_start_time": moment,
                     "local_date": local.date(),
@@ -273,13 +275,14 @@ class Truth:
             ends = [*(each.valid_from for each in versions[1:]), END]
             for version, end in zip(versions, ends, strict=True):
                 record = version.record
-                place = record["user_location"]
+                place = folded(record["user_location"])
                 rows[user_id, version.valid_from] = {
                     "user_name": record.get("user_name"),
                     "user_lastname": record.get("user_lastname"),
                     "place_name": place[2],
                     "country_code": place[3],
                     "timezone": place[4],
+                    "has_known_timezone": place[4] in _ZONES.values(),
                     "latitude": coordinate(place[0], 90),
                     "longitude": coordinate(place[1], 180),
                     "user_since": moment_of(record.get("user_since")),
@@ -493,9 +496,9 @@ def items_of(session: Any) -> list[tuple[int, Any]]:  # noqa: ANN401 - any JSON
     return list(enumerate(session.get("session_items") or [], 1))
 
 
-def code_of(currency: str) -> str:
-    """Return the code of a currency however it is written."""
-    return currency.strip().upper()
+def code_of(text: str) -> str:
+    """Return the code of a currency or a country however it is written."""
+    return text.strip(" ").upper()
 
 
 def price_of(item: Mapping[str, Any]) -> Decimal:
@@ -516,13 +519,32 @@ def coordinate(text: str, limit: int) -> Decimal | None:
 
 def local_time(moment: datetime, version: Version | None) -> datetime:
     """Return what the clock of a user showed; UTC without a known zone."""
-    if version is None:
-        return moment
-    try:
-        zone = ZoneInfo(version.record["user_location"][4])
-    except (ZoneInfoNotFoundError, ValueError):
+    zone = zone_of(version)
+    if zone is None:
         return moment
     return moment.replace(tzinfo=timezone.utc).astimezone(zone)
+
+
+def zone_of(version: Version | None) -> ZoneInfo | None:
+    """Return the zone of a user; None if it is unknown."""
+    if version is None:
+        return None
+    name = folded(version.record["user_location"])[4]
+    return ZoneInfo(name) if name in _ZONES.values() else None
+
+
+def folded(place: Sequence[str]) -> list[str]:
+    """Return a good location with its country and time zone as they are written."""
+    *rest, country, zone = place
+    return [*rest, code_of(country), _ZONES.get(zone.strip(" ").lower(), zone)]
+
+
+def said_by(record: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON
+    """Return what a good record says, however it is written."""
+    place = record.get("user_location")
+    if place is not None:
+        record = {**record, "user_location": folded(place)}
+    return canonical(record)
 
 
 def user_reasons(user: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON

@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from conftest import WITHOUT_TESTS, Lakehouse, song
+from conftest import WITHOUT_TESTS, Lakehouse, copy_of_project, song
+from deftunes.settings import PROJECT
 from demo_sources import postgres
 from demo_sources.service import Records
 from test_pipeline import BUILT, Truth, differences
@@ -59,6 +60,9 @@ def user(user_id: str, *location: str) -> dict[str, Any]:
 
 LISBON = ("38.71667", "-9.13333", "Lisbon", "PT", "Europe/Lisbon")
 TOKYO = ("35.6895", "139.69171", "Tokyo", "JP", "Asia/Tokyo")
+PARIS = ("48.85341", "2.3488", "Paris", "FR", "Europe/Paris")
+PARIS_AGAIN = ("48.85341", "2.3488", "Paris", " fr", "europe/paris")
+ROME = ("41.89193", "12.51133", "Rome", "IT ", "Europe/Rome ")
 LATE = item("TRLATE000000000001", artist_id="ARLATE000000000001")
 MANY_NAMES = "ARMANY000000000001"
 
@@ -82,6 +86,15 @@ SESSIONS = [
             gift=True,
         ),
     ),
+    session(
+        "precise",
+        "roman",
+        AT_NIGHT,
+        *(
+            item("TR0000000000000000", price)
+            for price in (1.2345, 1.23456, 0.00005, 1e-9, 899.9999, 0.1 + 0.2)
+        ),
+    ),
     session("odd", "stays-unknown", "soon"),
     "no session",
 ]
@@ -103,9 +116,13 @@ LISTED_LATER = song(7) | {
 
 @dataclass(frozen=True)
 class Ages:
-    """What the star said at three times: few known, all known, one has moved."""
+    """What the star said at three times: few known, all known, one has moved.
+
+    The last build had other names of countries: Portugal's, and none for Italy.
+    """
 
     lakehouse: Lakehouse
+    project: Path
     sales: list[dict[tuple[str, int], dict[str, Any]]]
 
 
@@ -114,7 +131,8 @@ select
     session_id, item_number, fact_key, user_key, song_key, price, price_usd,
     liked_since, local_date, local_hour, artist_name, song_title, year, place_name,
     dim_songs.is_inferred as song_is_inferred,
-    dim_users.is_inferred as user_is_inferred, dim_users.valid_from
+    dim_users.is_inferred as user_is_inferred, dim_users.valid_from, country_name,
+    country_code, timezone, fact.has_known_timezone
 from marts.fact_order_items as fact
 inner join marts.dim_users using (user_key)
 inner join marts.dim_songs using (song_key)
@@ -123,33 +141,55 @@ inner join marts.dim_artists on fact.artist_key = dim_artists.artist_key
 
 
 @pytest.fixture(scope="session")
-def ages(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Ages:
+def ages(
+    lakehouses: Callable[[Path], Lakehouse],
+    rates: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Ages:
     """Land hand-made records three times, with a build each time."""
     lakehouse = lakehouses(rates)
+    project = copy_of_project(tmp_path_factory)
+    countries = (project / "seeds" / "countries.csv").read_text()
+    renamed = countries.replace("PT,Portugal", "PT,Lusitania").replace("IT,Italy\n", "")
+    assert len(renamed) < len(countries)
+    (project / "seeds" / "countries.csv").write_text(renamed)
     sales = []
     new = session("new", "comes-later", LATER.isoformat(), LATE)
-    for users, songs, sessions, days in (
-        ([], SONGS, SESSIONS, (date(2023, 3, 10), date(2023, 3, 13))),
+    for users, songs, sessions, days, built in (
+        ([], SONGS, SESSIONS, (date(2023, 3, 10), date(2023, 3, 13)), PROJECT),
         (
-            [user("comes-later", *LISBON)],
+            [
+                user("comes-later", *LISBON),
+                user("stays", *LISBON),
+                user("parisian", *PARIS),
+                user("roman", *ROME),
+            ],
             [*SONGS, LISTED_LATER],
             SESSIONS,
             (date(2023, 3, 10), date(2023, 3, 11)),
+            PROJECT,
         ),
         (
-            [user("comes-later", *TOKYO)],
+            [
+                user("comes-later", *TOKYO),
+                user("stays", *LISBON),
+                user("parisian", *PARIS_AGAIN),
+                user("roman", *ROME),
+            ],
             [*SONGS, LISTED_LATER],
             [*SESSIONS, new],
             (LATER.date(), LATER.date() + timedelta(days=1)),
+            project,
         ),
     ):
         table = pa.Table.from_pylist(songs, postgres.SONGS_SCHEMA)
         lakehouse.land(Records(users, sessions), [table], *days)
-        lakehouse.build(*WITHOUT_TESTS)
+        done = lakehouse.dbt("build", *WITHOUT_TESTS, project=built)
+        assert done.returncode == 0, done.stdout
         with lakehouse.lake() as connection:
             rows = connection.sql(_SALE).to_arrow_table().to_pylist()
         sales.append({(row["session_id"], row["item_number"]): row for row in rows})
-    return Ages(lakehouse, sales)
+    return Ages(lakehouse, project, sales)
 
 
 def test_who_and_what_is_known_late_keeps_its_keys(ages: Ages) -> None:
@@ -201,6 +241,46 @@ def test_the_oddities_of_the_real_sources_come_out_right(
     assert first["local_hour"] == 12
 
 
+def test_a_price_is_sold_as_it_was_delivered_or_not_at_all(ages: Ages) -> None:
+    for sales in ages.sales:
+        prices = {
+            key[1]: row["price"] for key, row in sales.items() if "precise" in key
+        }
+        assert prices == {1: Decimal("1.2345"), 5: Decimal("899.9999")}
+    with ages.lakehouse.lake() as connection:
+        rows = connection.execute(
+            "select distinct item_number, payload from quality.rejected_records"
+            " where rejection_reason = 'price_too_precise'"
+        ).fetchall()
+    kept = {number: json.loads(payload)["price"] for number, payload in rows}
+    assert kept == {2: 1.23456, 3: 0.00005, 4: 1e-9, 6: 0.1 + 0.2}
+
+
+def test_codes_are_folded_and_guessed_local_times_are_marked(ages: Ages) -> None:
+    inferred, roman, _ = (sales["precise", 1] for sales in ages.sales)
+    # Half past eleven at night (UTC) is half past midnight in Rome.
+    assert (inferred["has_known_timezone"], inferred["local_hour"]) == (False, 23)
+    assert (roman["has_known_timezone"], roman["local_hour"]) == (True, 0)
+    assert (roman["country_code"], roman["timezone"]) == ("IT", "Europe/Rome")
+    assert roman["country_name"] == "Italy"
+    with ages.lakehouse.lake() as connection:
+        versions = connection.execute(
+            "select country_code, country_name, timezone, has_known_timezone"
+            " from marts.dim_users where user_id = 'parisian'"
+        ).fetchall()
+    # Another spelling is no version.
+    assert versions == [("FR", "France", "Europe/Paris", True)]
+
+
+def test_the_names_of_the_countries_are_those_of_the_seed(ages: Ages) -> None:
+    with ages.lakehouse.lake() as connection:
+        users = connection.execute(
+            "select user_id, country_name, has_known_country from marts.dim_users"
+            " where user_id in ('stays', 'roman')"
+        ).fetchall()
+    assert sorted(users) == [("roman", "Unknown", False), ("stays", "Lusitania", True)]
+
+
 def test_what_was_rejected_is_kept_whole_with_a_reason(ages: Ages) -> None:
     with ages.lakehouse.lake() as connection:
         rows = connection.execute(
@@ -212,6 +292,7 @@ def test_what_was_rejected_is_kept_whole_with_a_reason(ages: Ages) -> None:
         ("sessions", "unparsable_timestamp"),
         ("sessions", "not_an_object"),
         ("session_items", "price_not_a_number"),
+        ("session_items", "price_too_precise"),
     }
     payloads = {reason: payload for _, reason, payload in rows}
     assert json.loads(payloads["not_an_object"]) == "no session"
@@ -225,7 +306,8 @@ def test_history_follows_from_the_landing_zone_alone(
 ) -> None:
     other = replace(ages.lakehouse, home=lakehouses(ages.lakehouse.rates).home)
     shutil.copytree(ages.lakehouse.home / "landing", other.home / "landing")
-    other.build(*WITHOUT_TESTS)
+    built = other.dbt("build", *WITHOUT_TESTS, project=ages.project)
+    assert built.returncode == 0, built.stdout
     assert differences(ages.lakehouse.tables(*BUILT), other.tables(*BUILT)) == {}
 
 

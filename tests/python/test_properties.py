@@ -68,7 +68,11 @@ PLACES = [
     ["47.56494", "-52.70931", "St. John's", "CA", "America/St_Johns"],
     ["-43.95", "-176.55", "Waitangi", "NZ", "Pacific/Chatham"],
     ["40.71427", "-74.00597", "New York City", "US", "America/New_York"],
+    ["48.85341", "2.3488", "Paris", "FR", "Europe/Paris"],
+    ["48.85341", "2.3488", "Paris", " fr", "europe/paris"],
+    ["41.89193", "12.51133", "Rome", "IT ", "Europe/Rome "],
     ["-90", "180", "", "ZZ", "Mars/Base"],
+    ["-90", "180", "", "zz", "mars/base"],
     ["0", "-0.0", "Null Island", "", ""],
 ]
 
@@ -619,6 +623,7 @@ def check_facts(truth: Truth, rows: Rows) -> None:
         select
             session_id, item_number, track_id, dim_artists.artist_id, user_id,
             valid_from, date, price, currency, liked, liked_since, session_start_time,
+            fact.has_known_timezone,
             local_date, local_hour, fact._batch_id as batch_id, price_usd
         from marts.fact_order_items as fact
         left join marts.dim_songs using (song_key)
@@ -777,7 +782,8 @@ def check_dimensions(truth: Truth, rows: Rows) -> None:
         ("user_id", "valid_from"),
         rows(
             "select user_id, valid_from, user_name, user_lastname, place_name,"
-            " country_code, timezone, latitude, longitude, user_since, valid_to,"
+            " country_code, timezone, has_known_timezone, latitude, longitude,"
+            " user_since, valid_to,"
             " is_current, is_inferred from marts.dim_users"
         ),
     )

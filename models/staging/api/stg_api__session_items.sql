@@ -96,7 +96,7 @@ judged as (
         *,
         case
             when session_rejection_reason is not null then 'session_rejected'
-            when isnan(delivered_price) or isinf(delivered_price)
+            when not abs(delivered_price) < cast('Infinity' as double)
                 then 'price_not_a_number'
             {{ structural_rejection('_payload', [
                 'song_id', 'song_name', 'artist_id', 'artist_name', 'currency'

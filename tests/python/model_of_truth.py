@@ -35,7 +35,7 @@ _DEEP_PRICE = 900 * 10**9
 """What no currency makes less than the highest price of."""
 
 _TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)"
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)"
     r"(Z|[+-]\d\d(?::\d\d)?)?)?"
 )
 
@@ -479,7 +479,7 @@ def _padded(time: str) -> str:
     """Return a time with seconds and six digits of their fraction."""
     time = time if time.count(":") == 2 else f"{time}:00"
     whole, _, fraction = time.partition(".")
-    return f"{whole}.{fraction:0<6}"
+    return f"{whole}.{fraction[:6]:0<6}"
 
 
 def day_of(session: Mapping[str, Any]) -> date:

@@ -4,8 +4,6 @@ from datetime import date, timedelta
 from urllib.parse import urlencode
 
 import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc  # type: ignore[import-untyped]
-from duckdb import DuckDBPyConnection
 
 from deftunes.download import Patience, download
 from deftunes.records import split, to_table
@@ -45,24 +43,6 @@ SESSIONS = pa.schema(
     ]
 )
 
-_TIME = r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?Z?"
-
-# Times without a zone are UTC. A record that does not fit its types may still say when
-# it happened. Rows are told by their position: the engine keeps no order.
-_START_ON = """
-    select _position
-    from sessions
-    where
-        cast(
-            try_cast(
-                coalesce(
-                    session_start_time,
-                    if(json_valid(_payload), _payload ->> '$.session_start_time', null)
-                ) as timestamptz
-            ) as date
-        ) = ?
-"""
-
 
 def sessions_path(day: date) -> str:
     """Return the path and query that ask for the sessions of a day (UTC)."""
@@ -87,22 +67,16 @@ def users(url: str, patience: Patience | None = None) -> pa.Table:
     return to_table(download(f"{url}/users", split, patience=patience), USERS)
 
 
-def sessions(
-    url: str,
-    day: date,
-    connection: DuckDBPyConnection,
-    patience: Patience | None = None,
-) -> pa.Table:
+def sessions(url: str, day: date, patience: Patience | None = None) -> pa.Table:
     """Fetch the sessions of one day.
 
-    Whether the API counts `end_date` in is not documented. So sessions that start on
-    the day after are left to that day's request; all others are kept, whatever they
-    say.
+    All that the API delivers is kept. Whether it counts `end_date` in is not
+    documented, so a session may come with the day before its own too: dbt takes its
+    latest version.
 
     Args:
         url: the base URL of the API, without a trailing slash.
         day: the day (UTC).
-        connection: an open DuckDB connection, which will be in UTC.
         patience: how long to insist.
 
     Returns:
@@ -114,17 +88,7 @@ def sessions(
 
     """
     records = download(f"{url}/sessions", split, query=_window(day), patience=patience)
-    table = to_table(records, SESSIONS)
-    # Nearly always all of them say plainly that they start on the day.
-    plain = pc.match_substring_regex(table["session_start_time"], f"^{day}T{_TIME}$")
-    if pc.all(plain, skip_nulls=False).as_py():
-        return table
-    connection.execute("set timezone = 'UTC'")
-    columns = ["session_start_time", "_payload", "_position"]
-    connection.register("sessions", table.select(columns))
-    later = connection.execute(_START_ON, [day + timedelta(days=1)]).to_arrow_table()
-    is_later = pc.is_in(table["_position"], later["_position"])
-    return table.filter(pc.invert(is_later))
+    return to_table(records, SESSIONS)
 
 
 def _window(day: date) -> dict[str, str]:

@@ -208,9 +208,7 @@ def _day_task(url: str, day: date, patience: Patience | None) -> Task:
         day.isoformat(),
         f"api:{api.sessions_path(day)}",
         _SESSION_MISFIT,
-        lambda connection: connection.from_arrow(
-            api.sessions(url, day, connection, patience)
-        ),
+        lambda connection: connection.from_arrow(api.sessions(url, day, patience)),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa  # type: ignore[import-untyped]
 from deftunes import api, loader, records
 from deftunes.landing import Batch, LandingZone
+from deftunes.manifest import Manifest
 from deftunes.settings import Settings
 from demo_sources.generator import Generator
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -117,6 +118,7 @@ def _link(file: Path, home: Path) -> None:
     """Let a batch appear in another landing zone; a landed file never changes."""
     target = home / "landing" / file.parent.parent.name / file.parent.name
     target.mkdir(parents=True)
+    Manifest(home / "landing").expect(target / file.name, file)
     os.link(file, target / file.name)
 
 

@@ -19,12 +19,14 @@ from typing import Any
 import duckdb
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt.adapters.events.logging import AdapterLogger
 from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
-from deftunes.landing import ForeignError, refuse_foreign_files
+from deftunes.landing import LandingZoneError, check_landing_zone
 from deftunes.lock import LockedError, home_lock
+from deftunes.manifest import ManifestError
 from deftunes.queries import delta_terms, inline_view, read_query
 from deftunes.settings import Settings
 
@@ -34,6 +36,8 @@ CATALOGUE = "deftunes.ducklake"
 _COPY_BYTES = 1 << 30
 
 _WRITING_COMMANDS = {"build", "retry", "run", "seed", "snapshot", "test"}
+
+_logger = AdapterLogger("DuckDB")
 
 # Holds the lock until the process ends: dbt has no hook after the last query.
 _held = ExitStack()
@@ -51,7 +55,7 @@ class Plugin(BasePlugin):
 
         Raises:
             DbtRuntimeError: the home cannot be written, another process holds it, or
-                the landing zone holds files that the loader did not make.
+                the landing zone is not as the loader left it.
 
         """
         # What dbt has parsed stays until the run ends. Looking through it for garbage,
@@ -68,8 +72,10 @@ class Plugin(BasePlugin):
                 # What a killed build left: such files may name people.
                 self.clear_spool()
                 shutil.rmtree(self.settings.home / "lake" / ".tmp", ignore_errors=True)
-                refuse_foreign_files(self.settings.landing)
-        except (ForeignError, LockedError, OSError) as error:
+                said = check_landing_zone(self.settings.landing)
+                if said:
+                    _logger.info(said)
+        except (LandingZoneError, LockedError, ManifestError, OSError) as error:
             raise DbtRuntimeError(str(error)) from None
 
     def update_connection_config(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -146,10 +146,8 @@ def run(settings: Settings, plan: Plan, patience: Patience | None = None) -> Sum
                     len(planned),
                 )
             with engine(zone, min(plan.workers, len(todo))) as database:
-                work = partial(
-                    land, zone=zone, database=database, max_shrink=plan.max_shrink
-                )
-                _land_all(todo, work, plan.workers, journal, summary)
+                _land_all(todo, zone, database, plan, journal, summary)
+            zone.manifest.settle()
             journal.finished = not summary.failed
     return summary
 
@@ -272,13 +270,16 @@ def land(
 
 def _land_all(
     tasks: Sequence[Task],
-    work: Callable[[Task], Landed],
-    workers: int,
+    zone: LandingZone,
+    database: DuckDBPyConnection,
+    plan: Plan,
     journal: "_Journal",
     summary: Summary,
 ) -> None:
     """Land windows side by side, noting each one."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="land")
+    work = partial(land, zone=zone, database=database, max_shrink=plan.max_shrink)
+    unchanged: dict[Task, Landed] = {}
+    pool = ThreadPoolExecutor(plan.workers, thread_name_prefix="land")
     try:
         futures = {pool.submit(work, task): task for task in tasks}
         # Nothing is shown where nobody watches (disable=None).
@@ -295,10 +296,25 @@ def _land_all(
                 summary.failed.append(str(task))
                 logger.exception("%s did not land.", task)
             else:
-                summary.landed.setdefault(task.entity, []).append(landed)
-                journal.add(str(task))
+                if landed.changed:
+                    summary.landed.setdefault(task.entity, []).append(landed)
+                    journal.add(str(task))
+                else:
+                    unchanged[task] = landed
     finally:
         pool.shutdown(cancel_futures=True)
+    # What is unchanged is done once all have been fetched: see land_overtaken.
+    try:
+        with database.cursor() as connection:
+            again = zone.land_overtaken(connection)
+    except (OSError, duckdb.Error) as error:
+        summary.failed += map(str, unchanged)
+        logger.error("What is unchanged was not compared with later days: %s", error)
+        return
+    for task, landed in unchanged.items():
+        result = replace(landed, changed=task.window in again)
+        summary.landed.setdefault(task.entity, []).append(result)
+        journal.add(str(task))
 
 
 @dataclass

@@ -17,20 +17,28 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 import yaml  # type: ignore[import-untyped]
 from conftest import WITHOUT_TESTS, Lakehouse, copy_of_project, song
-from deftunes.landing import ForeignError, refuse_foreign_files
-from deftunes.settings import PROJECT
+from deftunes import manifest
+from deftunes.landing import LandingZone, LandingZoneError, check_landing_zone
+from deftunes.loader import Plan, run
+from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.generator import Generator
+from demo_sources.service import Records
 from test_land import batches, command, command_environment, command_line, wait_until
+from test_land import session as landing_session
+from test_land import user as landing_user
 from test_pipeline import BUILT, commits, differences
 
 START, NOON, END = date(2023, 3, 1), date(2023, 3, 6), date(2023, 3, 11)
@@ -727,6 +735,9 @@ def test_what_is_not_the_loaders_is_ignored_or_named(calm: Calm) -> None:
         ("users/_batch_id=1/users.parquet", True),
         ("users/{good}/users.parquet", False),
         ("users/{good}/users (1).parquet", True),
+        ("users/{good}/.users.parquet", True),
+        ("users/{good}/.users.parquet.swp", False),
+        ("users/.stversions/users.parquet", True),
         ("users/{good}/notes.txt", False),
         ("users/backup/more/users.parquet", False),
         (".incoming/tmp/users.parquet", False),
@@ -738,30 +749,202 @@ def test_only_what_a_build_would_read_is_foreign(
 ) -> None:
     good = "_batch_id=20240101T000000000000Z_2024-01-01_0123456789abcdef"
     file = tmp_path / path.format(good=good)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch()
+    write_batch(tmp_path / "users" / good)
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    # What is looked at is what DuckDB reads.
+    read = duckdb.sql(f"from glob('{tmp_path}/users/*/*.parquet')").fetchall()
+    assert ((str(file),) in read) == (
+        is_foreign or (file.stem == "users" and "{good}" in path)
+    )
     if is_foreign:
-        with pytest.raises(ForeignError, match=re.escape(str(file))):
-            refuse_foreign_files(tmp_path)
+        with pytest.raises(LandingZoneError, match=re.escape(str(file))):
+            check_landing_zone(tmp_path)
     else:
-        refuse_foreign_files(tmp_path)
+        check_landing_zone(tmp_path)
+
+
+def write_batch(folder: Path) -> None:
+    """Write a batch that an earlier version could have landed."""
+    folder.mkdir(parents=True)
+    batch_id = folder.name.removeprefix("_batch_id=")
+    rows = pa.table({"_batch_id": [batch_id]})
+    pq.write_table(rows, folder / f"{folder.parent.name}.parquet")
 
 
 def test_batches_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
     time = "_batch_id=20240101T000000000000Z"
-    for entity, batch in (
-        ("users", f"{time}_all_0123456789abcdef"),
-        ("sessions", f"{time}_2024-01-01_0123456789abcdef"),
-    ):
-        (tmp_path / entity / batch).mkdir(parents=True)
-        (tmp_path / entity / batch / f"{entity}.parquet").touch()
-    refuse_foreign_files(tmp_path)
+    write_batch(tmp_path / "users" / f"{time}_all_0123456789abcdef")
+    write_batch(tmp_path / "sessions" / f"{time}_2024-01-01_0123456789abcdef")
+    check_landing_zone(tmp_path)
 
     added = tmp_path / "sessions" / f"{time}_2024-01-02_0123456789abcdef"
-    added.mkdir()
-    (added / "sessions.parquet").touch()
-    with pytest.raises(ForeignError, match=re.escape(f"{added}/sessions.parquet")):
-        refuse_foreign_files(tmp_path)
+    write_batch(added)
+    with pytest.raises(LandingZoneError, match=re.escape(f"{added}/sessions.parquet")):
+        check_landing_zone(tmp_path)
+
+
+# What happens to batches after they have landed
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Path]]:
+    """Serve users and two days of sessions, and return what lands of them."""
+    home = tmp_path_factory.mktemp("week") / "my lake"
+    sessions = [landing_session(f"{day}", f"2024-01-0{day}T10:00:00") for day in (5, 6)]
+    with service.running(Records([landing_user("u")], sessions)) as api:
+        settings = Settings(home, api.url, None, None)
+        run(settings, WEEK)
+        yield settings, home / "landing"
+
+
+WEEK = Plan(("users", "sessions"), date(2024, 1, 5), date(2024, 1, 7), wait=0)
+
+
+def contents(landing: Path) -> dict[Path, Any]:
+    """Return the rows of all batches by their names."""
+    return {
+        file.relative_to(landing): pq.read_table(file, partitioning=None)
+        for file in landing.glob("*/*/*.parquet")
+    }
+
+
+def flip(file: Path) -> None:
+    """Change a byte in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def swap(one: Path, other: Path) -> None:
+    """Let two files change places."""
+    between = one.with_name("between")
+    one.rename(between)
+    other.rename(one)
+    between.rename(other)
+
+
+DAMAGE: dict[str, tuple[str, Callable[[Path, Path], object]]] = {
+    "gone": ("is gone", lambda file, _: file.unlink()),
+    "folder": ("is gone", lambda file, _: shutil.rmtree(file.parent)),
+    "renamed": ("is gone", lambda file, _: file.rename(f"{file}.bak")),
+    "empty": ("has 0 bytes", lambda file, _: file.write_bytes(b"")),
+    "truncated": ("bytes, not", lambda file, _: os.truncate(file, 100)),
+    "flipped": ("has other content", lambda file, _: flip(file)),
+    "swapped": ("has ", swap),
+    "overwritten": ("has ", lambda file, other: shutil.copy2(other, file)),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("entity", ["users", "sessions"])
+def test_damage_to_a_batch_is_named_and_landing_its_window_again_heals_it(
+    week: tuple[Settings, Path], tmp_path: Path, entity: str, kind: str
+) -> None:
+    settings, source = week
+    landing = tmp_path / "landing"
+    shutil.copytree(source, landing)
+    whole = contents(landing)
+    check_landing_zone(landing)
+    file = next(landing.glob(f"{entity}/*/*.parquet"))
+    other = next(each for each in landing.glob("sessions/*/*.parquet") if each != file)
+    said, damage = DAMAGE[kind]
+    damage(file, other)
+    with pytest.raises(LandingZoneError) as refused:
+        check_landing_zone(landing)
+    named = min(file, other) if kind == "swapped" else file
+    for part in (str(named), said, f"python scripts/land.py {named.stem}"):
+        assert part in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not run(replace(settings, home=tmp_path), WEEK).failed
+    check_landing_zone(landing)
+    assert contents(landing) == whole
+
+
+@pytest.mark.parametrize(
+    "name", ["{time}_2024-01-09_{digest}", "{time}_{window}_{digest}"]
+)
+def test_a_copy_of_a_batch_under_another_name_is_refused(
+    week: tuple[Settings, Path], tmp_path: Path, name: str
+) -> None:
+    _, source = week
+    landing = tmp_path / "landing"
+    shutil.copytree(source, landing)
+    folder = next(landing.glob("sessions/*"))
+    _, window, digest = folder.name.split("_")[-3:]
+    time = "20300101T000000000000Z"
+    named = name.format(time=time, window=window, digest=digest)
+    copy = shutil.copytree(folder, folder.with_name(f"_batch_id={named}"))
+    for _ in range(2):
+        with pytest.raises(LandingZoneError, match=re.escape(str(copy))):
+            check_landing_zone(landing)
+        # Nor does it count as landed where there is no manifest.
+        (landing / manifest.NAME).unlink(missing_ok=True)
+
+
+def test_what_is_as_it_landed_is_not_read(
+    week: tuple[Settings, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, source = week
+    landing = tmp_path / "landing"
+    shutil.copytree(source, landing, copy_function=shutil.copy)
+    assert check_landing_zone(landing) == ""  # at other times, so they were read
+    monkeypatch.setattr(manifest, "_checksum", Mock(side_effect=AssertionError))
+    assert check_landing_zone(landing) == ""
+
+
+def test_what_landed_before_there_was_a_manifest_counts(
+    week: tuple[Settings, Path], tmp_path: Path
+) -> None:
+    settings, source = week
+    landing = tmp_path / "landing"
+    shutil.copytree(source, landing)
+    (landing / manifest.NAME).unlink()
+    assert "3 batches" in check_landing_zone(landing)
+    assert check_landing_zone(landing) == ""
+    (landing / manifest.NAME).unlink()
+    assert not run(replace(settings, home=tmp_path), WEEK).failed
+    assert check_landing_zone(landing) == ""
+    (landing / manifest.NAME).write_text("nonsense")
+    with pytest.raises(manifest.ManifestError, match="Remove it"):
+        check_landing_zone(landing)
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("step", ["rename", "replace"])
+def test_a_kill_while_a_batch_appears_or_is_replaced_leaves_no_fault(
+    week: tuple[Settings, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    is_done: bool,
+) -> None:
+    settings, source = week
+    landing = tmp_path / "landing"
+    shutil.copytree(source, landing)
+    kept = getattr(Path, step)
+
+    def killed(path: Path, target: Path) -> None:
+        if is_done:
+            kept(path, target)
+        raise KeyboardInterrupt
+
+    zone = LandingZone(landing)
+    file = next(landing.glob("users/*/*.parquet"))
+    with duckdb.connect() as connection, monkeypatch.context() as patch:
+        rows = connection.read_parquet(str(file), hive_partitioning=False).limit(0)
+        work: Callable[[], object] = partial(zone.rewrite, file, rows)
+        if step == "rename":
+            rows = rows.select("* exclude (_batch_id, _source, _ingested_at)")
+            of: Any = {"source": "api:/users", "ingested_at": zone.next_time()}
+            work = partial(zone.land, "users", "all", rows, misfit="false", **of)
+        patch.setattr(Path, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            work()
+    assert check_landing_zone(landing) == ""
+    assert not run(replace(settings, home=tmp_path), WEEK).failed
+    assert check_landing_zone(landing) == ""
 
 
 def test_of_a_long_history_each_build_compares_what_it_reads(

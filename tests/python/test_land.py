@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
@@ -369,6 +371,108 @@ def test_odd_records_land_and_are_counted(
     assert [row["session_id"] for row in rows] == ["nan", "fine", None, "new", None]
     assert rows[3]["_rescued"] == '{"coupon": "x"}'
     assert rows[4]["_payload"] == "7"
+
+
+# The last delivery counts
+
+
+@dataclass
+class ByWindow:
+    """A source that delivers what it is told to, by the first day of the window."""
+
+    delivered: dict[int, list[dict[str, Any]]]
+
+    def users(self, start: date | None, end: date | None) -> Iterator[Any]:
+        """Yield nothing."""
+        yield from ()
+
+    def sessions(self, start: date | None, end: date | None) -> Iterator[Any]:
+        """Yield what was told for the first day."""
+        assert start is not None
+        yield from self.delivered.get(start.day, [])
+
+
+def priced(name: str, price: float) -> dict[str, Any]:
+    """Return a session with an item of a price."""
+    item = {"song_id": "TR1", "price": price, "currency": "USD"}
+    return session(name, "2024-01-05T10:00:00", session_items=[item])
+
+
+def days(first: int, last: int) -> Plan:
+    """Return a plan for some days of January, one after the other."""
+    start, end = date(2024, 1, first), date(2024, 1, last + 1)
+    return Plan(("sessions",), start, end, workers=1, wait=0)
+
+
+def last_prices(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the price in the last delivery of each session."""
+    return {row["session_id"]: row["session_items"][0]["price"] for row in rows}
+
+
+def test_the_last_delivery_of_a_session_counts_whichever_day_brings_it(
+    home: Path, settings: MakeSettings, landed: Landed
+) -> None:
+    source = ByWindow({5: [priced("a", 1), priced("b", 1)], 6: [priced("c", 1)]})
+    with service.running(source) as api:
+        made = settings(api_url=api.url)
+        run(made, days(5, 7))
+        source.delivered[7] = [priced("a", 2)]
+        run(made, days(7, 7))
+        assert last_prices(landed("sessions")) == {"a": 2, "b": 1, "c": 1}
+
+        again = run(made, days(5, 6)).landed["sessions"]
+        assert [window.changed for window in again] == [True, False]
+        assert last_prices(landed("sessions")) == {"a": 1, "b": 1, "c": 1}
+        held = batches(home)
+        for window in (days(5, 6), days(5, 5)):
+            run(made, window)
+        assert batches(home) == held
+
+        # Two days that contradict each other: the one that is fetched last counts, and
+        # what it has overtaken is overtaken again.
+        source.delivered[6] = [priced("c", 1), priced("a", 3)]
+        run(made, days(6, 6))
+        run(made, days(5, 7))
+        assert last_prices(landed("sessions")) == {"a": 2, "b": 1, "c": 1}
+        held = batches(home)
+        run(made, days(5, 7))
+        assert batches(home) == held
+        run(made, days(5, 6))
+        assert last_prices(landed("sessions"))["a"] == 3
+
+
+def test_a_kill_before_unchanged_days_are_compared_is_made_up_for(
+    settings: MakeSettings, landed: Landed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ByWindow({5: [priced("a", 1)], 7: [priced("a", 2)]})
+    with service.running(source) as api:
+        made = settings(api_url=api.url)
+        run(made, days(5, 7))
+        for error in (KeyboardInterrupt, OSError):
+            with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+                patch.setattr(LandingZone, "land_overtaken", Mock(side_effect=error))
+                assert run(made, days(5, 5)).failed == ["sessions 2024-01-05"]
+            assert last_prices(landed("sessions")) == {"a": 2}
+        run(made, days(5, 5))
+    assert last_prices(landed("sessions")) == {"a": 1}
+
+
+def test_unchanged_days_are_compared_with_what_landed_later_only(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ByWindow({day: [priced(f"s{day}", 1)] for day in range(1, 9)})
+    read = Mock(side_effect=LandingZone._read)
+    with service.running(source) as api:
+        made = settings(api_url=api.url)
+        run(made, days(1, 8))
+        monkeypatch.setattr(LandingZone, "_read", lambda *arguments: read(*arguments))
+        run(made, days(8, 8))
+        read.assert_not_called()
+        run(made, days(6, 6))
+    windows = [
+        sorted(batch.window for batch in call.args[2]) for call in read.mock_calls
+    ]
+    assert windows == [["2024-01-06"], ["2024-01-07", "2024-01-08"]]
 
 
 # Faults

@@ -3,14 +3,14 @@
 import sys
 
 from deftunes.dashboard import DashboardError, draw
-from deftunes.settings import Settings
+from deftunes.settings import Settings, SettingsError
 
 
 def main() -> int:
     """Draw it, say where it lies, and return the exit code."""
     try:
         print(f"Open it in a browser: {draw(Settings.from_environment())}")
-    except DashboardError as error:
+    except (DashboardError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -13,7 +13,8 @@ import duckdb
 from deftunes import loader
 from deftunes.landing import DEMO_MARKER
 from deftunes.lock import LockedError
-from deftunes.settings import PROJECT, Settings
+from deftunes.manifest import ManifestError
+from deftunes.settings import PROJECT, Settings, SettingsError
 from demo_sources.both import demo_sources
 from demo_sources.generator import Generator
 
@@ -72,7 +73,7 @@ def main(items: int, seed: int) -> None:
     generator = Generator(seed=seed, items=items, start=START, end=END, damage=0.002)
     try:
         run(Settings.from_environment(), generator)
-    except (DemoError, LockedError) as error:
+    except (DemoError, LockedError, ManifestError, SettingsError) as error:
         sys.exit(str(error))
 
 
@@ -89,6 +90,7 @@ def run(settings: Settings, generator: Generator) -> None:
 
     """
     started = time.monotonic()
+    settings.make_home()
     claim(settings.landing, f"--items {generator.items} --seed {generator.seed}")
     click.echo("Landing a year from a made-up API and a made-up Postgres ...")
     with demo_sources(generator) as (api, dsn):

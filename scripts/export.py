@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 from deftunes.export import ExportError, export
-from deftunes.settings import Settings
+from deftunes.settings import Settings, SettingsError
 
 
 @click.command()
@@ -20,7 +20,7 @@ def main(name: str, target: Path, role: str | None) -> None:
     """
     try:
         export(Settings.from_environment(), name, target, role)
-    except ExportError as error:
+    except (ExportError, SettingsError) as error:
         click.echo(error, err=True)
         sys.exit(1)
     click.echo(f"Wrote {target}")

@@ -6,7 +6,8 @@ import sys
 import click
 from deftunes.forget import IncompleteError, UnknownUserError, forget
 from deftunes.lock import LockedError
-from deftunes.settings import Settings
+from deftunes.manifest import ManifestError
+from deftunes.settings import Settings, SettingsError
 
 
 @click.command()
@@ -21,10 +22,10 @@ def main(user_id: str) -> None:
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
     try:
         erased = forget(Settings.from_environment(), user_id)
-    except UnknownUserError as error:
+    except (SettingsError, UnknownUserError) as error:
         click.echo(error, err=True)
         sys.exit(2)
-    except (IncompleteError, LockedError, OSError) as error:
+    except (IncompleteError, LockedError, ManifestError, OSError) as error:
         click.echo(error, err=True)
         sys.exit(1)
     click.echo(erased)

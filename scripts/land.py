@@ -11,6 +11,7 @@ import click
 from deftunes.landing import DEMO_MARKER
 from deftunes.loader import ENTITIES, Plan, run
 from deftunes.lock import LockedError
+from deftunes.manifest import ManifestError
 from deftunes.settings import Settings, SettingsError
 from tqdm.contrib.logging import (  # type: ignore[import-untyped]
     logging_redirect_tqdm,
@@ -69,21 +70,19 @@ def main(
     if first >= last:
         raise click.UsageError(f"--start {first} does not lie before --end {last}.")
     plan = Plan(entities or ENTITIES, first, last, workers, max_shrink, wait)
-    settings = Settings.from_environment()
-    if (settings.landing / DEMO_MARKER).exists():
-        logger.error(
-            "%s holds the demo's made-up data: remove landing/, lake/ and serving/, or "
-            "set DEFTUNES_HOME.",
-            settings.landing,
-        )
-        sys.exit(2)
     try:
+        settings = Settings.from_environment()
+        if (settings.landing / DEMO_MARKER).exists():
+            raise SettingsError(
+                f"{settings.landing} holds the demo's made-up data: remove landing/, "
+                "lake/ and serving/, or set DEFTUNES_HOME."
+            )
         with logging_redirect_tqdm():
             summary = run(settings, plan)
     except SettingsError as error:
         logger.error("%s", error)
         sys.exit(2)
-    except (LockedError, OSError) as error:
+    except (LockedError, ManifestError, OSError) as error:
         logger.error("%s", error)
         sys.exit(1)
     click.echo(summary)

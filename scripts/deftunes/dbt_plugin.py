@@ -28,7 +28,7 @@ from deftunes.landing import LandingZoneError, check_landing_zone
 from deftunes.lock import LockedError, home_lock
 from deftunes.manifest import ManifestError
 from deftunes.queries import delta_terms, inline_view, read_query
-from deftunes.settings import Settings
+from deftunes.settings import Settings, SettingsError
 
 LOCK_WAIT_SECONDS = 600.0
 COPY = "deftunes.duckdb"
@@ -37,6 +37,7 @@ _COPY_BYTES = 1 << 30
 
 _WRITING_COMMANDS = {"build", "retry", "run", "seed", "snapshot", "test"}
 
+_REFUSALS = (LandingZoneError, LockedError, ManifestError, SettingsError)
 _logger = AdapterLogger("DuckDB")
 
 # Holds the lock until the process ends: dbt has no hook after the last query.
@@ -64,8 +65,10 @@ class Plugin(BasePlugin):
             gc.unfreeze()
             gc.collect()
         gc.freeze()
-        self.settings = Settings.from_environment()
         try:
+            self.settings = Settings.from_environment()
+            if get_flags().WHICH in _WRITING_COMMANDS:  # type: ignore[no-untyped-call]
+                self.settings.make_home()
             (self.settings.home / "lake").mkdir(parents=True, exist_ok=True)
             if get_flags().WHICH in _WRITING_COMMANDS:  # type: ignore[no-untyped-call]
                 self.hold_lock()
@@ -75,7 +78,9 @@ class Plugin(BasePlugin):
                 said = check_landing_zone(self.settings.landing)
                 if said:
                     _logger.info(said)
-        except (LandingZoneError, LockedError, ManifestError, OSError) as error:
+        except OSError as error:
+            raise DbtRuntimeError(f"DEFTUNES_HOME cannot be used: {error}") from None
+        except _REFUSALS as error:
             raise DbtRuntimeError(str(error)) from None
 
     def update_connection_config(

@@ -114,6 +114,7 @@ def forget(settings: Settings, user_id: str) -> Erased:
         LockedError: another run holds the lakehouse.
 
     """
+    settings.make_home()
     with home_lock(settings.home, LOCK_WAIT_SECONDS):
         erased = _forget_landed(LandingZone(settings.landing), user_id)
         _remove_traces(settings)

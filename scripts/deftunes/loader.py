@@ -127,11 +127,14 @@ def run(settings: Settings, plan: Plan, patience: Patience | None = None) -> Sum
         What came of it.
 
     Raises:
-        SettingsError: a setting is missing that an entity needs.
+        SettingsError: a setting is missing that an entity needs, or the home cannot
+            be written to.
         LockedError: another run holds the lakehouse.
+        ManifestError: what has landed cannot be told.
 
     """
     planned = list(tasks(settings, plan, patience))
+    settings.make_home()
     with home_lock(settings.home, plan.wait):
         zone = LandingZone(settings.landing)
         zone.sweep()

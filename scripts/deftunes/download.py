@@ -12,11 +12,15 @@ import stamina
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from deftunes.records import BodyError
+from deftunes.records import BodyError, OtherBodyError
 
 CONNECT_TIMEOUT = 10.0  # seconds
 
 _PIECE = 1 << 20  # bytes that are taken from a connection at once
+
+# Statuses that may pass: not ready yet, too slow, too early, too many requests, and the
+# server's own troubles, but not what it does not implement.
+_PASSING = frozenset({202, 408, 425, 429, *range(500, 600)} - {501, 505})
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -27,7 +31,7 @@ class DownloadError(Exception):
 
 
 class _BrokenError(Exception):
-    """One attempt brought something unusable."""
+    """One attempt brought something unusable; the next one may not."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,14 @@ def download(
 ) -> T:
     """Download a URL and read what came.
 
-    Statuses 429 and 5xx, refused and broken connections, time-outs, bodies that end too
-    early and bodies that `read` refuses are tried again.
+    Statuses 202, 408, 425, 429 and 5xx, refused and broken connections, time-outs and
+    bodies that are cut off are tried again. What would be the same again is not: any
+    other status but 200, which alone brings a whole answer, and a body of another kind.
 
     Args:
         url: what to download.
-        read: makes a value of the body; raises BodyError if that is not possible.
+        read: makes a value of the body; raises BodyError if that is not possible, and
+            OtherBodyError if it never will be.
         query: the URL's query parameters.
         patience: how long to insist.
 
@@ -111,21 +117,33 @@ def _attempt(
         response = _kept.session(patience).get(
             url, params=query, timeout=timeout, stream=True
         )
-    except requests.RequestException as error:
+    # A redirect to what is no URL is a ValueError of several libraries.
+    except (
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        ValueError,
+    ) as error:
+        tries = f" after {patience.attempts} attempts" if _is_repeated(error) else ""
         raise DownloadError(
-            f"{name}: {_reason(error)} after {patience.attempts} attempts. Check "
-            "the address in the settings and the server, then run the same again."
+            f"{name}: {_reason(error)}{tries}. Check the address in the settings and "
+            "the server, then run the same again."
         ) from None
     with response:
-        if not response.ok:
+        if response.status_code != requests.codes.ok:
             raise DownloadError(
-                f"{name}: the server refuses it with status "
-                f"{response.status_code}. Check the address in the settings."
+                f"{name}: the server answers with status {response.status_code}, not "
+                "with 200. Check the address in the settings."
             )
         try:
             return read(b"".join(response.iter_content(_PIECE)))
         except requests.RequestException as error:
             broken = _BrokenError(f"The answer broke off ({type(error).__name__}).")
+        except OtherBodyError as error:
+            kind = response.headers.get("Content-Type", "unknown")
+            raise DownloadError(
+                f"{name}: {error} Its type is {kind}. Check the address in the "
+                "settings."
+            ) from None
         except BodyError as error:
             broken = _BrokenError(str(error))
     logger.warning("%s: %s", name, broken)
@@ -142,7 +160,7 @@ class _Kept(threading.local):
         if self.patience != patience:
             retries = _CappedRetry(
                 total=patience.attempts - 1,
-                status_forcelist=[429, *range(500, 600)],
+                status_forcelist=_PASSING,
                 backoff_factor=patience.wait,
                 backoff_jitter=patience.wait,
                 backoff_max=patience.longest_wait,
@@ -158,10 +176,18 @@ class _Kept(threading.local):
 _kept = _Kept()
 
 
-def _reason(error: requests.RequestException) -> str:
+def _is_repeated(error: Exception) -> bool:
+    """Tell whether a request has been repeated before it failed like this."""
+    return isinstance(
+        error,
+        requests.exceptions.RetryError | requests.ConnectionError | requests.Timeout,
+    )
+
+
+def _reason(error: Exception) -> str:
     """Say what went wrong, without the address that the library's message holds."""
     if isinstance(error, requests.exceptions.RetryError):
-        return "the server keeps answering 429 or 5xx"
+        return "the server keeps answering 202, 408, 425, 429 or 5xx"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.ConnectionError):
@@ -171,6 +197,8 @@ def _reason(error: requests.RequestException) -> str:
 
 class _CappedRetry(urllib3.Retry):
     """Retries that obey `Retry-After`, and say that they wait."""
+
+    RETRY_AFTER_STATUS_CODES = _PASSING
 
     def sleep(self, response: urllib3.BaseHTTPResponse | None = None) -> None:
         """Wait before the next attempt."""

@@ -13,7 +13,7 @@ import currency_converter  # type: ignore[import-untyped]
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from deftunes.download import Patience, download
-from deftunes.records import BodyError
+from deftunes.records import BodyError, OtherBodyError
 
 RATES = pa.schema(
     [
@@ -93,7 +93,7 @@ def parse(body: bytes) -> pa.Table:
         if names[0] != "Date" or not all(
             re.fullmatch("[A-Z]{3}", name) for name in names[1:] if name
         ):
-            raise BodyError("The header is not Date and currency codes.")
+            raise OtherBodyError("The header is not Date and currency codes.")
         rows = [
             (day, currency, Decimal(text))
             for day, line in ((date.fromisoformat(line[0]), line) for line in lines)

@@ -5,6 +5,7 @@ sorted out and taken apart one by one. What does not fit stays as it was deliver
 text, beside empty typed columns.
 """
 
+import codecs
 import json
 import math
 import re
@@ -32,6 +33,10 @@ class BodyError(Exception):
     """A text is not a JSON array; the message says in what way."""
 
 
+class OtherBodyError(BodyError):
+    """It is something else altogether, so that asking again brings the same."""
+
+
 class _MisfitError(Exception):
     """A value does not fit its type."""
 
@@ -52,18 +57,21 @@ def split(body: bytes) -> list[bytes]:
         BodyError: the text is not JSON, or not an array.
 
     """
+    body = body.removeprefix(codecs.BOM_UTF8)
     try:
         return [
             bytes(element)
             for element in msgspec.json.decode(body, type=list[msgspec.Raw])
         ]
     except msgspec.ValidationError as error:
-        raise BodyError(f"The answer is JSON but not an array: {error}") from None
+        raise OtherBodyError(f"The answer is JSON but not an array: {error}.") from None
     except (msgspec.DecodeError, RecursionError):
         pass  # either broken or one of the oddities above
     text = body.decode(errors="surrogateescape").strip()
+    if text and text[0] != "[":
+        raise OtherBodyError("The answer is not a JSON array.")
     if text[:1] + text[-1:] != "[]":
-        raise BodyError("The answer is not a JSON array.")
+        raise BodyError("The answer is not a whole JSON array.")
     elements = list(_members(text))
     for element in elements:
         try:

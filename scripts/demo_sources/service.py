@@ -74,6 +74,8 @@ class Fault:
         times: how many requests it spoils; counts down.
         status: answer with this status and no records.
         retry_after: the `Retry-After` header sent with `status`.
+        body: the body sent with `status`; a JSON object unless given.
+        headers: other headers sent with `status`.
         delay: seconds to wait before answering at all.
         truncate: let the connection die midway through the body.
         malformed: answer in full, with half of the JSON.
@@ -88,6 +90,8 @@ class Fault:
     times: int = 1
     status: int | None = None
     retry_after: str | None = None
+    body: bytes = b'{"detail": "fault"}'
+    headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     truncate: bool = False
     malformed: bool = False
@@ -294,8 +298,10 @@ class _WithFaults:
             transport.abort()
             await _client_leaves(receive)
         elif fault.status is not None:
-            after = {"Retry-After": fault.retry_after} if fault.retry_after else None
-            answer = JSONResponse({"detail": "fault"}, fault.status, headers=after)
+            headers = {"Content-Type": "application/json"} | fault.headers
+            if fault.retry_after:
+                headers["Retry-After"] = fault.retry_after
+            answer = Response(fault.body, fault.status, headers)
             await answer(scope, receive, send)
         elif fault.truncate or fault.malformed or fault.stall or fault.sized:
             await self._spoil(fault, scope, receive, send)

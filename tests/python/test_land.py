@@ -483,7 +483,10 @@ def test_unchanged_days_are_compared_with_what_landed_later_only(
     [
         Fault("/sessions", times=2, status=500),
         Fault("/sessions", times=2, status=504),
-        Fault("/sessions", times=2, status=429),
+        *(
+            Fault("/sessions", times=2, status=status)
+            for status in (202, 408, 425, 429)
+        ),
         Fault("/sessions", times=2, status=429, retry_after="0"),
         Fault("/sessions", times=2, reset=True),
         Fault("/sessions", times=2, truncate=True),
@@ -558,6 +561,73 @@ def test_json_that_is_no_array_fails(
     assert summary.failed == ["users"]
     assert "not an array" in caplog.text
     assert not batches(home)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        *(({"status": status, "body": b"[]"}, str(status)) for status in (203, 206)),
+        ({"status": 204, "body": b""}, "204"),
+        *(({"status": status}, str(status)) for status in (400, 401, 403, 410, 501)),
+        ({"status": 413, "retry_after": "0"}, "413"),
+        ({"status": 200, "body": b'{"items": []}'}, "not an array"),
+        ({"status": 200, "body": b"null"}, "not an array"),
+        (
+            {
+                "status": 200,
+                "body": b"<html>Log in</html>",
+                "headers": {"Content-Type": "text/html"},
+            },
+            "text/html",
+        ),
+        *(
+            ({"status": 302, "headers": {"Location": place}}, "the request failed")
+            for place in ("http://[", "http://.x", "http://a b:c/", "mailto:me@x")
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_get_better_is_asked_for_once(
+    settings: MakeSettings,
+    home: Path,
+    caplog: pytest.LogCaptureFixture,
+    fault: dict[str, Any],
+    said: str,
+) -> None:
+    with service.running(Records(), faults=[Fault("/users", **fault)]) as api:
+        summary = run(settings(api_url=api.url), plan("users"), PATIENCE)
+        assert api.requests == ["/users"]
+    assert summary.failed == ["users"]
+    assert "users did not land: /users: " in caplog.text
+    assert said in caplog.text
+    assert "Traceback" not in caplog.text
+    assert "attempts" not in caplog.text
+    assert not batches(home)
+
+
+def test_a_redirect_to_a_login_page_fails_and_one_to_the_records_lands(
+    settings: MakeSettings, home: Path
+) -> None:
+    elsewhere = {"status": 302, "headers": {"Location": "/users?page=1"}}
+    page = Fault("/users", status=200, body=b"<!doctype html>")
+    with service.running(Records([user("u")])) as api:
+        made = settings(api_url=api.url)
+        api.faults += [Fault("/users", **elsewhere), page]
+        assert run(made, plan("users"), PATIENCE).failed == ["users"]
+        assert len(api.requests) == 2
+        api.faults.append(Fault("/users", **elsewhere))
+        assert not run(made, plan("users"), PATIENCE).failed
+    assert len(batches(home)) == 1
+
+
+def test_a_body_that_begins_with_a_byte_order_mark_lands(
+    settings: MakeSettings, landed: Landed
+) -> None:
+    body = json.dumps([user("u")]).encode("utf-8-sig")
+    faults = [Fault("/users", status=200, body=body)]
+    with service.running(Records(), faults=faults) as api:
+        run(settings(api_url=api.url), plan("users"), PATIENCE)
+    assert [row["user_id"] for row in landed("users")] == ["u"]
 
 
 def test_the_server_says_how_long_to_wait_up_to_a_limit(

@@ -13,10 +13,9 @@
     {%- set publications = publications() -%}
     {%- set previous = run_query(
         'select publication_id, snapshot_id, passed_count, warned_count from '
-        ~ publications ~ ' where list_contains(kept_publications(), publication_id)'
-        ~ ' and published_at < (select published_at from ' ~ publications
-        ~ ' where publication_id = kept_publications()[1])'
-        ~ ' order by published_at desc limit 1'
+        ~ publications ~ ' where list_contains(kept_publications()[2:], publication_id)'
+        ~ ' and not list_contains(unfinished_publications(), publication_id)'
+        ~ ' order by publication_id desc limit 1'
     ).rows if publications -%}
     {%- if not previous -%}
         {{ exceptions.raise_compiler_error(
@@ -24,7 +23,13 @@
         ) }}
     {%- endif -%}
     {%- set previous_id, snapshot_id, passed, warned = previous[0].values() -%}
-    {%- set id = run_started_at.strftime('%Y%m%dT%H%M%S%fZ') -%}
+    {%- set damage = publication_damage(previous_id, 'deftunes.ducklake') -%}
+    {%- if damage -%}
+        {{ exceptions.raise_compiler_error(
+            'There is nothing to roll back to: ' ~ damage ~ '. What is published stays.'
+        ) }}
+    {%- endif -%}
+    {%- set id = next_publication() -%}
     {%- set folder = run_query(
         "select start_publishing('" ~ id ~ "', '" ~ previous_id ~ "')"
     ).columns[0][0] -%}

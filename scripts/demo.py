@@ -140,7 +140,7 @@ def claim(landing: Path, options: str) -> None:
             f"{landing} holds data that is not the demo's. Give the demo a place of "
             "its own: DEFTUNES_HOME=/tmp/deftunes-demo make demo"
         )
-    landing.mkdir(parents=True, exist_ok=True)
+    landing.mkdir(0o750, parents=True, exist_ok=True)
     marker.write_text(f"{options}\n")
 
 

@@ -269,6 +269,11 @@ class LandingZone:
         left_out = records - self._count(entity, batch)
         return Landed(records, misfits, changed=True, left_out=left_out)
 
+    def make(self) -> None:
+        """Make the folders, closed to others: they hold everything."""
+        self.folder.mkdir(0o750, parents=True, exist_ok=True)
+        self.incoming.mkdir(exist_ok=True)
+
     def land_overtaken(self, connection: DuckDBPyConnection) -> set[str]:
         """Land the days again whose unchanged sessions are the last delivery again.
 
@@ -327,7 +332,7 @@ class LandingZone:
     @contextmanager
     def workplace(self) -> Iterator[Path]:
         """Yield a folder on the same file system that goes at the end of the block."""
-        self.incoming.mkdir(parents=True, exist_ok=True)
+        self.make()
         with TemporaryDirectory(dir=self.incoming) as folder:
             yield Path(folder)
 

@@ -337,7 +337,7 @@ class _Journal:
 @contextmanager
 def _journal(zone: LandingZone, command: str) -> Iterator[_Journal]:
     """Open the command's journal; it goes when the run has finished."""
-    zone.incoming.mkdir(parents=True, exist_ok=True)
+    zone.make()
     oldest = (datetime.now(timezone.utc) - _JOURNAL_LIFE).timestamp()
     for path in zone.incoming.glob("*.journal"):
         if path.stat().st_mtime < oldest:

@@ -574,7 +574,7 @@ def test_a_full_disk_while_building(calm: Calm) -> None:
     with disk(lake, held + (150 << 10)):
         full = lakehouse.dbt("build", *WITHOUT_TESTS)
     assert full.returncode != 0
-    assert re.search("No space left on device|disk is full", full.stdout)
+    assert "The disk is full: " in full.stdout
     assert "Traceback" not in full.stdout + full.stderr
     assert fingerprint(lakehouse) == calm.fingerprints[0]
     lakehouse.build(*WITHOUT_TESTS)
@@ -600,7 +600,9 @@ def test_a_full_disk_while_publishing_and_what_it_leaves(calm: Calm) -> None:
         # Half of a publication lies about now.
         assert [*(serving / "publications" / ".building").iterdir()]
     assert full.returncode != 0
-    assert "No space left on device" in full.stdout
+    said = re.findall(r"The disk is full: .*Free some space, .*", full.stdout)
+    assert len(said) == 1
+    assert str(serving / "publications" / ".building") in said[0]
     assert "Traceback" not in full.stdout + full.stderr
     done = lakehouse.dbt(*publish, *less)
     assert done.returncode == 0, done.stdout
@@ -624,6 +626,37 @@ def test_a_home_that_cannot_be_written_is_said(
         assert "Read-only file system" in said
         assert "Traceback" not in said
     assert build.returncode != 0
+
+
+# A lake that is damaged
+
+
+def test_a_damaged_lake_is_told_in_one_line(calm: Calm) -> None:
+    lakehouse = calm.restore()
+    build = ("--quiet", "build", "--select", "dim_date", *WITHOUT_TESTS)
+    lost = next((lakehouse.home / "lake" / "data" / "marts" / "dim_date").iterdir())
+    lost.unlink()
+    assert_remedy(lakehouse.dbt(*build), f"{lost} is lost or damaged. Restore the lake")
+
+    catalogue = lakehouse.home / "lake" / "catalog.sqlite"
+    for journal in catalogue.parent.glob(f"{catalogue.name}-*"):
+        journal.unlink()
+    catalogue.write_bytes(b"garbage" * 1000)
+    damaged = lakehouse.dbt(*build)
+    assert_remedy(damaged, "The catalogue of the lake is damaged. Restore the lake")
+    assert len(damaged.stdout.splitlines()) < 6
+    catalogue.unlink()
+    assert_remedy(lakehouse.dbt(*build), f"{catalogue} is missing or empty, and ")
+    assert not catalogue.exists()
+
+
+def assert_remedy(done: "subprocess.CompletedProcess[str]", beginning: str) -> None:
+    """See a command fail, and say why and what to do in one line."""
+    assert done.returncode != 0
+    (line,) = re.findall(re.escape(beginning) + ".*", done.stdout)
+    assert "remove it" in line
+    assert "Then `dbt build` makes it again from the landing zone." in line
+    assert "Traceback" not in done.stdout
 
 
 # A database that goes away

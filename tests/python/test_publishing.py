@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import stat
 import struct
 import subprocess
@@ -20,6 +21,7 @@ import duckdb
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse
 from dbt_process import fork
+from deftunes.publications import RECORD
 from deftunes.settings import PROJECT
 from demo_sources.generator import Generator
 from test_pipeline import commits
@@ -251,7 +253,9 @@ def test_what_holds_everything_is_for_the_team_alone(shop: Shop) -> None:
 
     assert mode("deftunes.duckdb") == mode("deftunes.ducklake") == 0o600
     for role in ROLES:
-        assert mode(f"roles/{role}.duckdb") & 0o444 == 0o444
+        assert mode(f"roles/{role}.duckdb") == 0o640
+    for path in (shop.lakehouse.home / "lake", shop.lakehouse.home / "landing"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o750
 
 
 def test_the_documented_connection_reads_what_it_may_and_nothing_else(
@@ -283,7 +287,7 @@ def publications(shop: Shop) -> list[tuple[Any, ...]]:
     with shop.lakehouse.lake() as connection:
         return connection.execute(
             "select is_rollback, snapshot_id, passed_count, warned_count,"
-            " publication_id from quality.publications order by published_at"
+            " publication_id from quality.publications order by publication_id"
         ).fetchall()
 
 
@@ -327,6 +331,14 @@ def test_a_rollback_brings_everything_back_and_the_next_one_undoes_it(
         *(f"roles/{r}.duckdb" for r in ROLES),
     )
     new = {form: shop.tables(form) for form in forms}
+    # The clock was ahead when the first one was published.
+    with shop.lakehouse.writing() as lake:
+        lake.execute(
+            "update lake.quality.publications"
+            " set published_at = published_at + interval 1 year"
+            " where publication_id ="
+            " (select min(publication_id) from lake.quality.publications)"
+        )
     shop.rollback()
     old = {form: shop.tables(form) for form in forms}
     for form in forms:
@@ -634,7 +646,41 @@ def test_a_file_that_is_no_use_is_written_anew(shop: Shop) -> None:
 
 def hide_writing(path: Path) -> None:
     """Have a file look as if nobody had written to it since it was published."""
-    os.utime(path, ns=(0, 0))
+    (file,) = (folder / RECORD for folder in path.parents if (folder / RECORD).exists())
+    held, record = path.stat(), json.loads(file.read_text())
+    record[str(path.relative_to(file.parent))] = [held.st_size, held.st_mtime_ns]
+    file.write_text(json.dumps(record))
+
+
+# Damage
+
+
+def test_what_is_damaged_is_published_again_and_not_rolled_back_to(shop: Shop) -> None:
+    before = {form: shop.tables(form) for form in FORMS}
+    for folder in shop.publications.iterdir():
+        shutil.rmtree(folder)
+    said = shop.publish()
+    assert "Publishing again: " in said
+    assert before.keys() == {form for form in FORMS if shop.tables(form)}
+    publish_changes(shop, MORE_FACTS)
+    last = (shop.serving / "current").readlink().name
+    (older,) = databases(shop).keys() - {last}
+    truncated = shop.publications / older / "deftunes.ducklake"
+    os.truncate(truncated, 12_000)
+    (shop.serving / FORMS[1]).unlink()
+
+    process = shop.start("run-operation", "rollback")
+    process.join(timeout=900)
+    refusal = shop.said.read_text()
+    assert process.exitcode == 1
+    assert f"There is nothing to roll back to: {truncated} was changed" in refusal
+    assert "Traceback" not in refusal
+
+    missing = shop.publications / last / FORMS[1]
+    said = shop.publish()
+    assert f"Publishing again: {missing} is missing." in said
+    assert shop.tables(FORMS[1])["marts.dim_date"] == shop.tables()["marts.dim_date"]
+    assert "Nothing new to publish" in shop.publish()
 
 
 # Kills

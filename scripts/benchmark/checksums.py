@@ -85,11 +85,10 @@ def _checksum(rows: duckdb.DuckDBPyRelation) -> str:
         )
         if not name.startswith("_")
     )
-    row = rows.aggregate(
+    ((count, checksum),) = rows.aggregate(
         f"count(*), coalesce(sum(cast(hash({values}) as hugeint)), 0)"
-    ).fetchone()
-    assert row is not None  # noqa: S101 - an aggregate has one row
-    return f"{row[0]} rows, {row[1]:x}"
+    ).fetchall()
+    return f"{count} rows, {checksum:x}"
 
 
 def _plain(name: str) -> str:

@@ -564,11 +564,9 @@ def _command(file: Path) -> str:
 def _content(rows: DuckDBPyRelation, misfit: str) -> tuple[int, int, str]:
     """Return the number of rows, of misfits among them, and the digest."""
     fields = ", ".join(_content_fields(rows))
-    counts = rows.aggregate(
+    ((records, misfits, digest),) = rows.aggregate(
         f"count(*), count(*) filter ({misfit}), hash(count(*), sum(hash({fields})))"
-    ).fetchone()
-    assert counts is not None  # noqa: S101 - an aggregate has one row
-    records, misfits, digest = counts
+    ).fetchall()
     return records, misfits, f"{digest:016x}"
 
 

@@ -1,13 +1,15 @@
 """Sets up what pip cannot: dbt's packages and DuckDB's extensions."""
 
 import logging
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import duckdb
-from duckdb_extensions import import_extension  # type: ignore[import-untyped]
+
+from deftunes.settings import PROJECT
 
 EXTENSIONS = ("ducklake", "httpfs", "sqlite_scanner", "postgres_scanner")
 PACKAGE = "dbt_expectations"
@@ -75,9 +77,11 @@ def set_up_extensions(
         A sentence: which extensions were installed now, or that none needed to be.
 
     Raises:
-        SetupError: an extension can be neither loaded nor installed.
+        SetupError: another DuckDB than the pinned one is here, or an extension can be
+            neither loaded nor installed.
 
     """
+    check_duckdb(duckdb.__version__)
     installed = []
     # Otherwise LOAD goes to DuckDB's extension server before it fails.
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
@@ -89,6 +93,10 @@ def set_up_extensions(
             except duckdb.Error as absent:
                 logger.debug("%s cannot be loaded: %s", name, absent)
                 try:
+                    from duckdb_extensions import (  # type: ignore[import-untyped]
+                        import_extension,
+                    )
+
                     # By force: what is there may be broken.
                     import_extension(name, force_install=True, con=connection)
                     connection.load_extension(name)
@@ -100,6 +108,26 @@ def set_up_extensions(
     if installed:
         return f"DuckDB's extensions {', '.join(installed)} were installed."
     return "DuckDB's extensions are in place."
+
+
+def check_duckdb(version: str) -> None:
+    """Require the DuckDB that is pinned: extensions are made for one version.
+
+    Args:
+        version: that of the DuckDB at hand.
+
+    Raises:
+        SetupError: it is another one.
+
+    """
+    wanted = re.search(
+        r"^duckdb==(\S+)", (PROJECT / "requirements.in").read_text("utf-8"), re.M
+    )
+    if wanted and wanted[1] != version:
+        raise SetupError(
+            f"DuckDB {version} is installed, but the project needs {wanted[1]}. "
+            "Install what is pinned: rm -r .venv; make setup"
+        )
 
 
 def _install_from_hub(project: Path, limit: float) -> bool:

@@ -482,11 +482,8 @@ class Generator:
             [
                 values[column.name]
                 if pa.types.is_string(column.type)
-                else pa.array(
-                    np.asarray(values[column.name]).astype(
-                        column.type.to_pandas_dtype()
-                    ),
-                    column.type,
+                else pa.array(np.asarray(values[column.name])).cast(
+                    column.type, safe=False
                 )
                 for column in SONGS_SCHEMA
             ],

@@ -1,5 +1,6 @@
 """The demo, and that made-up and real data stay apart."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -72,6 +73,54 @@ def test_the_demo_claims_an_empty_landing_zone(tmp_path: Path) -> None:
     (landing / "users" / "_batch_id=1").mkdir(parents=True)
     demo.claim(landing, OPTIONS)
     assert (landing / DEMO_MARKER).exists()
+
+
+def python_that(folder: Path, script: str) -> Path:
+    """Put a shell script in place of Python."""
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    return python
+
+
+def make(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run make in a copy of the project's top level that is of no other use."""
+    for name in ("Makefile", "requirements.txt"):
+        shutil.copy(PROJECT / name, folder)
+    return subprocess.run(
+        [str(shutil.which("make")), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_demo_without_boards_is_done(tmp_path: Path) -> None:
+    python_that(
+        tmp_path, 'case "$1" in *dashboard.py) echo No boards here. >&2; exit 1; esac'
+    )
+    (tmp_path / ".venv").mkdir()
+    made = ("--old-file", ".venv/requirements.txt")
+    done = make("demo", f"BIN={tmp_path}", *made, folder=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1].startswith("Skipped: the boards")
+    assert done.stderr.splitlines() == ["No boards here."]
+
+
+def test_an_older_python_is_refused_in_one_line(tmp_path: Path) -> None:
+    python = python_that(
+        tmp_path,
+        f"exec {sys.executable} -c 'import sys; sys.version_info = (3, 10, 13);"
+        ' sys.version = "3.10.13 (main)"; exec(sys.argv[2])\' "$@"',
+    )
+    done = make("setup", f"PYTHON={python}", folder=tmp_path)
+    assert done.returncode == 2
+    said, _ = done.stderr.splitlines()
+    assert said.startswith("This needs Python 3.11 to 3.13, and ")
+    assert "is 3.10.13. Name another: make setup PYTHON=python3.13" in said
+    assert not (tmp_path / ".venv").exists()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import duckdb
 import pytest
+import setup
 from deftunes.settings import PROJECT
 from deftunes.setup import SetupError, set_up_extensions, set_up_packages
 
@@ -452,6 +454,18 @@ def test_set_up_does_not_hide_another_failure_of_dbt_behind_the_stand_in(
 def test_set_up_installs_extensions_once(tmp_path: Path) -> None:
     assert "ducklake" in set_up_extensions(("ducklake",), tmp_path)
     assert set_up_extensions(("ducklake",), tmp_path).endswith("in place.")
+
+
+def test_set_up_says_which_duckdb_it_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pinned = duckdb.__version__
+    monkeypatch.setattr(duckdb, "__version__", "2.0.0")
+    assert setup.main() == 1
+    said = capsys.readouterr().err
+    assert said.startswith("DuckDB 2.0.0 is installed")
+    assert f"needs {pinned}" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_set_up_names_the_extension_that_is_not_to_be_had(tmp_path: Path) -> None:

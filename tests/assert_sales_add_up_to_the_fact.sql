@@ -14,7 +14,8 @@ totals as (
     {% for view in ['artist', 'country', 'song', 'day'] %}
         select
             sum(revenue_usd) as revenue_usd,
-            sum(item_count) as item_count
+            -- Of no rows a sum is null, and a count is not.
+            coalesce(sum(item_count), 0) as item_count
         from {{ ref('sales_per_' ~ view ~ '_mv') }}
 
         union all

@@ -1,6 +1,12 @@
 from typing import Any
 
-from deftunes.ml.features import as_of_dates, user_features, with_checksums
+from deftunes.ml.evaluations import remove_rows
+from deftunes.ml.features import (
+    as_of_dates,
+    described_dates,
+    user_features,
+    with_checksums,
+)
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 
@@ -16,8 +22,10 @@ def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: A
     )
     dates = with_checksums(session, chosen, days)
     if dbt.is_incremental:
-        held = session.table(str(dbt.this)).select("as_of_date, _purchases_checksum")
-        if not dates.except_(held).fetchall():
+        described = dict(dates.fetchall())
+        if not described:
+            remove_rows(session, str(dbt.this))
+        elif described == described_dates(session.table(str(dbt.this))):
             dates = dates.limit(0)
     orders, items = dbt.ref("fact_orders"), dbt.ref("fact_order_items")
     return user_features(session, orders, items, dates)

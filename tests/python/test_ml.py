@@ -14,11 +14,16 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse
 from deftunes.ml import churn, recommendations
-from deftunes.ml.evaluations import Evaluation, evaluations_table, latest_training
+from deftunes.ml.evaluations import (
+    NOTHING_BOUGHT,
+    Evaluation,
+    evaluations_table,
+    offered_training,
+)
 from deftunes.ml.features import (
-    AsOfDates,
     as_of_dates,
     checksum_before,
+    described_dates,
     user_features,
     with_checksums,
 )
@@ -130,10 +135,17 @@ class Star:
         chosen = with_checksums(self.connection, dates, self.days)
         return user_features(self.connection, self.orders, self.items, chosen)
 
-    def evaluate_churn(self, dates: AsOfDates) -> list[Evaluation]:
+    def evaluate_churn(self, dates: Iterable[date]) -> Evaluation:
         """Train and measure the churn model."""
+        features = self.features(dates)
         return churn.evaluate(
-            self.connection, self.features(dates), self.items, dates, HORIZON, ""
+            self.connection, features, self.items, described_dates(features), HORIZON
+        )
+
+    def evaluate_recommendations(self, before: date) -> Evaluation:
+        """Train and measure the model of recommendations."""
+        return recommendations.evaluate(
+            self.connection, self.items, self.works(), before, "an id"
         )
 
     def works(self) -> DuckDBPyRelation:
@@ -320,22 +332,21 @@ def test_features_do_not_know_the_future() -> None:
 def test_churn_beats_recency(seed: int) -> None:
     generator, star = made_up(seed)
     dates = as_of_dates(star.connection, star.days, HORIZON)
-    (evaluation,) = star.evaluate_churn(dates)
+    evaluation = star.evaluate_churn(dates)
     assert evaluation.training_dates == (START, dates.training + timedelta(days=90))
-    assert evaluation.training_dates[1] < evaluation.evaluation_dates[0]
     rows = evaluations_table([evaluation]).to_pylist()
+    assert rows[0]["training_end_date"] < rows[0]["evaluation_start_date"]
     assert {row["metric_name"]: row["is_better"] for row in rows} == {
         "roc_auc": True,
         "brier_score": True,
         "calibration_error": True,
     }
     # Who has left for good by the generator's hidden truth is found, too.
-    held = latest_training(
-        star.connection.from_arrow(pa.Table.from_pylist(rows)), "churn"
-    )
-    assert held == (evaluation.training_id, evaluation.fitted)
+    held = star.connection.from_arrow(evaluations_table([evaluation]))
+    fitted = offered_training(held, evaluation.training_id)
+    assert fitted == evaluation.fitted
     latest = star.features(dates).filter(f"as_of_date = '{dates.scoring}'")
-    scores = churn.scores(star.connection, latest, held[1])  # noqa: F841
+    scores = churn.scores(star.connection, latest, fitted or {})  # noqa: F841
     truth = generator.truth()  # noqa: F841
     found = star.connection.sql(
         """
@@ -351,42 +362,171 @@ def test_churn_beats_recency(seed: int) -> None:
     assert roc_auc_score(found["has_left"], probabilities) > 0.8
 
 
-def test_too_few_buyers_are_not_learned_from() -> None:
+def test_what_cannot_be_measured_is_withheld_and_says_why() -> None:
     generator = Generator(seed=1, items=500, start=START, end=END)
     users = pa.concat_tables(list(generator.user_tables()))
     star = star_of(users, generator.session_tables())
     dates = as_of_dates(star.connection, star.days, HORIZON)
-    assert star.evaluate_churn(dates) == []
-    assert (
-        recommendations.evaluate(
-            star.connection, star.items, star.works(), dates.scoring, ""
-        )
-        == []
+    evaluations = [
+        star.evaluate_churn(dates),
+        star.evaluate_recommendations(dates.scoring),
+    ]
+    assert [evaluation.metrics for evaluation in evaluations] == [{}, {}]
+    rows = evaluations_table(evaluations).to_pylist()
+    assert [row["is_better"] for row in rows] == [None, None]
+    assert re.fullmatch(
+        rf"too few buyers: \d+ left and \d+ stayed in the 90 days from"
+        rf" {dates.training}, and it takes 100 of each",
+        rows[0]["withheld_reason"],
     )
-    # Songs are recommended all the same.
-    assert {row[1] for row in star.recommend(dates.scoring)} == set(range(1, 11))
+    assert re.fullmatch(
+        rf"too few buyers: \d\d? bought two songs or more before {dates.scoring},"
+        " and it takes 100",
+        rows[1]["withheld_reason"],
+    )
+    held = star.connection.from_arrow(evaluations_table(evaluations))
+    assert offered_training(held, evaluations[0].training_id) is None
+    # Best-sellers are recommended all the same where nothing is learned.
+    made = star.recommend(START)
+    assert {row[1] for row in made} == set(range(1, 11))
+    assert {(row[3], row[5]) for row in made} == {(None, None)}
+
+
+def odd_star(number: int, songs: int, days: int) -> Star:
+    """Return people who each buy the same songs, as far as there are any, on a day."""
+    people = [f"00000000-0000-0000-0000-{person:012}" for person in range(number)]
+    sessions = [
+        {
+            "user_id": person,
+            "session_id": f"{person} {day}",
+            "session_start_time": f"2023-{1 + day:02}-01T12:00:00",
+            "session_items": [
+                {
+                    "song_id": f"{song}",
+                    "song_name": "",
+                    "artist_id": "A",
+                    "artist_name": "A",
+                    "price": 0.0,
+                    "liked": None,
+                    "liked_since": None,
+                }
+                for song in range(songs)
+            ],
+        }
+        for person in people
+        for day in range(days)
+    ]
+    table = pa.Table.from_pylist(sessions) if sessions else None
+    if table is None or not songs:
+        full = odd_star(1, 1, 1)
+        full.connection.execute("delete from items; delete from songs")
+        full.refresh()
+        return full
+    return star_of(
+        pa.table(
+            {"user_id": people, "user_location": [["", "", "", "SE", ""]] * number}
+        ),
+        [table],
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "songs", "days"),
+    [(1, 0, 0), (1, 5, 1), (1, 20, 9), (250, 1, 9), (250, 2, 1), (250, 5, 9)],
+)
+def test_odd_shops_withhold_models_and_break_none(
+    number: int, songs: int, days: int
+) -> None:
+    star = odd_star(number, songs, days)
+    dates = as_of_dates(star.connection, star.days, 28)
+    features = star.features(dates)
+    evaluations = [
+        churn.evaluate(
+            star.connection, features, star.items, described_dates(features), 28
+        ),
+        star.evaluate_recommendations(dates.scoring),
+    ]
+    for row in evaluations_table(evaluations).to_pylist():
+        assert row["withheld_reason"]
+        # A share, also where there are fewer songs than places.
+        assert 0 <= (row["metric_value"] or 0) <= 1
+        if not songs:
+            assert row["withheld_reason"] == NOTHING_BOUGHT
+    made = star.recommend(dates.scoring)
+    owned = {(row[0], row[2]) for row in made} & set(
+        star.items.select("buyer_key, song_key").fetchall()
+    )
+    assert not owned
+
+
+def test_what_is_no_better_than_its_baseline_is_withheld() -> None:
+    def evaluation(value: float, baseline: float) -> Evaluation:
+        return Evaluation(
+            training_id="an id",
+            model_name="churn",
+            baseline_name="recency alone",
+            metrics={"brier_score": (0.1, 0.2), "roc_auc": (value, baseline)},
+            training_dates=(START, END),
+            evaluation_dates=(START, END),
+            training_count=1,
+            evaluation_count=1,
+            parameters={},
+        )
+
+    assert evaluation(0.8, 0.7).withheld_reason is None
+    for value in (0.7, 0.6, float("nan")):
+        assert evaluation(value, 0.7).withheld_reason == (
+            "no better than its baseline, recency alone:"
+            f" roc_auc {value:.4f} against 0.7000"
+        )
+
+
+def test_songs_drawn_without_taste_are_no_better_than_best_sellers() -> None:
+    star = clique_star(people_count=250, circles=1, bought=6)
+    found = star.evaluate_recommendations(date(2023, 2, 1))
+    assert str(found.withheld_reason).startswith("no better than its baseline")
 
 
 def test_a_training_is_told_by_what_it_learns_from() -> None:
-    dates = AsOfDates(START, date(2023, 4, 3), date(2023, 7, 3))
-    first = churn.training_id(dates, HORIZON, "1")
-    assert churn.training_id(dates, HORIZON, "1") == first
-    assert churn.training_id(dates, HORIZON, "2") != first
-    assert churn.training_id(dates, 30, "1") != first
-    assert churn.training_id(dates._replace(training=END), HORIZON, "1") != first
+    described = {START: "1", date(2023, 4, 3): "2"}
+    first = churn.training_id(described, HORIZON)
+    assert churn.training_id(dict(reversed(described.items())), HORIZON) == first
+    assert churn.training_id(described | {START: "2"}, HORIZON) != first
+    assert churn.training_id(described, 30) != first
+    assert churn.training_id({END: "1"}, HORIZON) != first
+    # The recommendations': also by which songs are one work.
+    star = clique_star()
+    before = date(2023, 2, 1)
+
+    def songs_checksum() -> str:
+        sales = recommendations.sales_before(star.connection, star.items, before)
+        return recommendations.songs_checksum_of(star.connection, star.songs, sales)
+
+    checksum = songs_checksum()
+    star.connection.execute(
+        "insert into songs select uuid(), * exclude (song_key) from songs"
+    )
+    assert songs_checksum() == checksum
+    star.connection.execute(
+        "update songs set song_title = 'Song 1' where song_title = 'Song 2'"
+    )
+    assert songs_checksum() != checksum
+    ids = {
+        recommendations.training_id(before, "1", checksum),
+        recommendations.training_id(before, "1", songs_checksum()),
+        recommendations.training_id(before, "2", checksum),
+        recommendations.training_id(END, "1", checksum),
+    }
+    assert len(ids) == 4
 
 
 def test_recommendations_beat_popularity(demo_star: tuple[Generator, Star]) -> None:
     generator, star = demo_star
     before = as_of_dates(star.connection, star.days, HORIZON).scoring
-    (evaluation,) = recommendations.evaluate(
-        star.connection, star.items, star.works(), before, ""
-    )
+    evaluation = star.evaluate_recommendations(before)
     for value, baseline in evaluation.metrics.values():
         assert value > 2 * baseline
-    (again,) = recommendations.evaluate(
-        star.connection, star.items, star.works(), before, ""
-    )
+    again = star.evaluate_recommendations(before)
     assert again.metrics == evaluation.metrics
     # They are of the genre that the buyer likes by the generator's hidden truth.
     star.recommend(before)
@@ -456,16 +596,16 @@ def test_everybody_gets_ten_songs_that_they_do_not_own(
     assert [song for song, _ in offers] == [works[song] for song, *_ in best.fetchall()]
 
 
-def clique_star() -> Star:
-    """Return two circles of people, each of which buys its own dozen of songs."""
+def clique_star(people_count: int = 40, circles: int = 2, bought: int = 8) -> Star:
+    """Return circles of people, each of which buys its own dozen of songs."""
     rng = np.random.default_rng(1)
     sessions = []
     people = []
-    for number in range(40):
+    for number in range(people_count):
         person = f"00000000-0000-0000-0000-{number:012}"
         people.append(person)
-        circle = number % 2
-        for song in rng.permutation(12)[:8]:
+        circle = number % circles
+        for song in rng.permutation(12)[:bought]:
             sessions.append(
                 {
                     "user_id": person,

@@ -5,6 +5,7 @@ and they can be read.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import numpy.typing as npt
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from deftunes.ml import features
-from deftunes.ml.evaluations import Evaluation
-from deftunes.ml.features import AsOfDates, fingerprint
+from deftunes.ml.evaluations import NOTHING_BOUGHT, Evaluation
+from deftunes.ml.features import dates_before, fingerprint
 
 MODEL_NAME = "churn"
 
@@ -87,42 +88,42 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
-def training_id(dates: AsOfDates, horizon_days: int, checksum: str) -> str:
+def training_id(described: Mapping[date, str], horizon_days: int) -> str:
     """Return what tells one training from another: its data, its code, its dates.
 
     Args:
-        dates: from when it looks.
+        described: as `features.described_dates` gives it of the features at hand, which
+            may be older than the purchases.
         horizon_days: how far it looks ahead.
-        checksum: that of all that was bought before the last of the dates.
 
     """
     files = map(Path, (__file__, features.__file__))
-    return fingerprint(MODEL_NAME, *files, dates, horizon_days, checksum)
+    return fingerprint(MODEL_NAME, *files, sorted(described.items()), horizon_days)
 
 
 def evaluate(
     connection: DuckDBPyConnection,
     user_features: DuckDBPyRelation,
     items: DuckDBPyRelation,
-    dates: AsOfDates,
+    described: Mapping[date, str],
     horizon_days: int,
-    checksum: str,
-) -> list[Evaluation]:
+) -> Evaluation:
     """Learn from what came after one date, and measure on a later one.
 
     Args:
         connection: where the relations are.
         user_features: `features.user_features` of both dates.
         items: rows of `fact_order_items`.
-        dates: from when to look.
+        described: as `features.described_dates` gives it of the features.
         horizon_days: a buyer without a purchase for so many days has left.
-        checksum: that of all that was bought before the last of the dates.
 
     Returns:
         The evaluation, with the weights of the inputs, which add up to the log-odds of
-        leaving; none where there are too few buyers to learn from.
+        leaving. Without metrics and weights where there are too few buyers to learn
+        from.
 
     """
+    dates = dates_before(max(described, default=date.max), horizon_days)
     windows = [
         (day, day + timedelta(days=horizon_days))
         for day in (dates.training, dates.evaluation)
@@ -130,32 +131,42 @@ def evaluate(
     (inputs, churned), (later, outcomes) = (
         _examples(connection, user_features, items, window) for window in windows
     )
-    for flags in (churned, outcomes):
-        if min(flags.sum(), (~flags).sum()) < FEWEST_OF_EACH:
-            return []
+    ((first,),) = items.aggregate("cast(min(session_start_time) as date)").fetchall()
+    evaluation = Evaluation(
+        training_id=training_id(described, horizon_days),
+        model_name=MODEL_NAME,
+        baseline_name="recency alone",
+        metrics={},
+        training_dates=(first, windows[0][1]) if first else None,
+        evaluation_dates=windows[1] if first else None,
+        training_count=len(churned),
+        evaluation_count=len(outcomes),
+        parameters={
+            "horizon_days": horizon_days,
+            "inverse_regularization": _INVERSE_REGULARIZATION,
+            "most_examples": _MOST_EXAMPLES,
+        },
+    )
+    if not first:
+        return replace(evaluation, unmeasured_reason=NOTHING_BOUGHT)
+    for (start, _), flags in zip(windows, (churned, outcomes), strict=True):
+        left, stayed = int(flags.sum()), int((~flags).sum())
+        if min(left, stayed) < FEWEST_OF_EACH:
+            return replace(
+                evaluation,
+                unmeasured_reason=f"too few buyers: {left} left and {stayed} stayed in"
+                f" the {horizon_days} days from {start}, and it takes {FEWEST_OF_EACH}"
+                " of each",
+            )
     weights = _fit(inputs, churned)
     figures = _figures(outcomes, _predict(weights, later))
     held = _fit(inputs[:, :_BASELINE], churned)
     baseline = _figures(outcomes, _predict(held, later[:, :_BASELINE]))
-    ((first,),) = items.aggregate("cast(min(session_start_time) as date)").fetchall()
-    return [
-        Evaluation(
-            training_id=training_id(dates, horizon_days, checksum),
-            model_name=MODEL_NAME,
-            baseline_name="recency alone",
-            metrics={name: (figures[name], baseline[name]) for name in figures},
-            training_dates=(first, windows[0][1]),
-            evaluation_dates=windows[1],
-            training_count=len(churned),
-            evaluation_count=len(outcomes),
-            parameters={
-                "horizon_days": horizon_days,
-                "inverse_regularization": _INVERSE_REGULARIZATION,
-                "most_examples": _MOST_EXAMPLES,
-            },
-            fitted=dict(zip(("intercept", *_INPUTS), weights, strict=True)),
-        )
-    ]
+    return replace(
+        evaluation,
+        metrics={name: (figures[name], baseline[name]) for name in figures},
+        fitted=dict(zip(("intercept", *_INPUTS), weights, strict=True)),
+    )
 
 
 def scores(

@@ -176,8 +176,25 @@ def as_of_dates(
         " '%Y%m%d')) as date) from days"
     ).fetchall()
     scoring = date.fromisoformat(as_of_date) if as_of_date else last or date.max
+    return dates_before(scoring, horizon_days)
+
+
+def dates_before(scoring: date, horizon_days: int) -> AsOfDates:
+    """Return the dates that go with the last of them."""
     step = timedelta(days=-(-horizon_days // _WEEK) * _WEEK)
     return AsOfDates(scoring - 2 * step, scoring - step, scoring)
+
+
+def described_dates(user_features: DuckDBPyRelation) -> dict[date, str]:
+    """Return the dates of features, and the checksum of what was bought before each.
+
+    Args:
+        user_features: rows of `ml_user_features`.
+
+    """
+    return dict(
+        user_features.select("as_of_date, _purchases_checksum").distinct().fetchall()
+    )
 
 
 def with_checksums(
@@ -202,8 +219,8 @@ def checksum_before(
     connection: DuckDBPyConnection, day: date, days: DuckDBPyRelation
 ) -> str:
     """Return the checksum of all that was bought before a day; empty without any."""
-    found = with_checksums(connection, [day], days).fetchone()
-    return found[1] if found else ""
+    found = with_checksums(connection, [day], days).fetchall()
+    return found[0][1] if found else ""
 
 
 def user_features(

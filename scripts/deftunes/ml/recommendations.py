@@ -9,6 +9,7 @@ The same title by the same artist under several ids is one work, so that nobody 
 offered what they own under another id. Its best-selling song stands for it.
 """
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from deftunes.forgotten import PSEUDONYM
-from deftunes.ml.evaluations import Evaluation
+from deftunes.ml.evaluations import NOTHING_BOUGHT, Evaluation
 from deftunes.ml.features import fingerprint
 
 MODEL_NAME = "song_recommendations"
@@ -50,6 +51,27 @@ _RANKED = pa.schema(
 
 Indices = npt.NDArray[np.int64]
 
+_SALES_BEFORE = """
+    select
+        items.song_key,
+        count(*) as item_count
+    from items
+    inner join before on items.session_start_time < before.col0
+    group by items.song_key
+"""
+# What says which songs are one work.
+_SONGS_CHECKSUM = """
+    select
+        coalesce(cast(sum(hash(
+            songs.song_key,
+            songs.artist_key,
+            songs.artist_id is null,
+            songs.has_title,
+            lower(songs.song_title)
+        )) as varchar), '')
+    from songs
+    inner join sales on songs.song_key = sales.song_key
+"""
 _WORKS = """
     select
         songs.song_key,
@@ -345,9 +367,51 @@ _RECOMMENDATIONS = """
 """
 
 
-def training_id(before: date, checksum: str) -> str:
-    """Return what tells one training from another: its data, its code, its date."""
-    return fingerprint(MODEL_NAME, Path(__file__), before, checksum)
+def training_id(before: date, purchases_checksum: str, songs_checksum: str) -> str:
+    """Return what tells one training from another: its data, its code, its date.
+
+    Args:
+        before: what was bought from this day on does not count.
+        purchases_checksum: that of all that was bought before.
+        songs_checksum: as `songs_checksum_of` gives it of the songs bought before.
+
+    """
+    return fingerprint(
+        MODEL_NAME, Path(__file__), before, purchases_checksum, songs_checksum
+    )
+
+
+def sales_before(
+    connection: DuckDBPyConnection, items: DuckDBPyRelation, day: date
+) -> DuckDBPyRelation:
+    """Return how often each song was bought before a day.
+
+    Args:
+        connection: where the relation is.
+        items: rows of `fact_order_items`.
+        day: what was bought from this day on does not count.
+
+    Returns:
+        Columns song_key and item_count.
+
+    """
+    before = connection.values([day])
+    return connection.sql(_SALES_BEFORE)
+
+
+def songs_checksum_of(
+    connection: DuckDBPyConnection, songs: DuckDBPyRelation, sales: DuckDBPyRelation
+) -> str:
+    """Return a checksum of what says which songs are one work; empty without sales.
+
+    Args:
+        connection: where the relations are.
+        songs: rows of `dim_songs`.
+        sales: the songs that count, by song_key.
+
+    """
+    ((checksum,),) = connection.sql(_SONGS_CHECKSUM).fetchall()
+    return str(checksum)
 
 
 def works_of(
@@ -358,7 +422,7 @@ def works_of(
     Args:
         connection: where the relations are.
         songs: rows of `dim_songs`.
-        sales: rows of `sales_per_song_mv`.
+        sales: rows of `sales_per_song_mv`, or of `sales_before`.
 
     Returns:
         Columns song_key and work_key, the key of the song that stands for the work.
@@ -372,8 +436,8 @@ def evaluate(
     items: DuckDBPyRelation,
     works: DuckDBPyRelation,
     before: date,
-    checksum: str,
-) -> list[Evaluation]:
+    training_id: str,
+) -> Evaluation:
     """Hide the last song of each buyer, and see whether it is recommended.
 
     Args:
@@ -381,45 +445,56 @@ def evaluate(
         items: rows of `fact_order_items`.
         works: as `works_of` gives them.
         before: what was bought from this day on does not count.
-        checksum: that of all that was bought before.
+        training_id: as the function of that name gives it.
 
     Returns:
         The evaluation: the share of hidden songs among the ten, and how high up (NDCG);
-        none where there are too few buyers.
+        without metrics where there are too few buyers.
 
     """
     buyers, songs, recency, _ = _purchases(connection, items, works, before)
     hidden = (recency == 1) & (np.bincount(buyers)[buyers] > 1)
     measured = hidden & (buyers < _MOST_MEASURED)
-    if measured.sum() < FEWEST_MEASURED:
-        return []
+    ((first,),) = items.aggregate("cast(min(session_start_time) as date)").fetchall()
+    dates = (first, before) if first else None
+    evaluation = Evaluation(
+        training_id=training_id,
+        model_name=MODEL_NAME,
+        baseline_name="popularity",
+        metrics={},
+        training_dates=dates,
+        evaluation_dates=dates,
+        training_count=int((~hidden).sum()),
+        evaluation_count=int(measured.sum()),
+        parameters={
+            **_PARAMETERS,
+            "most_buyers": _MOST_BUYERS,
+            "most_songs": _MOST_SONGS,
+        },
+    )
+    if not first:
+        return replace(evaluation, unmeasured_reason=NOTHING_BOUGHT)
+    if evaluation.evaluation_count < FEWEST_MEASURED:
+        return replace(
+            evaluation,
+            unmeasured_reason=f"too few buyers: {evaluation.evaluation_count} bought"
+            f" two songs or more before {before}, and it takes {FEWEST_MEASURED}",
+        )
     owned = _owned(buyers[~hidden], songs[~hidden], buyers.max() + 1, songs.max() + 1)
     model = _fit(owned)
     rows, answers = owned[buyers[measured]], songs[measured]
-    learned, _ = _nearest(model, rows)
+    learned, scores = _nearest(model, rows)
+    # Who owns almost all songs gets some of them as filling.
+    learned = np.where(scores > _NONE, learned, -1)
     # The songs are numbered by how many bought them.
     popular = np.vstack(
         [np.setdiff1d(np.arange(SONGS + row.nnz), row.indices)[:SONGS] for row in rows]
     )
     figures = [_figures(answers, places) for places in (learned, popular)]
-    ((first,),) = items.aggregate("cast(min(session_start_time) as date)").fetchall()
-    return [
-        Evaluation(
-            training_id=training_id(before, checksum),
-            model_name=MODEL_NAME,
-            baseline_name="popularity",
-            metrics={name: (figures[0][name], figures[1][name]) for name in figures[0]},
-            training_dates=(first, before),
-            evaluation_dates=(first, before),
-            training_count=int((~hidden).sum()),
-            evaluation_count=len(answers),
-            parameters={
-                **_PARAMETERS,
-                "most_buyers": _MOST_BUYERS,
-                "most_songs": _MOST_SONGS,
-            },
-        )
-    ]
+    return replace(
+        evaluation,
+        metrics={name: (figures[0][name], figures[1][name]) for name in figures[0]},
+    )
 
 
 def song_factors(
@@ -618,7 +693,10 @@ def _nearest(model: Any, owned: Any) -> tuple[Indices, Any]:  # noqa: ANN401
     """
     with _one_blas_thread():
         songs, scores = model.recommend(
-            np.arange(owned.shape[0]), owned, N=SONGS, recalculate_user=True
+            np.arange(owned.shape[0]),
+            owned,
+            N=min(SONGS, owned.shape[1]),
+            recalculate_user=True,
         )
     return songs, scores
 

@@ -1,0 +1,33 @@
+with
+
+trainings as (
+
+    select
+        model_name,
+        training_id,
+        is_current,
+        max(withheld_reason) as withheld_reason,
+        count(case when is_better then 1 end) as better_count,
+        count(*) as metric_count
+    from {{ ref('ml_model_evaluations') }}
+    group by model_name, training_id, is_current
+
+),
+
+final as (
+
+    select
+        *,
+        count(case when is_current then 1 end) over (
+            partition by model_name
+        ) as current_count
+    from trainings
+
+)
+
+-- Trainings of the past may be older than the reasons.
+select * from final
+where
+    current_count <> 1
+    or (is_current and withheld_reason is null and better_count < metric_count)
+    or (is_current and withheld_reason is not null and better_count = metric_count)

@@ -2,15 +2,14 @@
     {{ return(adapter.dispatch('utc_timestamp')(text)) }}
 {%- endmacro %}
 
-{# `24:00` is the end of a day, which a cast does not know. #}
+{# `24:00` is the end of a day, which a cast does not know. What is extracted is compared
+   with the text, as a pattern's end would also stand before a line's end. #}
 {% macro default__utc_timestamp(text) -%}
     case
-        when
-            {{ text }} rlike '^{{ _timestamp_pattern() }}$'
-            and substr({{ text }}, 12, 2) <> '24'
-            then {{ _timestamp_of(text) }}
+        when regexp_extract({{ text }}, '^{{ _timestamp_pattern() }}', 0) <> {{ text }}
+            then null
+        when substr({{ text }}, 12, 2) <> '24' then {{ _timestamp_of(text) }}
         when {{ text }} rlike '^.{11}24:00(:00([.]0+)?([Z+-].*)?)?$'
-            and {{ text }} rlike '^{{ _timestamp_pattern() }}$'
             then {{ _timestamp_of(
                 "concat(left(" ~ text ~ ", 11), '00', substr(" ~ text ~ ", 14))"
             ) }} + interval 1 day

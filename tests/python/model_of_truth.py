@@ -508,6 +508,8 @@ def price_of(item: Mapping[str, Any]) -> Decimal:
 
 def coordinate(text: str, limit: int) -> Decimal | None:
     """Read degrees; None if they are none on earth."""
+    if not re.fullmatch(r"[0-9+\-.eE ]*", text):
+        return None
     try:
         degrees = Decimal(text.strip())
     except ArithmeticError:

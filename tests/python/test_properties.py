@@ -224,7 +224,10 @@ OF_USERS: list[Damage] = [
     *(put(user_location=value) for value in NO_LOCATIONS),
     *(put(user_id=value) for value in ("", 5, "x\0y", "\udfff")),
     *(put(user_name=value) for value in ("\0", 1, ["Ann"])),
-    *(at(0, value) for value in ("91", "north", "", "nan", "inf", None, 38.7, "1\0")),
+    *(
+        at(0, value)
+        for value in ("4_8", "48,1", "91", "north", "", "nan", "inf", None, 38.7, "1\0")
+    ),
     *(at(1, value) for value in ("-180.1", "Infinity", None, -9, " 9.5 ")),
     *(at(place, "\0") for place in (2, 3, 4)),
     *(put(user_since=text) for text in NO_TIMES),

@@ -56,6 +56,8 @@ typed as (
         country_code,
         timezone,
         user_location,
+        delivered_latitude,
+        delivered_longitude,
         user_since as delivered_since,
         {{ dbt.safe_cast('delivered_latitude', 'decimal(9, 6)') }} as latitude,
         {{ dbt.safe_cast('delivered_longitude', 'decimal(9, 6)') }} as longitude,
@@ -98,6 +100,11 @@ judged as (
                 or {{ array_size('user_location') }} <> 5
                 or latitude is null or latitude not between -90 and 90
                 or longitude is null or longitude not between -180 and 180
+                -- A cast may take other digits, and underscores between them.
+                or translate(
+                    concat(delivered_latitude, delivered_longitude),
+                    '0123456789+-.eE ', ''
+                ) <> ''
                 then 'malformed_location'
             when delivered_since is not null and user_since is null
                 then 'unparsable_timestamp'

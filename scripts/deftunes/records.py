@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -39,6 +40,10 @@ class OtherBodyError(BodyError):
 
 class _MisfitError(Exception):
     """A value does not fit its type."""
+
+
+class _RoundedError(Exception):
+    """A number has more digits than a double can hold."""
 
 
 def split(body: bytes) -> list[bytes]:
@@ -89,7 +94,8 @@ def to_table(records: Sequence[bytes], schema: pa.Schema) -> pa.Table:
     A record, or a struct within a list, that has fields which the schema lacks keeps
     them in `_rescued`, a JSON object. One that does not fit its types has its whole
     text in `_payload` and null everywhere else; the record around such a struct is
-    fine. An integer fits a double; nothing else is converted.
+    fine. A number that a double would round is null, and kept in `_rescued` like an
+    unknown field. An integer fits a double; nothing else is converted.
 
     Args:
         records: one JSON text each, as `split` returns them.
@@ -149,8 +155,11 @@ def _pieces(positions: list[int]) -> Iterator[list[int]]:
 def _checker(schema: pa.Schema) -> Callable[[bytes], bool]:
     """Return what tells whether a record fits its types, to the letter."""
     decode = msgspec.json.Decoder(_python_type(pa.struct(list(schema)))).decode
+    may_round = _may_round(schema)
 
     def fits(record: bytes) -> bool:
+        if may_round(record):
+            return False
         try:
             decode(record)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -158,6 +167,32 @@ def _checker(schema: pa.Schema) -> Callable[[bytes], bool]:
         return True
 
     return fits
+
+
+def _may_round(schema: pa.Schema) -> Callable[[bytes], bool]:
+    """Return what tells whether a text has numbers that doubles might round.
+
+    A double holds any 15 digits. A name that is written with escapes might be the name
+    of such a number.
+    """
+    names = [re.escape(name).encode() for name in _numbers(pa.struct(list(schema)))]
+    patterns = [
+        re.compile(rb'"%b"\s*:\s*-?(?:[\d.]{16,}|[\d.]+[eE])' % name) for name in names
+    ]
+    if names:
+        patterns.append(re.compile(rb'\\[^"]*"\s*:'))
+    return lambda text: any(pattern.search(text) for pattern in patterns)
+
+
+def _numbers(kind: pa.DataType) -> Iterator[str]:
+    """Yield the names of the numbers in a type, at any depth."""
+    if pa.types.is_list(kind):
+        yield from _numbers(kind.value_type)
+    elif pa.types.is_struct(kind):
+        for field in kind:
+            if pa.types.is_floating(field.type):
+                yield field.name
+            yield from _numbers(field.type)
 
 
 def _python_type(kind: pa.DataType) -> Any:  # noqa: ANN401 - a type
@@ -225,6 +260,8 @@ def _parse(records: Sequence[bytes], schema: pa.Schema) -> pa.Table | None:
         lines = b"\n".join(
             record.translate(_SPACES_FOR_LINE_ENDS) for record in records
         )
+    if _may_round(schema)(lines):
+        return None
     block = max(_BLOCK, 2 * max(map(len, records)))
     try:
         table = pyarrow.json.read_json(
@@ -280,7 +317,11 @@ def _object(text: str, kind: pa.StructType) -> dict[str, Any]:
             elif name in row:
                 raise _MisfitError  # which of the two is meant is not ours to say
             else:
-                row[name] = _value(value, kinds[name])
+                try:
+                    row[name] = _value(value, kinds[name])
+                except _RoundedError:
+                    row[name] = None
+                    unknown.append(f"{key}: {value}")
     except _MisfitError:
         return {PAYLOAD.name: text}
     return row | {RESCUED.name: f"{{{', '.join(unknown)}}}" if unknown else None}
@@ -291,6 +332,7 @@ def _value(text: str, kind: pa.DataType) -> Any:  # noqa: ANN401 - any of the ty
 
     Raises:
         _MisfitError: it is of another type, or no Arrow value can hold it.
+        _RoundedError: it is a number that a double would round.
 
     """
     if text == "null":
@@ -306,6 +348,8 @@ def _value(text: str, kind: pa.DataType) -> Any:  # noqa: ANN401 - any of the ty
     elif pa.types.is_floating(kind) and text[0] in "-0123456789":
         number = float(text)
         if math.isfinite(number):
+            if Decimal(text) != Decimal(repr(number)):
+                raise _RoundedError
             return number
     elif pa.types.is_string(kind) and text.startswith('"') and _is_json(text):
         return json.loads(text)

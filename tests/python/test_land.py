@@ -608,7 +608,7 @@ def test_what_cannot_get_better_is_asked_for_once(
 def test_a_redirect_to_a_login_page_fails_and_one_to_the_records_lands(
     settings: MakeSettings, home: Path
 ) -> None:
-    elsewhere = {"status": 302, "headers": {"Location": "/users?page=1"}}
+    elsewhere: Any = {"status": 302, "headers": {"Location": "/users?page=1"}}
     page = Fault("/users", status=200, body=b"<!doctype html>")
     with service.running(Records([user("u")])) as api:
         made = settings(api_url=api.url)

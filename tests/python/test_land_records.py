@@ -1,6 +1,7 @@
 """JSON records become rows without losing or silently changing any."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -126,10 +127,43 @@ def test_a_user_with_a_place_that_is_not_text_keeps_its_text_only() -> None:
 
 @pytest.mark.parametrize(
     ("text", "price"),
-    [("1", 1.0), ("0.1", 0.1), ("12345678901234567890123", 1.2345678901234568e22)],
+    [
+        *(("1", 1.0), ("0.1", 0.1), ("-0.0", 0.0), ("5e0", 5.0), ("1E-4", 0.0001)),
+        *(("0.30000000000000004", 0.1 + 0.2), ("1.50000000000000000000", 1.5)),
+        *(("9007199254740992", 2.0**53), ("1e22", 1e22), ("5e-324", 5e-324)),
+    ],
 )
-def test_any_number_is_a_price(text: str, price: float) -> None:
-    assert read_items(f'{{"price": {text}}}')[0]["price"] == price
+def test_any_number_that_a_double_holds_is_a_price(text: str, price: float) -> None:
+    (item,) = read_items(f'{{"price": {text}}}')
+    assert without_nulls(item) == {"price": price}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("1.0000000000000000001", "0.10000000000000000001", "9007199254740993"),
+        *("12345678901234567890123", "12345678901234567.89", "-1.00000000000000001"),
+        *("1e-400", "0.3000000000000000444", "123456789012345678e-2", "1.7e-323"),
+    ],
+)
+@pytest.mark.parametrize("name", ["price", "pr\\u0069ce", "\\u0070rice"])
+def test_a_price_that_a_double_would_round_is_rescued(text: str, name: str) -> None:
+    member = f'"{name}" : {text}'
+    odd = f'{{"song_id": "TR1", {member}}}'
+    assert list(map(without_nulls, read_items('{"price": 1.5}', odd))) == [
+        {"price": 1.5},
+        {"song_id": "TR1", "_rescued": f'{{"{name}": {text}}}'},
+    ]
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False), st.integers(0, 30))
+def test_no_price_is_ever_another_one(number: Decimal, places: int) -> None:
+    for text in (f"{number:e}", f"{number:.{places}f}"[:300]):
+        (item,) = read_items(f'{{"price": {text}}}')
+        if item["price"] is not None:
+            assert Decimal(text) == Decimal(repr(item["price"]))
+        else:
+            assert text in (item["_rescued"] or item["_payload"])
 
 
 @pytest.mark.parametrize(
@@ -191,6 +225,7 @@ def test_every_record_keeps_its_position_among_odd_ones() -> None:
         assert row["_payload"] == (texts[position] if odd else None)
 
 
+PRICES = st.decimals(-1000, 1000, places=4).map(float)
 TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]))
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -205,7 +240,7 @@ def records_of(odd: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
         {},
         optional={
             "song_id": TEXTS | odd,
-            "price": st.floats(allow_nan=False, allow_infinity=False) | odd,
+            "price": PRICES | st.floats(allow_nan=False, allow_infinity=False) | odd,
             "liked": st.booleans() | odd,
         },
     )
@@ -227,9 +262,9 @@ def test_the_fast_and_the_careful_way_agree(delivered: list[Any]) -> None:
     kind = pa.struct(list(to_table([], SESSIONS).schema))
     texts = split(json.dumps(delivered).encode())
     careful = [records._row(text, kind) for text in texts]
-    fast = to_table(texts, SESSIONS).drop_columns("_position").to_pylist()
+    fast = to_table(texts, SESSIONS).sort_by("_position").to_pylist()
     full = pa.array(careful, kind).to_pylist()
-    for row in full:
+    for row in (*fast, *full):
         del row["_position"]
     assert fast == full
     assert all(row["_payload"] is None for row in fast)

@@ -14,6 +14,9 @@ from deftunes.settings import Settings
 _FORMATS = (".csv", ".parquet")
 _NESTED = ("list", "map", "struct")
 
+# A spreadsheet runs what begins like a formula; an apostrophe makes text of it.
+_DEFUSED = ("^([=+@\\t\\r\\n＝＋－＠-])", r"'\1")  # noqa: RUF001 - meant
+
 
 class ExportError(Exception):
     """Nothing was written; the message says why and what to do."""
@@ -30,7 +33,8 @@ def export(
             `models/semantic/saved_queries.yml`.
         target: the file; if there is one, it is replaced in one step. A `.parquet` has
             the table's types. A `.csv` is UTF-8 with a header, an empty field for null,
-            and JSON for lists. Who may read the database may read the file.
+            JSON for lists, and an apostrophe before text that begins like a formula.
+            Who may read the database may read the file.
         role: whose database is read, one of `seeds/roles.csv`; the one of everything if
             None.
 
@@ -40,9 +44,9 @@ def export(
             cannot be written.
 
     """
-    database = settings.serving / (
-        f"roles/{role}.duckdb" if role else "deftunes.duckdb"
-    )
+    database = settings.serving / "deftunes.duckdb"
+    if role is not None:
+        database = _database_of(role, settings.serving / "roles")
     if not database.exists():
         raise ExportError(f"{database} does not exist. `dbt build` publishes it.")
     if not target.absolute().parent.is_dir():
@@ -59,6 +63,18 @@ def export(
             _write(relation, target.absolute(), stat.S_IMODE(database.stat().st_mode))
     except (duckdb.Error, OSError) as error:
         raise ExportError(f"{name} cannot be written: {error}") from error
+
+
+def _database_of(role: str, folder: Path) -> Path:
+    """Return the published database of a role, which is no path."""
+    roles = {file.stem: file for file in sorted(folder.glob("*.duckdb"))}
+    if role not in roles:
+        known = ", ".join(roles) or "none"
+        raise ExportError(
+            f"There is no role {role!r}: no {role}.duckdb in {folder}. Published are: "
+            f"{known}. seeds/roles.csv lists all, `dbt build` publishes them."
+        )
+    return roles[role]
 
 
 def _relation(
@@ -122,6 +138,10 @@ def _write(relation: duckdb.DuckDBPyRelation, target: Path, mode: int) -> None:
             column = column.cast("bigint")
         elif target.suffix == ".csv" and kind.id in _NESTED:
             column = duckdb.FunctionExpression("to_json", column)
+        elif target.suffix == ".csv" and kind.id == "varchar":
+            column = duckdb.FunctionExpression(
+                "regexp_replace", column, *map(duckdb.ConstantExpression, _DEFUSED)
+            )
         columns.append(column.alias(name))
     rows = relation.select(*columns)
     with TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:

@@ -107,6 +107,55 @@ def test_a_role_exports_what_it_may_see(settings: Settings, tmp_path: Path) -> N
         export(settings, "sales_by_month", tmp_path / "months.csv", "marketing")
 
 
+@pytest.fixture
+def shelf(tmp_path: Path) -> Settings:
+    """Return the settings of a lakehouse that has published two small databases."""
+    settings = Settings(tmp_path / "home", None, None, None)
+    for path in ("deftunes.duckdb", "roles/analyst.duckdb"):
+        file = settings.serving / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with duckdb.connect(file) as connection:
+            connection.execute("create schema marts")
+            connection.execute(
+                "create table marts.cells (cell varchar, amount decimal(9, 2), n int)"
+            )
+            connection.executemany(
+                "insert into marts.cells values (?, ?, ?)",
+                [(cell, Decimal("-1.50"), -7) for cell in CELLS],
+            )
+    return settings
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "＝1", "＠x"]  # noqa: RUF001
+CELLS = [*FORMULAS, "a=1", "'=1", "", None, "It's @ 5", "1-2", "\u4e00=1"]
+
+
+def test_no_cell_of_a_csv_is_a_formula_and_numbers_stay_numbers(
+    shelf: Settings, tmp_path: Path
+) -> None:
+    export(shelf, "marts.cells", tmp_path / "cells.csv")
+    with (tmp_path / "cells.csv").open(encoding="utf-8", newline="") as lines:
+        _, *rows = csv.reader(lines)
+    plain = ["" if cell is None else cell for cell in CELLS[len(FORMULAS) :]]
+    assert [row[0] for row in rows] == [f"'{cell}" for cell in FORMULAS] + plain
+    assert {(row[1], row[2]) for row in rows} == {("-1.50", "-7")}
+    export(shelf, "marts.cells", tmp_path / "cells.parquet")
+    assert pq.read_table(tmp_path / "cells.parquet")["cell"].to_pylist() == CELLS
+
+
+@pytest.mark.parametrize(
+    "role", ["../deftunes", "", ".", "*", "analyst/../../deftunes", "ANALYST", "{home}"]
+)
+def test_only_a_published_role_is_a_role(
+    shelf: Settings, tmp_path: Path, role: str
+) -> None:
+    named = role.format(home=shelf.serving / "deftunes")
+    with pytest.raises(ExportError, match=r"There is no role .* analyst\. .*dbt build"):
+        export(shelf, "marts.cells", tmp_path / "cells.csv", named)
+    assert not (tmp_path / "cells.csv").exists()
+    export(shelf, "marts.cells", tmp_path / "cells.csv", "analyst")
+
+
 @pytest.mark.parametrize(
     ("name", "target", "role", "reason"),
     [

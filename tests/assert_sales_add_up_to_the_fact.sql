@@ -23,7 +23,7 @@ totals as (
     select
         sum(cohorts.revenue_usd) as revenue_usd,
         -- Cohorts count buyers, not items.
-        any_value(fact.item_count) as item_count
+        coalesce(any_value(fact.item_count), 0) as item_count
     from {{ ref('buyer_cohorts_mv') }} as cohorts
     cross join fact
 

@@ -705,7 +705,7 @@ def test_only_those_who_need_it_are_recommended_songs_anew() -> None:
     }
 
 
-def test_models_are_built_and_left_alone_and_have_to_be_good(
+def test_models_are_built_and_left_alone_and_withheld(
     lakehouses: Callable[[Path], Lakehouse],
 ) -> None:
     """The dbt models, over a star that dbt has built."""
@@ -715,10 +715,10 @@ def test_models_are_built_and_left_alone_and_have_to_be_good(
     generator = Generator(items=12_000, start=START, end=end)
     shop.land(generator, generator.song_tables(), START, end)
 
-    def build(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def build(*arguments: str, more: str = "") -> subprocess.CompletedProcess[str]:
         return shop.dbt(
             "build",
-            *("--vars", "{churn_days: 28}", *arguments),
+            *("--vars", f"{{churn_days: 28{more}}}", *arguments),
             environment={"DEFTUNES_WITHOUT_ML": ""},
         )
 
@@ -752,15 +752,46 @@ def test_models_are_built_and_left_alone_and_have_to_be_good(
     assert again.returncode == 0, again.stdout
     with shop.lake() as lake:
         assert lake.sql("from lake.current_snapshot()").fetchall() == [(made,)]
-    # A later training that does worse.
+    held = shop.tables("ml")
+    # An older lake lacks the last columns.
+    with shop.lake(read_only=False) as lake:
+        for column in ("withheld_reason", "is_current"):
+            lake.execute(f"alter table ml.ml_model_evaluations drop column {column}")
+    # As of a date with hardly anything before it, all models are withheld.
+    models = ("--select", "path:models/ml", *WITHOUT_TESTS)
+    early = build(*models, more=", as_of_date: 2023-01-04")
+    assert early.returncode == 0, early.stdout
+    for said in (
+        "Withheld: churn is not offered: too few buyers: 0 left and 0 stayed",
+        "Withheld: song_recommendations is not offered: too few buyers: ",
+    ):
+        assert said in early.stdout
+    withheld = shop.tables("ml")
+    assert withheld["ml.ml_churn_scores"] == withheld["ml.ml_song_factors"] == []
+    with shop.lake() as lake:
+        assert lake.sql(
+            "select distinct training_id, score from ml.ml_song_recommendations"
+        ).fetchall() == [("", None)]
+    # Nothing of it is left behind.
+    back = build(*models)
+    assert "Withheld" not in back.stdout
+    after = shop.tables("ml")
+    evaluations = after.pop("ml.ml_model_evaluations")
+    # Its columns stand in another order by now.
+    assert len(evaluations) == len(held.pop("ml.ml_model_evaluations")) + 2
+    assert after == held
+    # The tests notice what is offered though it is no better.
     with shop.lake(read_only=False) as lake:
         lake.execute(
-            "insert into ml.ml_model_evaluations select * replace ("
-            " 'later' as training_id, false as is_better,"
-            " trained_at + interval 1 day as trained_at) from ml.ml_model_evaluations"
-            " where metric_name = 'roc_auc'"
+            "update ml.ml_model_evaluations"
+            " set metric_value = baseline_value, is_better = false"
+            " where is_current and metric_name = 'roc_auc'"
         )
-    worse = build("--select", "assert_models_beat_their_baselines", "ml_churn_scores")
+    tests = (
+        "assert_offered_models_beat_their_baselines",
+        "assert_withheld_models_say_why",
+    )
+    worse = build("--select", *tests)
     assert worse.returncode == 1
-    assert "Failure in test assert_models_beat_their_baselines" in worse.stdout
-    assert re.search("SKIP .*ml_churn_scores", worse.stdout)
+    for test in tests:
+        assert f"Failure in test {test}" in worse.stdout

@@ -49,8 +49,8 @@ _logger = AdapterLogger("DuckDB")
 # Holds the lock until the process ends: dbt has no hook after the last query.
 _held = ExitStack()
 _held_homes: set[Path] = set()
-# The remedies that this run has told already.
-_told: set[str] = set()
+# The remedy that this run has told already.
+_told: list[str] = []
 
 
 class Plugin(BasePlugin):
@@ -128,18 +128,22 @@ class Plugin(BasePlugin):
             try:
                 conn.execute(attachment.to_sql())
             except duckdb.Error as error:
-                reason = str(error).replace(attachment.path, "the lake")
+                # In Postgres, its address holds a password.
+                address = attachment.path.split(":", 2)[-1] or "no address"
+                reason = str(error).replace(address, "the catalogue")
                 raise DbtRuntimeError(
                     f"The lake cannot be opened: {' '.join(reason.split())}"
                 ) from None
 
     def tell_remedy(self, event: Any) -> None:  # noqa: ANN401 - dbt has no type
-        """Say what to do about an error of the disk or the lake, once per remedy."""
-        said = event.info.msg
-        if event.info.level == "error" and said not in _told:
-            line = remedy(said, self.settings.home)
-            if line and line not in _told:
-                _told.add(line)
+        """Say what to do about the first error of the disk or the lake.
+
+        Most others of the same run follow from it.
+        """
+        if event.info.level == "error" and not _told:
+            line = remedy(event.info.msg, self.settings.home)
+            if line:
+                _told.append(line)
                 fire_event(Note(msg=line), level=EventLevel.ERROR)
 
     def hold_lock(self) -> str:

@@ -69,7 +69,7 @@ lint: setup ## check SQL, YAML, Python, names, descriptions and keys
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
-	$(BIN)/dbt --quiet --warn-error parse
+	$(BIN)/dbt --quiet --warn-error compile
 	$(BIN)/dbt-bouncer run --only manifest_checks
 	$(BIN)/sqlfluff lint --disable-progress-bar models snapshots tests analyses
 

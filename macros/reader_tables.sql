@@ -5,20 +5,21 @@
     {%- for node in graph.nodes.values() if node.resource_type == 'model' -%}
         {%- do models.update({(node.schema, node.name): node}) -%}
     {%- endfor -%}
+    {%- set unknown = {'config': {'meta': {}}} -%}
     {%- set written = [] -%}
     {%- for schema, name in tables -%}
         {%- set table = adapter.quote(schema) ~ '.' ~ adapter.quote(name) -%}
-        {%- set model = models.get((schema, name), {}) -%}
-        {%- set meta = model.get('config', {}).get('meta', {}) -%}
+        {%- set model = models.get((schema, name), unknown) -%}
+        {%- set meta = model.config.meta -%}
         {%- set seen = {} -%}
         {%- set kind = 'view' if meta.kept_as else not forms and meta.published_as or 'table' -%}
         {%- set comments = [(' ' ~ kind ~ ' readers.' ~ table, model.description)] -%}
+        {%- set is_seen = forms is none or forms.get(meta.data_class or 'general') -%}
         {%- for row in remembered('describe ' ~ database ~ '.' ~ table) -%}
             {%- set column = adapter.quote(row[0]) -%}
-            {%- set described = model.get('columns', {}).get(row[0], {}) -%}
-            {%- set form = 'exact' if forms is none else forms.get(
-                described.get('config', {}).get('meta', {}).get('data_class', meta.data_class)
-            ) -%}
+            {%- set described = model.get('columns', {}).get(row[0], unknown) -%}
+            {%- set form = 'exact' if forms is none
+                else is_seen and forms.get(described.config.meta.data_class) -%}
             {%- set description = described.description -%}
             {%- if form == 'rounded' -%}
                 {%- do seen.update({column: 'round(' ~ column ~ ') as ' ~ column}) -%}
@@ -28,18 +29,16 @@
                 {%- do seen.update({column: 'cast(' ~ column ~ ' as '
                     ~ row[1].replace('(38,', '(18,') ~ ') as ' ~ column}) -%}
             {%- endif -%}
-            {%- if form and description -%}
-                {%- do comments.append(
-                    (' column readers.' ~ table ~ '.' ~ column, description)
-                ) -%}
-            {%- endif -%}
+            {%- set place = ' column readers.' ~ table ~ '.' ~ column -%}
+            {%- do comments.append((place, description if form else none)) -%}
         {%- endfor -%}
         {%- if seen -%}
+            {%- set rows = large_groups(meta.group_size, seen, forms) -%}
             {%- set statements = [
                 'create schema if not exists readers.' ~ adapter.quote(schema),
                 'create or replace ' ~ kind ~ ' readers.' ~ table ~ (
-                    ' as select ' ~ seen.values() | join(', ') ~ ' from published.' ~ table
-                    if kind == 'table'
+                    ' as select ' ~ seen.values() | join(', ')
+                    ~ ' from published.' ~ table ~ rows if kind == 'table'
                     else own_view_definition(database, schema, name, meta.kept_as, seen)
                 ),
             ] -%}
@@ -52,6 +51,7 @@
                 'name': target.database ~ '.' ~ schema ~ '.' ~ name,
                 'relation': table,
                 'seen': seen,
+                'rows': rows,
                 'statements': statements,
             }) -%}
         {%- endif -%}

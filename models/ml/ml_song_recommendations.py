@@ -8,6 +8,12 @@ def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: A
     """Recommend to whom is new, has bought, or moved; to all after a training."""
     dbt.config(materialized="incremental")
     factors = dbt.ref("ml_song_factors")
+    # Ranked by how many were bought: an order by revenue would tell of prices.
+    country_sales = dbt.ref("top_songs_per_country_mv").select(
+        "song_key, country_code, country_name, row_number() over ("
+        "partition by country_code, country_name order by item_count desc, song_key"
+        ") as song_rank"
+    )
     held = None
     if dbt.is_incremental:
         held = session.table(str(dbt.this))
@@ -24,6 +30,6 @@ def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: A
         dbt.ref("dim_songs"),
         dbt.ref("dim_artists"),
         dbt.ref("sales_per_song_mv"),
-        dbt.ref("top_songs_per_country_mv"),
+        country_sales,
         factors,
     )

@@ -336,6 +336,24 @@ class LandingZone:
         with TemporaryDirectory(dir=self.incoming) as folder:
             yield Path(folder)
 
+    def mark_fetched(self, entity: str, moment: datetime) -> None:
+        """Remember when an entity was last fetched, whether or not it had changed.
+
+        The name of an empty file says it, so that nothing is read to know it.
+
+        Args:
+            entity: what was fetched.
+            moment: when, from `next_time`.
+
+        """
+        folder = self.folder / ".fetched" / entity
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = folder / moment.strftime(_TIME)
+        mark.touch()
+        for older in folder.iterdir():
+            if older.name < mark.name:
+                older.unlink(missing_ok=True)
+
     def sweep(self) -> None:
         """Remove what killed runs left in `.incoming`, and look for what was lost."""
         for folder in self.incoming.glob("*/"):

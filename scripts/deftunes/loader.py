@@ -260,7 +260,7 @@ def land(
     """
     moment = zone.next_time()
     with database.cursor() as connection:
-        return zone.land(
+        landed = zone.land(
             task.entity,
             task.window,
             task.read(connection),
@@ -269,6 +269,9 @@ def land(
             ingested_at=moment,
             max_shrink=max_shrink if task.window == WHOLE else None,
         )
+    if task.window == WHOLE:
+        zone.mark_fetched(task.entity, moment)
+    return landed
 
 
 def _land_all(

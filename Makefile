@@ -41,6 +41,7 @@ build: setup ## build, test and publish what has been landed
 dashboard: setup ## draw the boards: serving/dashboard.html, one file, works offline
 	@$(BIN)/python scripts/dashboard.py
 
+# dbt reads DBT_TARGET: it names the lake for every verb.
 rollback: setup ## publish again what was published before the last time
 	@$(BIN)/dbt run-operation rollback
 
@@ -48,10 +49,10 @@ upkeep: setup ## make the lake smaller: merge files, forget what is older than r
 	@$(BIN)/dbt run-operation upkeep
 
 # The shell has a USER too, so only the one on make's command line counts.
-forget: setup ## erase a person everywhere: make forget USER=<user_id>
-	@$(if $(filter command,$(firstword $(origin USER))),,\
+forget: setup ## erase a person everywhere: make forget USER=<user_id>, ARGS=--dry-run
+	@$(if $(and $(filter command,$(firstword $(origin USER))),$(USER)),,\
 		echo "Name the person: make forget USER=<user_id>" >&2; exit 2;) \
-	$(BIN)/python scripts/forget.py -- "$$USER"
+	$(BIN)/python scripts/forget.py $(if $(YES),--yes) $(ARGS) -- "$$USER"
 
 test: setup ## run all tests: dbt's and pytest's
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile \

@@ -6,6 +6,7 @@
         names files that the lake itself may have replaced. A materialized view that was
         last refreshed before what is still known is refreshed. -#}
     {%- do run_query('select hold_lock()') -%}
+    {%- do refuse_strange_files() -%}
     {%- set lake = "'" ~ target.database ~ "'" -%}
     {%- set publications = publications() -%}
     {%- set age = "now() - interval '" ~ var('retention_days') ~ " days'" -%}

@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,8 @@ from dbt_common.events.types import Note
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
+from deftunes.data_path import DataPathError, claim_data_path
+from deftunes.forgotten import Person
 from deftunes.landing import LandingZoneError, check_landing_zone
 from deftunes.lock import LockedError, home_lock
 from deftunes.manifest import ManifestError
@@ -37,8 +40,13 @@ from deftunes.remedies import LostCatalogueError, refuse_lost_catalogue, remedy
 from deftunes.settings import Settings, SettingsError
 
 LOCK_WAIT_SECONDS = 600.0
+_NO_LAKE = "`dbt build` makes it. DBT_TARGET names the target, local unless it is set."
 
 _WRITING_COMMANDS = {"build", "retry", "run", "seed", "snapshot", "test"}
+# Upkeep, rollback and the like: they act on a lake that is there.
+_VERBS = {"run-operation"}
+_SQLITE = "ducklake:sqlite:"
+_POSTGRES = "ducklake:postgres:"
 
 _REFUSALS = (
     *(LandingZoneError, LockedError, LostCatalogueError, ManifestError),
@@ -63,9 +71,9 @@ class Plugin(BasePlugin):
         knows of the tables would be out of date after the wait.
 
         Raises:
-            DbtRuntimeError: the home cannot be written, another process holds it, the
-                landing zone is not as the loader left it, or the lake has lost its
-                catalogue.
+            DbtRuntimeError: the target has no lake to write to, the home cannot be
+                written, another process holds it, the landing zone is not as the loader
+                left it, or the lake has lost its catalogue.
 
         """
         # What dbt has parsed stays until the run ends. Looking through it for garbage,
@@ -76,15 +84,20 @@ class Plugin(BasePlugin):
         gc.freeze()
         _told.clear()
         add_callback_to_manager(self.tell_remedy)
+        command = get_flags().WHICH  # type: ignore[no-untyped-call]
+        self._refuse_wrong_target(command)
         try:
             self.settings = Settings.from_environment()
-            if get_flags().WHICH in _WRITING_COMMANDS:  # type: ignore[no-untyped-call]
+            if command in _WRITING_COMMANDS:
                 self.settings.make_home()
-            if any(":sqlite:" in attached.path for attached in self._attached):
+            if self._lake.path.startswith(_SQLITE):
                 refuse_lost_catalogue(self.settings.home / "lake")
             # Closed to others: it holds everything.
             (self.settings.home / "lake").mkdir(0o750, parents=True, exist_ok=True)
-            if get_flags().WHICH in _WRITING_COMMANDS:  # type: ignore[no-untyped-call]
+            if command in _WRITING_COMMANDS:
+                if self._lake.path.startswith(_POSTGRES):
+                    # Says that there is a lake, also where its files are elsewhere.
+                    (self.settings.home / "lake_pg").mkdir(0o750, exist_ok=True)
                 self.hold_lock()
                 # What a killed build left: such files may name people.
                 self.clear_spool()
@@ -96,6 +109,35 @@ class Plugin(BasePlugin):
             raise DbtRuntimeError(f"DEFTUNES_HOME cannot be used: {error}") from None
         except _REFUSALS as error:
             raise DbtRuntimeError(str(error)) from None
+
+    def _refuse_wrong_target(self, command: str) -> None:
+        """Make sure that there is a lake to act on, before anything is made.
+
+        Raises:
+            DbtRuntimeError: the target has no lake to write to, or none yet.
+
+        """
+        path = self._lake.path
+        if path == _POSTGRES:
+            raise DbtRuntimeError(
+                "DBT_ENV_SECRET_CATALOG_DSN is empty: target lake_pg needs the database"
+                " of its catalogue. .env.example shows what it holds."
+            )
+        if command in _WRITING_COMMANDS | _VERBS and not path.startswith("ducklake:"):
+            raise DbtRuntimeError(
+                "This target is there to be read. Name the lake's in DBT_TARGET or with"
+                " --target: local or lake_pg."
+            )
+        catalogue = Path(path.removeprefix(_SQLITE))
+        is_sqlite = path.startswith(_SQLITE)
+        if command in _VERBS and is_sqlite and not catalogue.exists():
+            raise DbtRuntimeError(f"There is no lake in {catalogue}. {_NO_LAKE}")
+
+    @property
+    def _lake(self) -> Attachment:
+        """What the target attaches."""
+        attached = self.creds.attach if self.creds else None
+        return (attached or [Attachment(path=":memory:")])[0]
 
     def update_connection_config(
         self, creds: DuckDBCredentials, config: dict[str, Any]
@@ -109,6 +151,7 @@ class Plugin(BasePlugin):
         functions: list[Callable[..., Any]] = [
             *(self.hold_lock, self.absolute_path, self.spool, self.clear_spool),
             *(self.passed_tests, self.remember_passed),
+            *(self.is_person, self.tells_of_person),
             *Publications(self.settings.serving).functions,
         ]
         for function in functions:
@@ -118,22 +161,38 @@ class Plugin(BasePlugin):
         self._attach_lake(conn)
 
     def _attach_lake(self, conn: DuckDBPyConnection) -> None:
-        """Attach the lake, which dbt would do next, and say in one line why it fails.
+        """Attach the lake, which dbt would do next; before a write, claim its files.
 
         Raises:
-            DbtRuntimeError: it cannot be opened.
+            DbtRuntimeError: it cannot be opened, a verb is for a lake that is not
+                there, or its data path is not its own.
 
         """
-        for attachment in self._attached:
-            try:
-                conn.execute(attachment.to_sql())
-            except duckdb.Error as error:
-                # In Postgres, its address holds a password.
-                address = attachment.path.split(":", 2)[-1] or "no address"
-                reason = str(error).replace(address, "the catalogue")
-                raise DbtRuntimeError(
-                    f"The lake cannot be opened: {' '.join(reason.split())}"
-                ) from None
+        lake = self._lake
+        if not lake.path.startswith("ducklake:"):
+            return
+        command = get_flags().WHICH  # type: ignore[no-untyped-call]
+        if command in _VERBS:
+            options = {**(lake.options or {}), "create_if_not_exists": "false"}
+            lake = replace(lake, options=options)
+        is_sqlite = lake.path.startswith(_SQLITE)
+        catalogue = lake.path.removeprefix(_SQLITE) if is_sqlite else ""
+        try:
+            conn.execute(lake.to_sql())
+            if command in _WRITING_COMMANDS | _VERBS:
+                claim_data_path(conn, lake.alias or "", catalogue, self.settings.home)
+        except DataPathError as error:
+            raise DbtRuntimeError(str(error)) from None
+        except duckdb.Error as error:
+            name = catalogue or "the catalogue that DBT_ENV_SECRET_CATALOG_DSN names"
+            address = lake.path.partition(":")[2].partition(":")[2]
+            reason = " ".join(str(error).replace(address, "it").split())
+            is_absent = "creating a new DuckLake is explicitly disabled" in reason
+            raise DbtRuntimeError(
+                f"There is no lake in {name}. {_NO_LAKE}"
+                if is_absent
+                else f"{name} cannot be opened: {reason}"
+            ) from None
 
     def tell_remedy(self, event: Any) -> None:  # noqa: ANN401 - dbt has no type
         """Say what to do about the first error of the disk or the lake.
@@ -157,6 +216,18 @@ class Plugin(BasePlugin):
     def absolute_path(self, path: str) -> str:
         """Return the path of a folder as it holds anywhere; a URL holds as it is."""
         return path if "://" in path else f"{Path(path).absolute()}/"
+
+    def is_person(self, user_id: str) -> bool:
+        """Tell whether an id is that of the person whom `make forget` erases."""
+        return self._person is not None and self._person.has_id(user_id)
+
+    def tells_of_person(self, text: str) -> bool:
+        """Tell whether a text names the person whom `make forget` erases."""
+        return self._person is not None and self._person.is_told(text)
+
+    @cached_property
+    def _person(self) -> Person | None:
+        return Person.of_environment()
 
     def spool(self) -> str:
         """Return the path of the folder whose files last as long as the build."""
@@ -196,10 +267,6 @@ class Plugin(BasePlugin):
     def _data(self, lake: str) -> str:
         today = datetime.now(timezone.utc).date()
         return f"{today} {lake} {self._landed}"
-
-    @property
-    def _attached(self) -> list[Attachment]:
-        return list((self.creds.attach if self.creds else None) or [])
 
     @cached_property
     def _landed(self) -> str:

@@ -640,6 +640,19 @@ def test_a_catalogue_in_postgres_holds_the_same(
         )
         assert published.returncode == 0, published.stdout
         held = other.tables(*BUILT, catalogue=f"postgres:{dsn}")
+        # A verb acts on the lake that DBT_TARGET names, and on its files alone.
+        strange = other.home / "elsewhere" / "theirs" / "t" / "strange.parquet"
+        strange.parent.mkdir(parents=True)
+        strange.touch()
+        for refused in (True, False):
+            upkeep = other.dbt(
+                *("run-operation", "upkeep", "--vars", "{retention_days: 0}"),
+                environment=environment | {"DBT_TARGET": "lake_pg"},
+            )
+            assert (upkeep.returncode != 0) == refused, upkeep.stdout
+            assert (f"{strange} is of no table" in upkeep.stdout) == refused
+            strange.unlink(missing_ok=True)
+        assert other.tables(*BUILT, catalogue=f"postgres:{dsn}") == held
     # Without the database of the catalogue.
     with duckdb.connect() as reader:
         reader.load_extension("ducklake")

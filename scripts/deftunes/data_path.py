@@ -100,7 +100,10 @@ class Owner:
         if marker.lake != self.lake:
             return "holds the files of another catalogue"
         if marker.data_path != self.data_path:
-            return ""
+            is_copy = marker.catalogue == self.catalogue and (
+                Path(marker.data_path, MARKER).exists()
+            )
+            return f"is a copy of {marker.data_path}" if is_copy else ""
         if marker.catalogue != self.catalogue and (
             not Path(marker.catalogue).is_absolute() or Path(marker.catalogue).exists()
         ):

@@ -130,6 +130,9 @@ def test_a_lakehouse_may_be_moved_or_copied_but_not_share_its_files(
     use(dsn, moved / "pg", moved)
     with pytest.raises(DataPathError, match=f"used by the lakehouse {moved} too"):
         use(dsn, moved / "pg", copy)
+    shutil.copytree(moved / "pg", copy / "pg")
+    with pytest.raises(DataPathError, match=f"is a copy of {moved / 'pg'}"):
+        use(dsn, copy / "pg", copy)
     shutil.rmtree(moved / "landing")
     use(dsn, moved / "pg", copy)
 

@@ -5,6 +5,7 @@ import sys
 
 import click
 from deftunes.forget import IncompleteError, UnknownUserError, forget
+from deftunes.landing import LandingZoneError
 from deftunes.lock import LockedError
 from deftunes.manifest import ManifestError
 from deftunes.settings import Settings, SettingsError
@@ -17,12 +18,13 @@ def main(user_id: str) -> None:
 
     Their sales stay in the books, under a name that says nothing. Exits with 0 when
     nothing tells of the person any more, 1 when something may (run the same again),
-    and 2 when nobody of that id is known.
+    and 2 when nobody of that id is known
+    or nothing was begun.
     """
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
     try:
         erased = forget(Settings.from_environment(), user_id)
-    except (SettingsError, UnknownUserError) as error:
+    except (LandingZoneError, SettingsError, UnknownUserError) as error:
         click.echo(error, err=True)
         sys.exit(2)
     except (IncompleteError, LockedError, ManifestError, OSError) as error:

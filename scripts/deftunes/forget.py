@@ -18,7 +18,7 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from deftunes.forgotten import ENTITIES, USER_WITHOUT_ID
-from deftunes.landing import LandingZone
+from deftunes.landing import LandingZone, check_landing_zone
 from deftunes.lock import home_lock
 from deftunes.settings import PROJECT, Settings
 
@@ -111,11 +111,15 @@ def forget(settings: Settings, user_id: str) -> Erased:
     Raises:
         UnknownUserError: nothing tells of the person; nothing was changed.
         IncompleteError: the lake could not be built anew.
+        LandingZoneError, ManifestError: the landing zone is not as it was left.
         LockedError: another run holds the lakehouse.
+        SettingsError: the home cannot be written to.
 
     """
     settings.make_home()
     with home_lock(settings.home, LOCK_WAIT_SECONDS):
+        # A damaged batch that is written anew would count as landed like that.
+        check_landing_zone(settings.landing)
         erased = _forget_landed(LandingZone(settings.landing), user_id)
         _remove_traces(settings)
     if (settings.home / "lake").exists() or settings.serving.exists():

@@ -38,9 +38,10 @@ class _Entry:
 
     def seems_to_be(self, file: Path) -> bool:
         """Tell by size and time whether a file is this one."""
-        if not file.is_file():
+        try:
+            held = file.stat()
+        except OSError:
             return False
-        held = file.stat()
         return (held.st_size, held.st_mtime_ns) == (self.size, self.changed)
 
 
@@ -108,11 +109,14 @@ class Manifest:
 
         """
         landed, _ = self._read()
-        found = {file: _fault(file, entry) for file, entry in landed.items()}
+        odd = {file for file, entry in landed.items() if not entry.seems_to_be(file)}
+        found = dict.fromkeys(landed, "") | {
+            file: _fault(file, landed[file]) for file in odd
+        }
         touched = {
-            file: replace(entry, changed=file.stat().st_mtime_ns)
-            for file, entry in landed.items()
-            if not found[file] and not entry.seems_to_be(file)
+            file: replace(landed[file], changed=file.stat().st_mtime_ns)
+            for file in odd
+            if not found[file]
         }
         if touched:
             self._write(landed | touched)
@@ -166,9 +170,7 @@ class Manifest:
 
 
 def _fault(file: Path, entry: _Entry) -> str:
-    """Return what is wrong with a file, or an empty text."""
-    if entry.seems_to_be(file):
-        return ""
+    """Return what is wrong with the content of a file, or an empty text."""
     if not file.is_file():
         return "is gone"
     size = file.stat().st_size

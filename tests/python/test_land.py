@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
@@ -249,6 +251,15 @@ def test_times_of_batches_grow_when_the_clock_goes_back(tmp_path: Path) -> None:
     first, second = zone.next_time(), zone.next_time()
     assert first == datetime(2999, 1, 1, microsecond=1, tzinfo=timezone.utc)
     assert second == first + timedelta(microseconds=1)
+    # Nor do they go back when such a batch is gone.
+    with duckdb.connect() as connection:
+        rows = connection.sql("select 'u' as user_id")
+        zone.land("users", "all", rows, misfit="false", source="", ingested_at=second)
+    zone.manifest.settle()
+    shutil.rmtree(tmp_path / "users")
+    zone = LandingZone(tmp_path)
+    zone.sweep()
+    assert zone.next_time() > second
 
 
 def test_a_batch_appears_by_a_rename_or_not_at_all(

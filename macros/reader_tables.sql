@@ -33,12 +33,12 @@
             {%- do comments.append((place, description if form else none)) -%}
         {%- endfor -%}
         {%- if seen -%}
-            {%- set rows = large_groups(meta.group_size, seen, forms) -%}
+            {%- set groups = large_groups(table, meta.group_size, seen, forms) -%}
             {%- set statements = [
                 'create schema if not exists readers.' ~ adapter.quote(schema),
                 'create or replace ' ~ kind ~ ' readers.' ~ table ~ (
-                    ' as select ' ~ seen.values() | join(', ')
-                    ~ ' from published.' ~ table ~ rows if kind == 'table'
+                    ' as select ' ~ seen.values() | join(', ') ~ ' from '
+                    ~ (groups or 'published.' ~ table) if kind == 'table'
                     else own_view_definition(database, schema, name, meta.kept_as, seen)
                 ),
             ] -%}
@@ -51,7 +51,7 @@
                 'name': target.database ~ '.' ~ schema ~ '.' ~ name,
                 'relation': table,
                 'seen': seen,
-                'rows': rows,
+                'groups': groups,
                 'statements': statements,
             }) -%}
         {%- endif -%}

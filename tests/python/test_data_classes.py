@@ -341,8 +341,25 @@ def test_a_role_without_persons_sees_no_row_of_few(
             hidden = sum(everything) - sum(shown)
             assert not hidden or hidden >= LEAST or not shown
             few += any(number < LEAST for number in everything)
-        persons = {"marts.dim_users", "reports.sales_per_country_mv"}
+        persons = {"marts.dim_users", "reports.top_songs_per_country_mv"}
         assert few
+        countries = whole.execute(
+            """
+            select country_name, month, year
+            from marts.fact_order_items
+            inner join marts.dim_users using (user_key)
+            inner join marts.dim_date using (date_key)
+            group by all
+            having count(distinct marts.fact_order_items.buyer_key) >= $least
+            order by all
+            """,
+            {"least": LEAST},
+        ).fetchall()
+        assert countries
+        for name in ("sales_per_country_mv", "sales_per_country_vw"):
+            table = seen.sql(f"from reports.{name}")
+            shown = table.select("country_name, month, year").order("all").fetchall()
+            assert shown == countries
         assert not tables & persons
         # All sales are there, with no word of who bought.
         assert (

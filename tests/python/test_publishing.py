@@ -804,3 +804,14 @@ def test_a_lakehouse_that_was_moved_is_published_where_it_is(shop: Shop) -> None
     there.rollback()
     frozen = there.tables("deftunes.ducklake")
     assert there.tables()["marts.dim_songs"] == frozen["marts.dim_songs"]
+
+
+def test_a_column_that_has_no_class_is_in_no_file_of_a_role(shop: Shop) -> None:
+    with shop.lakehouse.writing() as lake:
+        lake.execute("alter table lake.marts.dim_songs add column thoughtless integer")
+    shop.publish()
+    for form in FORMS:
+        with opened(shop.serving / form) as connection:
+            columns = connection.table("dim_songs").columns
+        assert "song_title" in columns
+        assert ("thoughtless" in columns) == (form == FORMS[0])

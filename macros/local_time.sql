@@ -4,7 +4,7 @@
 
 {% macro default__local_time(utc_timestamp, timezone) -%}
     case
-        when {{ timezone }} in ({{ _zone_names() }})
+        when {{ timezone }} in ({{ timezone_names() }})
             then convert_timezone('UTC', {{ timezone }}, {{ utc_timestamp }})
     end
 {%- endmacro %}

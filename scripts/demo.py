@@ -14,7 +14,7 @@ from deftunes import loader
 from deftunes.landing import DEMO_MARKER
 from deftunes.lock import LockedError
 from deftunes.manifest import ManifestError
-from deftunes.settings import PROJECT, Settings, SettingsError
+from deftunes.settings import PROJECT, HomeError, Settings, SettingsError
 from demo_sources.both import demo_sources
 from demo_sources.generator import Generator
 
@@ -73,7 +73,7 @@ def main(items: int, seed: int) -> None:
     generator = Generator(seed=seed, items=items, start=START, end=END, damage=0.002)
     try:
         run(Settings.from_environment(), generator)
-    except (DemoError, LockedError, ManifestError, SettingsError) as error:
+    except (DemoError, HomeError, LockedError, ManifestError, SettingsError) as error:
         sys.exit(str(error))
 
 

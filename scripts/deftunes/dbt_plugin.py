@@ -37,7 +37,7 @@ from deftunes.manifest import ManifestError
 from deftunes.publications import Publications
 from deftunes.queries import delta_terms, inline_view, read_query
 from deftunes.remedies import LostCatalogueError, refuse_lost_catalogue, remedy
-from deftunes.settings import Settings, SettingsError
+from deftunes.settings import HomeError, Settings, SettingsError
 
 LOCK_WAIT_SECONDS = 600.0
 _NO_LAKE = "`dbt build` makes it. DBT_TARGET names the target, local unless it is set."
@@ -49,7 +49,7 @@ _SQLITE = "ducklake:sqlite:"
 _POSTGRES = "ducklake:postgres:"
 
 _REFUSALS = (
-    *(LandingZoneError, LockedError, LostCatalogueError, ManifestError),
+    *(HomeError, LandingZoneError, LockedError, LostCatalogueError, ManifestError),
     SettingsError,
 )
 _logger = AdapterLogger("DuckDB")
@@ -105,10 +105,10 @@ class Plugin(BasePlugin):
                 said = check_landing_zone(self.settings.landing)
                 if said:
                     _logger.info(said)
-        except OSError as error:
-            raise DbtRuntimeError(f"DEFTUNES_HOME cannot be used: {error}") from None
         except _REFUSALS as error:
             raise DbtRuntimeError(str(error)) from None
+        except OSError as error:
+            raise DbtRuntimeError(f"DEFTUNES_HOME cannot be used: {error}") from None
 
     def _refuse_wrong_target(self, command: str) -> None:
         """Make sure that there is a lake to act on, before anything is made.

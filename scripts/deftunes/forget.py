@@ -113,7 +113,7 @@ def forget(settings: Settings, user_id: str) -> Erased:
         IncompleteError: the lake could not be built anew.
         LandingZoneError, ManifestError: the landing zone is not as it was left.
         LockedError: another run holds the lakehouse.
-        SettingsError: the home cannot be written to.
+        HomeError: the home cannot be written to.
 
     """
     settings.make_home()

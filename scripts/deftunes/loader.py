@@ -127,8 +127,8 @@ def run(settings: Settings, plan: Plan, patience: Patience | None = None) -> Sum
         What came of it.
 
     Raises:
-        SettingsError: a setting is missing that an entity needs, or the home cannot
-            be written to.
+        SettingsError: a setting is missing that an entity needs.
+        HomeError: the home cannot be written to.
         LockedError: another run holds the lakehouse.
         ManifestError: what has landed cannot be told.
 

@@ -21,6 +21,10 @@ class SettingsError(Exception):
     """A setting is missing or cannot be used; the message says which and what to do."""
 
 
+class HomeError(OSError):
+    """The home cannot be written to; the message names the variable."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where the sources are and where the lakehouse lives.
@@ -86,7 +90,7 @@ class Settings:
         """Make the home, and make sure that it can be written to.
 
         Raises:
-            SettingsError: it cannot.
+            HomeError: it cannot.
 
         """
         try:
@@ -94,7 +98,7 @@ class Settings:
             with TemporaryFile(dir=self.home):
                 pass
         except OSError as error:
-            raise SettingsError(
+            raise HomeError(
                 f"DEFTUNES_HOME: {self.home} cannot be written to ({error.strerror}). "
                 "Name a folder that can."
             ) from None

@@ -11,13 +11,14 @@ import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
 from deftunes import dbt_plugin, settings
-from deftunes.settings import PROJECT, Settings, SettingsError
+from deftunes.settings import PROJECT, HomeError, Settings, SettingsError
 
 ODD = [
     *("it's", "[b]", "{x}", "a*", "a?", "50%", "a\\b", "$HOME", "a\nb", "a\tb", 'a"b'),
     *("a;b", "a#b", "`ls`", "a|b", "<a>", "user_id=7", "\udcff"),
     *(" a", "a ", "a\u00a0"),
 ]
+REFUSED = (HomeError, SettingsError)
 
 
 def read(home: str) -> Settings:
@@ -68,7 +69,7 @@ def bad_homes(folder: Path) -> dict[str, str]:
 
 def test_a_home_that_cannot_be_is_named_by_its_variable(tmp_path: Path) -> None:
     for said, home in bad_homes(tmp_path).items():
-        with pytest.raises(SettingsError, match="DEFTUNES_HOME") as refused:
+        with pytest.raises(REFUSED, match="DEFTUNES_HOME") as refused:
             read(home).make_home()
         assert said in str(refused.value)
 
@@ -78,7 +79,7 @@ def test_a_closed_home_is_named_by_its_variable(tmp_path: Path) -> None:
     for mode, way in ((0, read), (0o500, lambda home: read(home).make_home())):
         closed = tmp_path / f"{mode}"
         closed.mkdir(mode)
-        with pytest.raises(SettingsError, match=r"DEFTUNES_HOME.*Permission denied"):
+        with pytest.raises(REFUSED, match=r"DEFTUNES_HOME.*Permission denied"):
             way(str(closed))
 
 

@@ -350,10 +350,13 @@ def test_killed_landings_are_mended(
                 kill(process)
             seen.add(len(batches(place)))
             landed_records(place)  # whatever can be seen is whole
+            if number % 2:
+                check_landing_zone(place / "landing")  # as a build does
             survived += process.returncode == -signal.SIGKILL
             done = command(place, *window, **made)
             assert done.returncode == 0, done.stderr
             assert landed_records(place) == expected, number
+            check_landing_zone(place / "landing")
             assert not list((place / "landing" / ".incoming").iterdir())
     assert survived
     rows = sum(map(len, expected.values()))

@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
+import yaml  # type: ignore[import-untyped]
 from conftest import WITHOUT_TESTS, Lakehouse
 from deftunes.ml import churn, recommendations
 from deftunes.ml.evaluations import (
@@ -28,6 +29,7 @@ from deftunes.ml.features import (
     with_checksums,
 )
 from deftunes.rates import SHIPPED
+from deftunes.settings import PROJECT
 from demo_sources.generator import Generator
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
@@ -703,6 +705,28 @@ def test_only_those_who_need_it_are_recommended_songs_anew() -> None:
         for key, work in star.works().fetchall()
         if work == dict(star.works().fetchall())[song]
     }
+
+
+def test_who_owns_all_songs_keeps_no_offer() -> None:
+    star = odd_star(2, 1, 1)
+    star.connection.execute(
+        "create table bought as from items order by buyer_key desc limit 1;"
+        "delete from items where fact_key in (select fact_key from bought)"
+    )
+    star.refresh()
+    ((buyer, *_),) = star.recommend(START)
+    assert star.bought.filter(f"buyer_key = '{buyer}'").fetchall()
+    star.connection.execute(
+        "create table held as from made; insert into items from bought"
+    )
+    star.refresh()
+    assert star.recommend(START, star.held) == []
+    (model,) = yaml.safe_load(
+        (PROJECT / "models" / "ml" / "ml_song_recommendations.yml").read_text("utf-8")
+    )["models"]
+    _, hook = model["config"]["post_hook"]
+    star.connection.execute(hook.replace("{{ this }}", "held"))
+    assert star.held.fetchall() == []
 
 
 def test_models_are_built_and_left_alone_and_withheld(

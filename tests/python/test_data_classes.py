@@ -357,9 +357,8 @@ def test_a_role_without_persons_sees_no_row_of_few(
         ).fetchall()
         assert countries
         for name in ("sales_per_country_mv", "sales_per_country_vw"):
-            table = seen.sql(f"from reports.{name}")
-            shown = table.select("country_name, month, year").order("all").fetchall()
-            assert shown == countries
+            held = seen.sql(f"from reports.{name} order by all")
+            assert held.select("country_name, month, year").fetchall() == countries
         assert not tables & persons
         # All sales are there, with no word of who bought.
         assert (

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, song
 from deftunes.forget import Erased, IncompleteError, forget
-from deftunes.forgotten import PSEUDONYM
+from deftunes.forgotten import PSEUDONYM, canonical, canonical_sql
 from deftunes.landing import LandingZone
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres
@@ -147,6 +147,16 @@ REVENUE = "from reports.revenue_per_day_vw order by all"
 KEYS = "select user_key, _version_hash from marts.dim_users where user_id = ?"
 
 
+# Tables that no model makes. The person's name is the greatest of the first.
+GUESTS = (
+    "create schema lake.own",
+    "create table lake.own.guests as select 1 as seat,"
+    " 'QUASTENFLOSSER, Wilhelmine; Quastenflosser' as guest"
+    " union all select 2, 'Alfred'",
+    "create table lake.own.seats as select 1 as seat, 'near the stage' as place",
+)
+
+
 @dataclass(frozen=True)
 class Memory:
     """A lakehouse in which a person was forgotten, and what it was before.
@@ -160,6 +170,7 @@ class Memory:
         facts: the purchases before, without what tells of the buyer.
         revenue: the revenue per day before.
         killed: the exit code of a run that was killed.
+        refused: a run while a table of the user's own told of the person.
         said: what the command said in the end.
 
     """
@@ -172,6 +183,7 @@ class Memory:
     facts: list[Any]
     revenue: list[Any]
     killed: int
+    refused: subprocess.CompletedProcess[str]
     said: str
 
 
@@ -208,18 +220,25 @@ def memory(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Memory:
     before = lakehouse.home.with_name("before")
     shutil.copytree(lakehouse.home, before)
     found = traces(lakehouse.home)
+    with lakehouse.writing() as connection:
+        for statement in GUESTS:
+            connection.execute(statement)
+    refused = command(lakehouse, PERSON, "--yes")
+    with lakehouse.writing() as connection:
+        connection.execute("delete from lake.own.guests where seat = 1")
     killed = forget_and_kill(lakehouse)
-    said = command(lakehouse, PERSON)
+    said = command(lakehouse, PERSON, "--yes")
     assert said.returncode == 0, said.stdout + said.stderr
     return Memory(
         *(lakehouse, before, tables, found, keys, facts, revenue),
-        *(killed, said.stdout + said.stderr),
+        *(killed, refused, said.stdout + said.stderr),
     )
 
 
-def command_line(user_id: str) -> list[str]:
+def command_line(user_id: str, *options: str) -> list[str]:
     """Return the command line that forgets a person."""
-    return [sys.executable, str(PROJECT / "scripts" / "forget.py"), "--", user_id]
+    script = str(PROJECT / "scripts" / "forget.py")
+    return [sys.executable, script, *options, "--", user_id]
 
 
 def environment(lakehouse: Lakehouse) -> dict[str, str]:
@@ -232,13 +251,16 @@ def environment(lakehouse: Lakehouse) -> dict[str, str]:
     )
 
 
-def command(lakehouse: Lakehouse, user_id: str) -> subprocess.CompletedProcess[str]:
-    """Forget a person as people do."""
+def command(
+    lakehouse: Lakehouse, user_id: str, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Forget a person as people do, with nobody to be asked."""
     return subprocess.run(
-        command_line(user_id),
+        command_line(user_id, *options),
         env=environment(lakehouse),
         capture_output=True,
         text=True,
+        stdin=subprocess.DEVNULL,
         timeout=900,
         check=False,
     )
@@ -247,7 +269,9 @@ def command(lakehouse: Lakehouse, user_id: str) -> subprocess.CompletedProcess[s
 def forget_and_kill(lakehouse: Lakehouse) -> int:
     """Kill the command as soon as it has begun, and return its exit code."""
     process = subprocess.Popen(
-        command_line(PERSON), env=environment(lakehouse), start_new_session=True
+        command_line(PERSON, "--yes"),
+        env=environment(lakehouse),
+        start_new_session=True,
     )
     while not (lakehouse.home / "landing" / ".forgotten.json").exists():
         assert process.poll() is None
@@ -268,6 +292,31 @@ def test_nothing_of_the_person_is_left_in_any_file(memory: Memory) -> None:
     assert traces(memory.lakehouse.home) == {}
     assert NAMES["user_lastname"] not in memory.said
     assert PERSON not in memory.said
+
+
+def test_a_table_of_the_users_own_that_tells_of_the_person_is_named(
+    memory: Memory,
+) -> None:
+    said = memory.refused.stdout + memory.refused.stderr
+    assert memory.refused.returncode == 1, said
+    assert 'No model makes lake."own"."guests", which tells of the person' in said
+    assert 'local: lake."own"."seats" stays' in said
+    assert "Traceback" not in said
+    assert "Nothing was changed" in said
+    # What is left of it is right.
+    with memory.lakehouse.lake() as connection:
+        guests = connection.table("lake.own.guests").order("all").fetchall()
+        assert guests == [(2, "Alfred")]
+        statistics = connection.execute(
+            "select min_value, max_value"
+            " from __ducklake_metadata_lake.ducklake_table_column_stats"
+            " semi join (from __ducklake_metadata_lake.ducklake_column"
+            " where column_name = 'guest') using (table_id, column_id)"
+        ).fetchall()
+        assert statistics == [("Alfred", "Alfred")]
+    # What is to be erased is shown first.
+    assert 'local: lake."marts"."dim_users", 2 rows' in memory.said
+    assert "records of users and" in memory.said
 
 
 def test_no_key_or_hash_of_the_person_is_left(memory: Memory) -> None:
@@ -447,13 +496,201 @@ def test_an_unknown_id_changes_nothing(raw: Lakehouse, user_id: str) -> None:
     done = command(raw, user_id)
     assert done.returncode == 2
     assert "Nothing in" in done.stderr
-    del before[".incoming/killed/work"]
     assert dict(contents(raw.home / "landing")) == before
 
 
-def test_the_login_name_of_the_shell_is_nobody_to_forget(raw: Lakehouse) -> None:
+def test_nothing_is_erased_before_somebody_says_yes(raw: Lakehouse) -> None:
+    before = dict(contents(raw.home / "landing"))
+    shown = command(raw, PERSON, "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert re.search(r"\d records of users and \d+ records of sessions", shown.stdout)
+    refused = command(raw, PERSON)
+    assert refused.returncode == 2
+    assert "YES=1" in refused.stderr
+    assert refused.stdout == shown.stdout
+    assert dict(contents(raw.home / "landing")) == before
+
+
+# However it is written
+
+WRITTEN = [
+    PERSON,
+    PERSON.upper(),
+    f"{{{PERSON}}}",
+    f"urn:uuid:{PERSON}",
+    f" {PERSON}\n",
+    PERSON.replace("-", ""),
+]
+
+
+@pytest.mark.parametrize("user_id", WRITTEN)
+def test_an_id_is_the_same_however_it_is_written(user_id: str) -> None:
+    assert canonical(user_id) == PERSON
+    with duckdb.connect() as connection:
+        texts = connection.values([user_id]).select("col0 as text")
+        assert texts.select(canonical_sql("text")).fetchall() == [(PERSON,)]
+    assert canonical("TR0000000000000000") == "TR0000000000000000"
+
+
+def test_what_is_forgotten_is_found_in_what_others_have_typed(
+    raw: Lakehouse,
+) -> None:
+    records = Records(
+        [
+            *USERS,
+            *(user(written, *LISBON) | NAMES for written in WRITTEN),
+            user("friend", *LISBON) | {"user_name": f"of {PERSON.upper()}!"},
+            user("place", *LISBON[:2], f"with {PERSON}", *LISBON[3:]),
+            # Records without an id tell a part of the name.
+            user("", *LISBON) | NAMES | {"user_lastname": None},
+            user("", *LISBON) | {name: text.upper() for name, text in NAMES.items()},
+            user("", *LISBON) | {"user_lastname": " quastenflosser ", "user_name": ""},
+            user("", *LISBON) | {"user_name": "Wilhelmine", "user_lastname": "Other"},
+        ],
+        [
+            *SESSIONS,
+            *(
+                session(f"written {number}", written, "2023-03-11T10:00:00")
+                for number, written in enumerate(WRITTEN)
+            ),
+            session(
+                f"{PERSON}-1", PERSON, "2023-03-11T10:00:00", item("TR0000000000000000")
+            ),
+            session(
+                "typed",
+                OTHER,
+                "2023-03-11T10:00:00",
+                item("TR0000000000000000") | {"song_name": f"For {PERSON}"},
+            )
+            | {"user_agent": f"Browser/1.0 ({PERSON.upper()})"},
+        ],
+    )
+    raw.land(records, songs(), START, END)
+    forget_landed(raw, PERSON.upper())
+    # Names of others' records stay theirs.
+    kept = {*NAMES.values()} - {NAMES["user_lastname"]}
+    told = {*OF_THE_PERSON, *WRITTEN, PERSON.replace("-", "").upper()} - kept
+    assert traces(raw.home, told) == {}
+    rows = landed(raw.home, "sessions")
+    theirs = {
+        row["user_id"]
+        for row in rows
+        if row["session_id"].startswith(("written", "one", "forgotten-"))
+    }
+    assert len(theirs) == 1
+    assert sum(row["session_id"].startswith("forgotten-") for row in rows) == 1
+    (typed,) = (row for row in rows if row["session_id"] == "typed")
+    assert typed["user_id"] == OTHER
+    assert typed["session_items"][0]["song_name"] == f"For {theirs.copy().pop()}"
+    people = landed(raw.home, "users")
+    assert {row["user_id"] for row in people} >= {"friend", "place"}
+    assert [row["user_lastname"] for row in people if not row["user_id"]] == ["Other"]
+
+
+# Every lake
+
+
+def test_every_lake_that_the_settings_name_is_gone_through(
+    settings: Callable[..., Settings], home: Path, postgres_dsn: str
+) -> None:
+    def lakes(**given: str) -> list[str]:
+        return deftunes.forget._lakes(settings(**given))
+
+    assert lakes() == []
+    (home / "lake").mkdir(parents=True)
+    (home / "lake" / "catalog.sqlite").touch()
+    assert lakes() == ["local"]
+    assert lakes(catalogue_dsn=postgres_dsn) == ["local"]
+    # A lake in Postgres that nobody can look at.
+    (home / "lake_pg").mkdir()
+    with pytest.raises(IncompleteError, match="set DBT_ENV_SECRET_CATALOG_DSN"):
+        lakes()
+    closed = "postgresql://reader:sesame@127.0.0.1:9/lake"
+    with pytest.raises(IncompleteError, match="DBT_ENV_SECRET_CATALOG_DSN") as error:
+        lakes(catalogue_dsn=closed)
+    assert "sesame" not in str(error.value)
+    with postgres.running() as dsn:
+        with postgres.connected(dsn) as connection:
+            connection.execute("create table sources.ducklake_metadata (key text)")
+            connection.execute("create table sources.ducklake_names (name text)")
+            connection.execute(
+                "insert into sources.ducklake_names select 'Wilhelmine'"
+                " from range(1000) union all select 'Alfred'"
+            )
+            folder = Path(setting(connection, "data_directory"))
+            execute(connection, "analyze ducklake_names")
+            connection.execute(
+                "delete from sources.ducklake_names where name = 'Wilhelmine'"
+            )
+            execute(connection, "checkpoint")
+        named = lakes(catalogue_dsn=dsn, target="lake_pg")
+        assert named == ["local", "lake_pg"]
+        assert lakes(catalogue_dsn=dsn) == ["lake_pg", "local"]
+        assert traces(folder / "base", ["Wilhelmine"])
+        deftunes.forget._vacuum(dsn)
+        with postgres.connected(dsn) as connection:
+            execute(connection, "checkpoint")
+        assert traces(folder / "base", ["Wilhelmine"]) == {}
+
+
+def execute(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """Have Postgres execute a statement."""
+    connection.execute(
+        "call postgres_execute('sources', ?, use_transaction => false)", [statement]
+    )
+
+
+def setting(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    """Return a setting of Postgres."""
+    rows = connection.execute(
+        "from postgres_query('sources', ?)", [f"select current_setting('{name}')"]
+    ).fetchall()
+    return str(rows[0][0])
+
+
+@pytest.mark.usefixtures("long_mode")
+def test_the_lakes_of_both_targets_are_erased(memory: Memory, tmp_path: Path) -> None:
+    lakehouse = replace(memory.lakehouse, home=tmp_path / "home")
+    shutil.copytree(memory.before / "landing", lakehouse.home / "landing")
+    with postgres.running() as dsn:
+        both = {"DBT_ENV_SECRET_CATALOG_DSN": dsn}
+        lakehouse.build(*WITHOUT_TESTS, "--target", "lake_pg", environment=both)
+        lakehouse.build(*WITHOUT_TESTS)
+        with postgres.connected(dsn) as connection:
+            folder = Path(setting(connection, "data_directory"))
+            execute(connection, "checkpoint")
+        assert {"lake", "lake_pg"} <= {
+            where.split("/")[0] for where in traces(lakehouse.home)[NAMES["user_name"]]
+        }
+        assert traces(folder / "base", [NAMES["user_name"]])
+        # Nobody knows whether the other lake tells of the person.
+        done = command(lakehouse, PERSON, "--yes")
+        assert done.returncode == 1
+        assert "set DBT_ENV_SECRET_CATALOG_DSN" in done.stderr
+        done = subprocess.run(
+            command_line(PERSON, "--yes"),
+            env=environment(lakehouse) | both,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert traces(lakehouse.home) == {}
+        with postgres.connected(dsn) as connection:
+            execute(connection, "checkpoint")
+        assert traces(folder / "base", OF_THE_PERSON) == {}
+        catalogue = f"postgres:{dsn}"
+        assert lakehouse.tables(*TABLES, catalogue=catalogue) == lakehouse.tables(
+            *TABLES
+        )
+
+
+@pytest.mark.parametrize("given", [(), ("USER=",)])
+def test_the_login_name_of_the_shell_is_nobody_to_forget(
+    raw: Lakehouse, given: tuple[str, ...]
+) -> None:
     done = subprocess.run(
-        ["make", "forget"],  # noqa: S607 - whichever make there is
+        ["make", "forget", *given],  # noqa: S607 - whichever make there is
         cwd=PROJECT,
         env=environment(raw) | {"USER": PERSON},
         capture_output=True,

@@ -133,12 +133,11 @@ class Survey:
 
     def __str__(self) -> str:
         """Return it in a few lines, without a word of whom."""
-        lakes = ", ".join(self.lakes)
-        return f"landing zone: {self.landed}\n" + (
-            f"The lake of target {lakes} is built anew and published, without history "
-            "and earlier publications, once for each. This cannot be undone."
-            if lakes
-            else "There is no lake. This cannot be undone."
+        lakes = ", ".join(self.lakes) or "none"
+        return (
+            f"landing zone: {self.landed}\n"
+            f"Lakes to be built anew and published, by target: {lakes}. Their history "
+            "and earlier publications go. This cannot be undone."
         )
 
 

@@ -204,6 +204,8 @@ OF_ITEMS: list[Damage] = [
     *(put(price=value) for value in (float("inf"), -float("inf"), Literal("1e999"))),
     *(put(price=value) for value in (-0.01, -1, 1e300, 10**30, 10**400, 1e14, 1e-9)),
     *(put(price=value) for value in (1.23456, 0.00005, 1e-5, 0.1 + 0.2, 99.99999)),
+    # No double holds these.
+    *(put(price=Literal(t)) for t in ("1.0000000000000000001", "9007199254740993")),
     # Not -0.0: beside a 0.0 in its file it loses its sign, and looks changed then.
     *(put(price=value, currency="USD") for value in (1000, 1000.01, 0, 5)),
     *(put(currency=value) for value in ("XXX", "US$", "", "  ", 1, "€", "\0")),

@@ -778,9 +778,11 @@ def test_models_are_built_and_left_alone_and_withheld(
         assert lake.sql("from lake.current_snapshot()").fetchall() == [(made,)]
     held = shop.tables("ml")
     # An older lake lacks the last columns.
-    with shop.lake(read_only=False) as lake:
+    with shop.writing() as lake:
         for column in ("withheld_reason", "is_current"):
-            lake.execute(f"alter table ml.ml_model_evaluations drop column {column}")
+            lake.execute(
+                f"alter table lake.ml.ml_model_evaluations drop column {column}"
+            )
     # As of a date with hardly anything before it, all models are withheld.
     models = ("--select", "path:models/ml", *WITHOUT_TESTS)
     early = build(*models, more=", as_of_date: 2023-01-04")
@@ -805,9 +807,9 @@ def test_models_are_built_and_left_alone_and_withheld(
     assert len(evaluations) == len(held.pop("ml.ml_model_evaluations")) + 2
     assert after == held
     # The tests notice what is offered though it is no better.
-    with shop.lake(read_only=False) as lake:
+    with shop.writing() as lake:
         lake.execute(
-            "update ml.ml_model_evaluations"
+            "update lake.ml.ml_model_evaluations"
             " set metric_value = baseline_value, is_better = false"
             " where is_current and metric_name = 'roc_auc'"
         )

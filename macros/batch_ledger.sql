@@ -7,10 +7,9 @@
             database=target.database, schema='quality',
             identifier='batch_reconciliation'
         )) -%}
-        {%- set columns = adapter.get_columns_in_relation(held) if held else [] -%}
-        {%- do memory.update({
-            'ledger': held if 'is_settled' in columns | map(attribute='name') else none
-        }) -%}
+        {%- set columns = run_query('select * from ' ~ held ~ ' limit 0').column_names
+            if held else [] -%}
+        {%- do memory.update({'ledger': held if 'is_settled' in columns else none}) -%}
     {%- endif -%}
     {{ return(memory['ledger']) }}
 {%- endmacro %}

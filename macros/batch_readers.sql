@@ -1,6 +1,7 @@
 {% macro batch_readers() -%}
     {#- The ids of batch_reconciliation and of all models upstream of it. -#}
-    {%- set readers = ['model.deftunes.batch_reconciliation'] -%}
+    {%- set readers = graph.nodes | select('equalto', 'model.deftunes.batch_reconciliation')
+        | list -%}
     {#- Jinja's loop sees what is appended to its list while it runs. -#}
     {%- for id in readers -%}
         {%- for upstream in graph.nodes[id].depends_on.nodes

@@ -147,7 +147,7 @@ class Shop:
     @contextmanager
     def lake(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the lake to write."""
-        folder = self.lakehouse.home / "lake"
+        folder = self.lakehouse.home / ("lake_pg" if self.dsn else "lake")
         folder.mkdir(parents=True, exist_ok=True)
         options = "" if self.dsn else ", meta_journal_mode 'WAL'"
         catalogue = f"sqlite:{folder}/catalog.sqlite"

@@ -1,5 +1,8 @@
 {% macro no_batch_is_settled() -%}
     {#- In a first build, or after the rules have changed: all that was landed is read. -#}
+    {%- if not execute -%}
+        {{ return(true) }}
+    {%- endif -%}
     {%- set memory = memory() -%}
     {%- if 'no batch is settled' not in memory -%}
         {%- set landed = [] -%}

@@ -734,7 +734,7 @@ def test_a_copy_that_is_cut_lands_nothing_and_the_same_command_lands_all(
 
 
 def test_what_is_not_the_loaders_is_ignored_or_named(calm: Calm) -> None:
-    lakehouse = calm.lakehouse
+    lakehouse = calm.restore()
     landing = lakehouse.home / "landing"
     batch = batches(lakehouse.home, "users")[0]
     harmless = [

@@ -87,7 +87,7 @@ def test_a_download_is_tried_again_and_its_credentials_stay_secret(
     landed: Callable[[str], list[dict[str, Any]]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with serving(zipped(CSV)[:-30], b"<html>", zipped(CSV)) as url:
+    with serving(zipped(CSV)[:-30], zipped(CSV)[:40], zipped(CSV)) as url:
         made = settings(exchange_rates=url)
         assert not run(made, plan("exchange_rates"), PATIENCE).failed
     assert {row["_source"] for row in landed("exchange_rates")} == {

@@ -464,10 +464,10 @@ def test_what_has_changed_is_published_as_if_all_were_written_anew(shop: Shop) -
     )
     assert not reason
     assert {*done} == {*FORMS}
-    for tables in done.values():
+    for form, tables in done.items():
+        print(form, tables)
         assert {
             "marts.fact_order_items": "brought up to date",
-            "marts.dim_users": "brought up to date",
             "reports.sales_per_song_mv": "brought up to date",
             "marts.dim_songs": "left",
             "marts.dim_date": "left",
@@ -792,6 +792,17 @@ def test_without_the_copy_the_catalogue_and_the_roles_are_published(shop: Shop) 
     assert {*shop.tables("deftunes.ducklake")} > {*shop.tables("roles/analyst.duckdb")}
 
 
+def test_a_column_that_has_no_class_is_in_no_file_of_a_role(shop: Shop) -> None:
+    with shop.lakehouse.writing() as lake:
+        lake.execute("alter table lake.marts.dim_songs add column thoughtless integer")
+    shop.publish()
+    for form in FORMS:
+        with opened(shop.serving / form) as connection:
+            columns = connection.table("dim_songs").columns
+        assert "song_title" in columns
+        assert ("thoughtless" in columns) == (form == FORMS[0])
+
+
 def test_a_lakehouse_that_was_moved_is_published_where_it_is(shop: Shop) -> None:
     home = shop.lakehouse.home
     moved = replace(shop.lakehouse, home=home.rename(home.with_name("moved")))
@@ -804,14 +815,3 @@ def test_a_lakehouse_that_was_moved_is_published_where_it_is(shop: Shop) -> None
     there.rollback()
     frozen = there.tables("deftunes.ducklake")
     assert there.tables()["marts.dim_songs"] == frozen["marts.dim_songs"]
-
-
-def test_a_column_that_has_no_class_is_in_no_file_of_a_role(shop: Shop) -> None:
-    with shop.lakehouse.writing() as lake:
-        lake.execute("alter table lake.marts.dim_songs add column thoughtless integer")
-    shop.publish()
-    for form in FORMS:
-        with opened(shop.serving / form) as connection:
-            columns = connection.table("dim_songs").columns
-        assert "song_title" in columns
-        assert ("thoughtless" in columns) == (form == FORMS[0])

@@ -341,7 +341,9 @@ def test_a_role_without_persons_sees_no_row_of_few(
             hidden = sum(everything) - sum(shown)
             assert not hidden or hidden >= LEAST or not shown
             few += any(number < LEAST for number in everything)
-        persons = {"marts.dim_users", "reports.top_songs_per_country_mv"}
+        persons = {"ml.ml_churn_scores", "reports.top_songs_per_country_mv"}
+        users = seen.table("marts.dim_users").columns
+        assert users == ["is_current", "has_known_country", "is_inferred"]
         assert few
         countries = whole.execute(
             """

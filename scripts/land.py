@@ -12,6 +12,7 @@ from deftunes.landing import DEMO_MARKER
 from deftunes.loader import ENTITIES, Plan, run
 from deftunes.lock import LockedError
 from deftunes.manifest import ManifestError
+from deftunes.remedies import remedy
 from deftunes.settings import Settings, SettingsError
 from tqdm.contrib.logging import (  # type: ignore[import-untyped]
     logging_redirect_tqdm,
@@ -19,6 +20,7 @@ from tqdm.contrib.logging import (  # type: ignore[import-untyped]
 
 logger = logging.getLogger(__name__)
 
+AGAIN = "What landed stays; run the same again."
 DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -82,8 +84,11 @@ def main(
     except SettingsError as error:
         logger.error("%s", error)
         sys.exit(2)
-    except (LockedError, ManifestError, OSError) as error:
+    except (LockedError, ManifestError) as error:
         logger.error("%s", error)
+        sys.exit(1)
+    except OSError as error:
+        logger.error("%s. %s", error, remedy(str(error), settings.landing) or AGAIN)
         sys.exit(1)
     click.echo(summary)
     sys.exit(1 if summary.failed else 0)

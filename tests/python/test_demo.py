@@ -1,5 +1,6 @@
 """The demo, and that made-up and real data stay apart."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -87,9 +88,12 @@ def make(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run make in a copy of the project's top level that is of no other use."""
     for name in ("Makefile", "requirements.txt"):
         shutil.copy(PROJECT / name, folder)
+    # As from a shell, also where the tests themselves run under make.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     return subprocess.run(
         [str(shutil.which("make")), *arguments],
         cwd=folder,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,

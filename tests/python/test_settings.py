@@ -111,6 +111,8 @@ def test_dbt_says_so_too(
     for home in (f"{tmp_path}/[b]", "lakehouse", f"{tmp_path}/file/lakehouse"):
         (tmp_path / "file").touch()
         monkeypatch.setenv("DEFTUNES_HOME", home)
-        credentials = DuckDBCredentials(database="lake", schema="main")
+        credentials = DuckDBCredentials.from_dict(
+            {"schema": "main", "attach": [{"path": f"ducklake:sqlite:{home}/lake"}]}
+        )
         with pytest.raises(DbtRuntimeError, match="DEFTUNES_HOME"):
             dbt_plugin.Plugin("deftunes", {}, credentials)

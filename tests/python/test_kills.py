@@ -1,12 +1,15 @@
-"""Every step of building, publishing, rollback and upkeep is killed, on both targets.
+"""Every step of all that changes a lake is killed, on both targets.
 
 The same command again heals each kill; meanwhile readers see the old or the new.
 """
 
+import os
 import random
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -19,6 +22,7 @@ from conftest import WITHOUT_TESTS, Lakehouse
 from dbt_process import fork
 from demo_sources import postgres
 from demo_sources.generator import Generator
+from test_forget import command_line, environment, execute, setting, traces
 from test_pipeline import BUILT, differences
 from test_publishing import MORE_FACTS, Shop, opened, reading, rows_of
 
@@ -92,6 +96,29 @@ class Place:
         process.join()
         return bool(process.exitcode == -9)
 
+    def forget(self, user_id: str) -> subprocess.Popen[bytes]:
+        """Start forgetting a person, in processes that a signal reaches together."""
+        self._said.unlink(missing_ok=True)
+        lakehouse = self.lakehouse
+        where = {"DBT_TARGET": self.target} | self.variables
+        with self._said.open("wb") as said:
+            return subprocess.Popen(
+                command_line(user_id, "--yes"),
+                env=environment(lakehouse) | where,
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+
+    def killed_forgetting(self, user_id: str, has_come: Moment) -> bool:
+        """Kill forgetting when a moment has come; say whether it was still running."""
+        process = self.forget(user_id)
+        while process.poll() is None and not has_come(self):
+            time.sleep(0.001)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return process.wait(timeout=60) == -signal.SIGKILL
+
     def change(self) -> None:
         """Have the lake hold what is not published yet."""
         with duckdb.connect() as lake:
@@ -164,17 +191,6 @@ def test_killed_builds_are_mended(
     assert differences(place.tables(), anew.tables(*BUILT)) == {}
     assert killed >= 8
     proven[f"kills of builds on {place.target}"] = f"{killed}, all mended"
-
-
-FILES = (
-    *("deftunes.ducklake", "deftunes.duckdb", "roles/analyst.duckdb"),
-    *("roles/finance.duckdb", "roles/marketing.duckdb", ".files.json"),
-)
-
-
-def is_built(name: str) -> Moment:
-    """Return when a file of the next publication has been begun."""
-    return lambda place: (place.shop.publications / ".building" / name).exists()
 
 
 STEPS: dict[str, Moment] = {
@@ -276,3 +292,101 @@ def test_killed_upkeep_is_mended(place: Place, proven: dict[str, str]) -> None:
     place.dbt("run-operation", "rollback")
     assert place.shop.tables("deftunes.ducklake") == frozen
     proven[f"kills of upkeep on {place.target}"] = f"{killed}, all mended"
+
+
+def begun(text: str) -> Moment:
+    """Return when forgetting has said a text."""
+    return lambda place: text in place.said
+
+
+def noted(place: Place) -> bool:
+    """Tell whether who is to be forgotten is written down."""
+    return (place.lakehouse.home / "landing" / ".forgotten.json").exists()
+
+
+def rewritten(count: int) -> Moment:
+    """Return when so many landed files are other ones than at first."""
+    first: dict[Path, int] = {}
+
+    def has_come(place: Place) -> bool:
+        now = inodes(place.lakehouse.home / "landing")
+        if not first:
+            first.update(now)
+        return len({*now.items()} - {*first.items()}) >= count
+
+    return has_come
+
+
+def inodes(folder: Path) -> dict[Path, int]:
+    """Return the inodes of a folder's Parquet files that are still there."""
+    found = {}
+    for path in folder.glob("*/*/*.parquet"):
+        with suppress(FileNotFoundError):
+            found[path] = path.stat().st_ino
+    return found
+
+
+def is_alone(place: Place) -> bool:
+    """Tell whether earlier publications have begun to go."""
+    return len([*place.shop.publications.glob("[!.]*")]) < 2
+
+
+def other_publication() -> Moment:
+    """Return when readers open another publication than at first."""
+    first: list[str] = []
+
+    def has_come(place: Place) -> bool:
+        first.append(place.current)
+        return place.current != first[0]
+
+    return has_come
+
+
+FORGETTING: dict[str, Callable[[], Moment]] = {
+    "noted": lambda: noted,
+    "first batch": lambda: rewritten(1),
+    "third batch": lambda: rewritten(3),
+    "building": lambda: begun("anew ..."),
+    "publishing": lambda: STEPS["begun"],
+    "catalogue": lambda: STEPS["catalogue"],
+    "renamed": lambda: STEPS["renamed"],
+    "published": other_publication,
+    "removing": lambda: is_alone,
+}
+
+
+def test_killed_forgetting_is_mended(
+    place: Place, lakehouses: Callable[[Path], Lakehouse], proven: dict[str, str]
+) -> None:
+    """The last test of a place, as nobody can be brought back."""
+    place.dbt("build", *WITHOUT_TESTS)
+    place.change()
+    place.dbt(*PUBLISH)
+    with place.lakehouse.lake(place.catalogue) as lake:
+        person, revenue = lake.execute(
+            "select user_id, sum(price_usd) from marts.fact_order_items"
+            " join marts.dim_users using (user_key)"
+            " group by all order by count(*) desc, user_id limit 1"
+        ).fetchall()[0]
+    home, killed = place.lakehouse.home, 0
+    assert traces(home, [person])
+    for step, moment in FORGETTING.items():
+        killed += place.killed_forgetting(person, moment())
+        assert place.shop.tables("deftunes.ducklake"), step
+    assert place.forget(person).wait(timeout=900) == 0, place.said
+    assert killed >= len(FORGETTING) - 2
+    assert traces(home, [person]) == {}
+    assert person not in place.said
+    if place.target == "lake_pg":
+        dsn = place.variables["DBT_ENV_SECRET_CATALOG_DSN"]
+        with postgres.connected(dsn) as connection:
+            execute(connection, "checkpoint")
+            folder = Path(setting(connection, "data_directory"))
+        assert traces(folder / "base", [person]) == {}
+    anew = lakehouses(place.lakehouse.rates)
+    anew.home.mkdir(parents=True)
+    (anew.home / "landing").symlink_to(home / "landing")
+    anew.build(*WITHOUT_TESTS)
+    assert differences(place.tables(), anew.tables(*BUILT)) == {}
+    assert revenue > 0
+    proven[f"kills of forgetting on {place.target}"] = f"{killed}, all mended"

@@ -146,8 +146,14 @@ class Lakehouse:
             for name, value in os.environ.items()
             if not name.startswith(("DEFTUNES_", "DBT_"))
         }
-        # The models of machine learning have tests of their own.
-        set_here = {"DEFTUNES_HOME": str(self.home), "DEFTUNES_WITHOUT_ML": "1"}
+        set_here = {
+            "DEFTUNES_HOME": str(self.home),
+            # The models of machine learning have tests of their own.
+            "DEFTUNES_WITHOUT_ML": "1",
+            # Written at every run, and read by few tests, which ask for it.
+            "DBT_WRITE_JSON": "false",
+            "DBT_LOG_LEVEL_FILE": "none",
+        }
         return held | set_here | dict(more or {})
 
     def dbt(

@@ -3,7 +3,6 @@
    views. #}
 {% macro duckdb__persist_docs(relation, model, for_relation, for_columns) -%}
     {%- if not execute -%}{{ return('') }}{%- endif -%}
-    {%- do memory().pop('passed tests', none) -%}
     {%- set held = held_comments(relation) -%}
     {%- set comments = [] -%}
     {%- if for_relation and config.persist_relation_docs() and model.description

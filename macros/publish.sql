@@ -5,7 +5,6 @@
         {%- set passed = [] -%}
         {%- set failed = [] -%}
         {%- set tests = {'pass': 0, 'warn': 0} -%}
-        {%- set versions = [] -%}
         {%- for result in results -%}
             {%- set status = result.status | string -%}
             {%- if status in ['success', 'pass', 'warn', 'no-op'] -%}
@@ -15,11 +14,6 @@
             {%- endif -%}
             {%- if status in tests -%}
                 {%- do tests.update({status: tests[status] + 1}) -%}
-            {%- endif -%}
-            {#- Publishing adds to the table of publications. -#}
-            {%- if status == 'pass'
-                and 'model.deftunes.publications' not in result.node.depends_on.nodes -%}
-                {%- do versions.append(digest_of_test(result.node)) -%}
             {%- endif -%}
         {%- endfor -%}
         {%- set left_out = graph.nodes.values()
@@ -38,10 +32,6 @@
             ) -%}
         {%- else -%}
             {%- do publish_lake(tests['pass'], tests['warn']) -%}
-            {%- do run_query(
-                "select remember_passed(['" ~ versions | join("', '") ~ "'], "
-                ~ lake_version() ~ ')'
-            ) -%}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}

@@ -6,13 +6,10 @@ call the functions that it registers. Those of publishing are in `publications.p
 """
 
 import gc
-import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -150,7 +147,6 @@ class Plugin(BasePlugin):
         """Register the functions with the connection that dbt uses."""
         functions: list[Callable[..., Any]] = [
             *(self.hold_lock, self.absolute_path, self.spool, self.clear_spool),
-            *(self.passed_tests, self.remember_passed),
             *(self.is_person, self.tells_of_person),
             *Publications(self.settings.serving).functions,
         ]
@@ -238,59 +234,6 @@ class Plugin(BasePlugin):
         """Remove the files that last as long as a build; return where they were."""
         shutil.rmtree(self._spool, ignore_errors=True)
         return str(self._spool)
-
-    def passed_tests(self, lake: str) -> list[str]:
-        """Return the digests of the tests that have passed on what is landed, today.
-
-        Args:
-            lake: which snapshot of which lake this is.
-
-        """
-        return self._passed.get(self._data(lake), [])
-
-    def remember_passed(self, tests: list[str], lake: str) -> bool:
-        """Remember that tests have passed; what is known of any other data goes.
-
-        Returns:
-            Whether that was new.
-
-        """
-        data = self._data(lake)
-        known = set(self._passed.get(data, ()))
-        if known.issuperset(tests):
-            return False
-        new = self._passed_file.with_suffix(".new")
-        new.write_text(json.dumps({data: sorted(known.union(tests))}))
-        new.replace(self._passed_file)
-        return True
-
-    def _data(self, lake: str) -> str:
-        today = datetime.now(timezone.utc).date()
-        return f"{today} {lake} {self._landed}"
-
-    @cached_property
-    def _landed(self) -> str:
-        """A digest of the names, sizes and ages of all landed files.
-
-        Nobody lands while dbt holds the lock.
-        """
-        digest = hashlib.sha256()
-        for path in sorted(self.settings.landing.rglob("*.parquet")):
-            held = path.stat()
-            digest.update(f"{path} {held.st_size} {held.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
-
-    @cached_property
-    def _passed(self) -> dict[str, list[str]]:
-        try:
-            passed: dict[str, list[str]] = json.loads(self._passed_file.read_text())
-        except (OSError, ValueError):
-            return {}
-        return passed
-
-    @property
-    def _passed_file(self) -> Path:
-        return self.settings.home / "lake" / ".passed.json"
 
     @property
     def _spool(self) -> Path:

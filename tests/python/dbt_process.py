@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 from deftunes.settings import PROJECT
 
@@ -59,12 +60,14 @@ def fork(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["dbt.cli.main", "dbt.task.build", "dbt.adapters.duckdb"]
+        ["dbt.cli.main", "dbt.task.build", "dbt.adapters.duckdb", "dbt_warm"]
     )
     process = context.Process(
         target=invoke, args=(arguments, environment, said, project)
     )
-    process.start()
+    # The server that processes are forked from starts with the first of them.
+    with patch.dict(os.environ, {"PYTHONPATH": os.pathsep.join(sys.path)}):
+        process.start()
     return process
 
 

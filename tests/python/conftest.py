@@ -31,9 +31,15 @@ WITHOUT_TESTS = ("--exclude-resource-type", "test")
 # Some minutes each on two cores, the longest first.
 _SLOWEST = (
     *("test_pipeline", "test_faults", "test_publishing", "test_properties"),
-    *("test_forget", "test_materialized_views", "test_history", "test_dashboard"),
-    *("test_metrics", "test_bench", "test_ml", "test_export", "test_demo"),
+    *("test_dashboard", "test_data_classes", "test_demo", "test_export"),
+    *("test_forget", "test_materialized_views", "test_history"),
+    *("test_metrics", "test_ml", "test_selections"),
 )
+# They share one run of the demo.
+_OF_THE_DEMONSTRATION = {
+    *("test_dashboard", "test_data_classes", "test_demo", "test_export"),
+    "test_superset",
+}
 _PROVEN = pytest.StashKey[dict[str, str]]()
 _LONG = pytest.StashKey[bool]()
 
@@ -46,14 +52,21 @@ def pytest_configure(config: pytest.Config) -> None:
         hypothesis.settings.register_profile("histories", max_examples=100)
     else:
         hypothesis.settings.register_profile(
-            "histories", max_examples=2, derandomize=True
+            "histories", max_examples=1, derandomize=True
         )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the files that take longest begin first: none is left over at the end."""
+    """Have the files that take longest begin first: none is left over at the end.
+
+    A file's tests run in one process, and so do all that use the demonstration.
+    """
     places = {name: place for place, name in enumerate(_SLOWEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    for item in items:
+        name = item.path.stem
+        group = "demonstration" if name in _OF_THE_DEMONSTRATION else name
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -146,14 +159,8 @@ class Lakehouse:
             for name, value in os.environ.items()
             if not name.startswith(("DEFTUNES_", "DBT_"))
         }
-        set_here = {
-            "DEFTUNES_HOME": str(self.home),
-            # The models of machine learning have tests of their own.
-            "DEFTUNES_WITHOUT_ML": "1",
-            # Written at every run, and read by few tests, which ask for it.
-            "DBT_WRITE_JSON": "false",
-            "DBT_LOG_LEVEL_FILE": "none",
-        }
+        # The models of machine learning have tests of their own.
+        set_here = {"DEFTUNES_HOME": str(self.home), "DEFTUNES_WITHOUT_ML": "1"}
         return held | set_here | dict(more or {})
 
     def dbt(
@@ -170,8 +177,12 @@ class Lakehouse:
     def build(
         self, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> str:
-        """Run a build that passes, and return what it said."""
-        done = self.dbt("build", *arguments, environment=environment)
+        """Run a build that passes, and return what it said.
+
+        It does not write what dbt keeps of a run, which takes a second or two.
+        """
+        kept = {"DBT_WRITE_JSON": "false", "DBT_LOG_LEVEL_FILE": "none"}
+        done = self.dbt("build", *arguments, environment=kept | dict(environment or {}))
         assert done.returncode == 0, done.stdout
         return done.stdout
 

@@ -55,7 +55,7 @@ forget: setup ## erase a person everywhere: make forget USER=<user_id>, ARGS=--d
 	$(BIN)/python scripts/forget.py $(if $(YES),--yes) $(ARGS) -- "$$USER"
 
 test: setup ## run all tests: dbt's and pytest's
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadgroup \
+	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 
 ITEMS ?= 1000000

@@ -24,6 +24,7 @@ from deftunes.rates import SHIPPED
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.generator import Generator
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 WITHOUT_TESTS = ("--exclude-resource-type", "test")
 """What makes a build leave out dbt's tests, where they are not the point."""
@@ -57,16 +58,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the files that take longest begin first: none is left over at the end.
-
-    A file's tests run in one process, and so do all that use the demonstration.
-    """
+    """Have the files that take longest begin first: none is left over at the end."""
     places = {name: place for place, name in enumerate(_SLOWEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
-    for item in items:
-        name = item.path.stem
-        group = "demonstration" if name in _OF_THE_DEMONSTRATION else name
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """Has one process run a file's tests, and one all that share the demo's run."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "demonstration" if Path(file).stem in _OF_THE_DEMONSTRATION else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:  # noqa: ANN401 - xdist has no public type
+    """Tell xdist which tests belong together."""
+    return _ByFile(config, log)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

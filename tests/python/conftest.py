@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
         hypothesis.settings.register_profile("histories", max_examples=100)
     else:
         hypothesis.settings.register_profile(
-            "histories", max_examples=1, derandomize=True
+            "histories", max_examples=2, derandomize=True
         )
 
 

@@ -8,7 +8,8 @@ from deftunes.forget import IncompleteError, UnknownUserError, forget, survey
 from deftunes.landing import LandingZoneError
 from deftunes.lock import LockedError
 from deftunes.manifest import ManifestError
-from deftunes.settings import Settings, SettingsError
+from deftunes.remedies import remedy
+from deftunes.settings import HomeError, Settings, SettingsError
 
 
 @click.command()
@@ -37,8 +38,11 @@ def main(user_id: str, yes: bool, dry_run: bool) -> None:
     except (LandingZoneError, SettingsError, UnknownUserError) as error:
         click.echo(error, err=True)
         sys.exit(2)
-    except (IncompleteError, LockedError, ManifestError, OSError) as error:
+    except (HomeError, IncompleteError, LockedError, ManifestError) as error:
         click.echo(error, err=True)
+        sys.exit(1)
+    except OSError as error:
+        click.echo(remedy(str(error), settings.home) or error, err=True)
         sys.exit(1)
     click.echo(
         f"The person is erased from {erased}, and from all that is made of them."

@@ -13,14 +13,13 @@ from deftunes.loader import ENTITIES, Plan, run
 from deftunes.lock import LockedError
 from deftunes.manifest import ManifestError
 from deftunes.remedies import remedy
-from deftunes.settings import Settings, SettingsError
+from deftunes.settings import HomeError, Settings, SettingsError
 from tqdm.contrib.logging import (  # type: ignore[import-untyped]
     logging_redirect_tqdm,
 )
 
 logger = logging.getLogger(__name__)
 
-AGAIN = "What landed stays; run the same again."
 DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -84,11 +83,11 @@ def main(
     except SettingsError as error:
         logger.error("%s", error)
         sys.exit(2)
-    except (LockedError, ManifestError) as error:
+    except (HomeError, LockedError, ManifestError) as error:
         logger.error("%s", error)
         sys.exit(1)
     except OSError as error:
-        logger.error("%s. %s", error, remedy(str(error), settings.landing) or AGAIN)
+        logger.error("%s", remedy(str(error), settings.landing) or error)
         sys.exit(1)
     click.echo(summary)
     sys.exit(1 if summary.failed else 0)

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
@@ -150,7 +150,11 @@ def run(settings: Settings, plan: Plan, patience: Patience | None = None) -> Sum
                 )
             with engine(zone, min(plan.workers, len(todo))) as database:
                 _land_all(todo, zone, database, plan, journal, summary)
-            zone.manifest.settle()
+            try:
+                zone.manifest.settle()
+            except OSError as error:
+                summary.failed.append(zone.manifest.path.name)
+                logger.error("%s was not written: %s", zone.manifest.path, error)
             journal.finished = not summary.failed
     return summary
 
@@ -333,7 +337,8 @@ class _Journal:
 
     def add(self, task: str) -> None:
         """Note a window that is done."""
-        with self.path.open("a") as file:
+        # Without the note, on a full disk, an unfinished run only fetches it again.
+        with suppress(OSError), self.path.open("a") as file:
             file.write(f"{task}\n")
 
 

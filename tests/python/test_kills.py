@@ -367,11 +367,11 @@ def test_killed_forgetting_is_mended(
     place.change()
     place.dbt(*PUBLISH)
     with place.lakehouse.lake(place.catalogue) as lake:
-        person, revenue = lake.execute(
-            "select user_id, sum(price_usd) from marts.fact_order_items"
+        ((person,),) = lake.execute(
+            "select user_id from marts.fact_order_items"
             " join marts.dim_users using (user_key)"
             " group by all order by count(*) desc, user_id limit 1"
-        ).fetchall()[0]
+        ).fetchall()
     home, killed = place.lakehouse.home, 0
     assert traces(home, [person])
     for step, moment in FORGETTING.items():
@@ -392,5 +392,4 @@ def test_killed_forgetting_is_mended(
     (anew.home / "landing").symlink_to(home / "landing")
     anew.build(*WITHOUT_TESTS)
     assert differences(place.tables(), anew.tables(*BUILT)) == {}
-    assert revenue > 0
     proven[f"kills of forgetting on {place.target}"] = f"{killed}, all mended"

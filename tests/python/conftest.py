@@ -34,7 +34,7 @@ _SLOWEST = (
     *("test_pipeline", "test_faults", "test_publishing", "test_properties"),
     *("test_dashboard", "test_data_classes", "test_demo", "test_export"),
     *("test_forget", "test_materialized_views", "test_history"),
-    *("test_metrics", "test_ml", "test_selections"),
+    *("test_metrics", "test_bench", "test_ml", "test_selections"),
 )
 # They share one run of the demo.
 _OF_THE_DEMONSTRATION = {

@@ -12,7 +12,7 @@
                 ~ 'models compile, use dbt compile.'
             ) }}
         {%- endif -%}
-        {%- do run_query('select hold_lock()') -%}
+        {%- do hold_lake() -%}
         {%- do compress_lake() -%}
         {%- for source in graph.sources.values()
             if run_query(landed_batches(source.name)).rows | length == 0 -%}

@@ -11,10 +11,7 @@
         ~ ' and held.end_snapshot is null and place.end_snapshot is null'
         ~ ' group by all having count(*) > 12'
     ).rows -%}
-        {%- do run_query(
-            "from ducklake_rewrite_data_files('" ~ target.database ~ "', '" ~ row[1]
-            ~ "', schema => '" ~ row[0] ~ "', delete_threshold => 0)"
-        ) -%}
+        {%- do rewrite_files(row[0], row[1]) -%}
         {%- do log(
             row[0] ~ '.' ~ row[1] ~ ': ' ~ row[2] ~ ' files with lost rows are one'
         ) -%}

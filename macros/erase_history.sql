@@ -1,14 +1,12 @@
 {% macro erase_history() -%}
     {#- Leaves the lake as it is and nothing of what it was. Readers who have an earlier
         catalogue open lose it. -#}
-    {%- do run_query('select hold_lock()') -%}
+    {%- do hold_lake() -%}
     {%- do refuse_strange_files() -%}
     {%- set lake = "'" ~ target.database ~ "'" -%}
     {#- Tables that no model makes are not made anew: rows that somebody has deleted are
         still in their files. -#}
-    {%- do run_query(
-        'from ducklake_rewrite_data_files(' ~ lake ~ ', delete_threshold => 0)'
-    ) -%}
+    {%- do rewrite_files() -%}
     {%- for table in lake_tables() if not table.is_made -%}
         {%- do correct_statistics(table) -%}
     {%- endfor -%}

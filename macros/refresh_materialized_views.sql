@@ -1,7 +1,7 @@
 {% macro refresh_materialized_views(names=none) -%}
     {#- `dbt run-operation refresh_materialized_views`, or of some of them with
         `--args '{names: [sales_per_artist_mv]}'`. What a view reads comes before it. -#}
-    {%- do run_query('select hold_lock()') -%}
+    {%- do hold_lake() -%}
     {%- set states = materialized_view_states()
         if materialized_view_registry() is not none else {} -%}
     {%- set known = {} -%}

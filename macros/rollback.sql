@@ -1,7 +1,7 @@
 {% macro rollback() -%}
     {#- `make rollback`: publishes again what was published before, as it was, for the
         roles of today. Once more, and what was rolled back is published again. -#}
-    {%- do run_query('select hold_lock()') -%}
+    {%- do hold_lake() -%}
     {%- set settled = run_query('select settle_publishing()').columns[0][0] -%}
     {%- if settled -%}
         {%- do log(

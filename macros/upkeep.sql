@@ -5,7 +5,7 @@
         What has happened since the oldest publication that is kept stays: its catalogue
         names files that the lake itself may have replaced. A materialized view that was
         last refreshed before what is still known is refreshed. -#}
-    {%- do run_query('select hold_lock()') -%}
+    {%- do hold_lake() -%}
     {%- do refuse_strange_files() -%}
     {%- set lake = "'" ~ target.database ~ "'" -%}
     {%- set publications = publications() -%}
@@ -19,8 +19,9 @@
         {#- DuckLake compares times with those of a SQLite catalogue by the day. -#}
         {%- set age = 'least(' ~ age ~ ", date '" ~ kept_since ~ "' - interval 1 day)" -%}
     {%- endif -%}
+    {%- set rewritten = rewrite_files() -%}
+    {%- do log('ducklake_rewrite_data_files: ' ~ rewritten.rows | length, info=True) -%}
     {%- for step in [
-        'ducklake_rewrite_data_files(' ~ lake ~ ', delete_threshold => 0)',
         'ducklake_merge_adjacent_files(' ~ lake ~ ')',
         'ducklake_expire_snapshots(' ~ lake ~ ', older_than => ' ~ age ~ ')',
         'ducklake_cleanup_old_files(' ~ lake ~ ', older_than => ' ~ age ~ ')',

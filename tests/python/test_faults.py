@@ -22,6 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from uuid import UUID
 
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -412,6 +413,58 @@ def test_upkeep_makes_the_lake_smaller_and_nothing_else(
     proven["files of the lake before and after upkeep"] = (
         f"{len(before)} and {len(after)}, {sum(before):,} and {sum(after):,} bytes"
     )
+
+
+COLUMNS = {
+    "integer": ("7", "9"),
+    "decimal(38, 0)": ("12345678901234567890", "12345678901234567891"),
+    "double": ("-1.5", "2.25"),
+    "varchar": ("'before'", "'o''clock'"),
+    "boolean": ("false", "true"),
+    "date": ("'2024-02-29'", "'2024-03-01'"),
+    "timestamptz": ("'2024-02-29 23:59:59.999999+00'", "'2024-03-01 00:00:00+00'"),
+    "uuid": (f"'{UUID(int=1)}'", f"'{UUID(int=2)}'"),
+}
+"""Types, each with two values, the lesser first."""
+
+
+@pytest.mark.parametrize("rewriting", ["upkeep", "another writer's"])
+def test_what_a_column_holds_is_found_after_files_are_rewritten(
+    calm: Calm, rewriting: str
+) -> None:
+    """DuckLake 1.0 takes the rows that come after for all, where a file holds none."""
+    lakehouse = calm.lakehouse
+    verb = "upkeep" if rewriting == "upkeep" else "refresh_materialized_views"
+    names = [f'"the {kind}"' for kind in COLUMNS]
+    less, more = (", ".join(values) for values in zip(*COLUMNS.values(), strict=True))
+    table = "lake.own.readings"
+
+    def read(lake: duckdb.DuckDBPyConnection, values: str) -> None:
+        lake.sql(f"values {values}").insert_into(table)
+
+    with lakehouse.writing() as lake:
+        lake.execute("create schema if not exists lake.own")
+        kinds = ", ".join(map(" ".join, zip(names, COLUMNS, strict=True)))
+        lake.execute(f"create or replace table {table} (id integer, {kinds})")
+        read(lake, f"(1, {less}), (2, {more})")
+        lake.execute("insert into lake.own.readings (id) values (3)")
+        lake.execute("delete from lake.own.readings where id = 2")
+        if rewriting != "upkeep":
+            lake.execute(
+                "call ducklake_rewrite_data_files('lake', delete_threshold => 0)"
+            )
+            read(lake, f"(4, {more})")
+    done = lakehouse.dbt("run-operation", verb)
+    assert done.returncode == 0, done.stdout
+    with lakehouse.writing() as lake:
+        if rewriting == "upkeep":
+            read(lake, f"(4, {more})")
+        rows = lake.table(table)
+        assert rows.order("all").fetchall() == sorted(rows.fetchall())
+        for (kind, (value, _)), name in zip(COLUMNS.items(), names, strict=True):
+            found = rows.filter(f"{name} = {value}").project("id")
+            assert found.fetchall() == [(1,)], kind
+        lake.execute("drop schema lake.own cascade")
 
 
 def files_of(lakehouse: Lakehouse) -> list[int]:

@@ -226,6 +226,7 @@ def test_killed_publications_are_mended(
         for step, has_come in STEPS.items():
             if verb == "publishing":
                 place.change()
+                place.dbt(*REFRESH)
             before = place.current
             frozen = place.shop.tables("deftunes.ducklake")
             killed += place.killed(command, has_come)

@@ -885,8 +885,8 @@ def live(laboratory: Laboratory, seed: int, steps: Sequence[Step]) -> Truth:
                 "update lake.operations.materialized_views set recompute_seconds = 1e9"
             )
             if number % 2 == 0 and number < len(steps) - 1:
-                # As a build does now and then, at its end; the next one has the lake know
-                # again what its columns hold.
+                # As a build does now and then, at its end. The next one has the lake
+                # know again what its columns hold.
                 lake.execute(
                     "call ducklake_rewrite_data_files('lake', delete_threshold => 0)"
                 )

@@ -72,7 +72,7 @@ lint: setup ## check SQL, YAML, Python, names, descriptions and keys
 	$(BIN)/yamllint --strict .
 	$(BIN)/dbt --quiet --warn-error compile
 	$(BIN)/dbt-bouncer run --only manifest_checks
-	$(BIN)/sqlfluff lint --disable-progress-bar models snapshots tests analyses
+	$(BIN)/sqlfluff lint --disable-progress-bar models snapshots tests/*.sql analyses
 
 docs: setup ## write the docs site: target/static_index.html, one file, works offline
 	@$(BIN)/python scripts/fill_overview.py

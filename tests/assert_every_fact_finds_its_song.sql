@@ -39,7 +39,7 @@ order_items as (
         song_id,
         song_key
     from {{ ref('fact_order_items') }}
-    {% if not tests_whole_history() %}
+    {% if not tests_all_rows() %}
         where {{ is_unpublished(ref('fact_order_items'), '_batch_id') }}
     {% endif %}
 

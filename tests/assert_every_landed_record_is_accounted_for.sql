@@ -1,4 +1,4 @@
-{% set is_counted = 'true' if tests_whole_history() else is_read() %}
+{% set is_counted = 'true' if tests_all_rows() else is_read() %}
 with
 
 batches as (

@@ -1,4 +1,4 @@
-{% set is_whole = batches_read() is not none and tests_whole_history() %}
+{% set is_whole = batches_read() is not none and tests_all_rows() %}
 {% set items = ref('int_session_items_priced') %}
 with
 
@@ -49,8 +49,8 @@ differing_batches as (
     group by _batch_id
     having
         sum(accepted_count) <> sum(sold_count)
-        or sum({{ row_checksum(['session_id', 'item_number']) }} * accepted_count)
-        <> sum({{ row_checksum(['session_id', 'item_number']) }} * sold_count)
+        or sum({{ row_hash(['session_id', 'item_number']) }} * accepted_count)
+        <> sum({{ row_hash(['session_id', 'item_number']) }} * sold_count)
 
 ),
 

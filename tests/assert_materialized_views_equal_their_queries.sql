@@ -6,14 +6,17 @@ with
 
 differences as (
 
-    {% for view in (materialized_view_queries() if tests_whole_history() else []) %}
+    {% set views = materialized_view_states()
+        if execute and tests_all_rows() else {} %}
+    {% for name, view in views.items() %}
+        {% set rows = target.database ~ '.' ~ name %}
         select
-            '{{ view.name }}' as view_name,
+            '{{ name }}' as view_name,
             count(*) as row_count
         from (
-            (select * from {{ view.relation }} except all ({{ view.query }}))
+            (select * from {{ rows }} except all ({{ view.definition }}))
             union all
-            (({{ view.query }}) except all select * from {{ view.relation }})
+            (({{ view.definition }}) except all select * from {{ rows }})
         ) as differing_rows
         union all
     {% endfor %}

@@ -10,7 +10,7 @@ landed_per_day as (
         sum(item_count) as item_count,
         sum(revenue) as revenue,
         sum(prices_checksum) as prices_checksum
-    from {{ files if tests_whole_history() else remembered }}
+    from {{ files if tests_all_rows() else remembered }}
     group by sold_on, currency
 
 ),
@@ -116,7 +116,7 @@ sold as (
         currency,
         count(*) as item_count,
         sum(price) as revenue,
-        sum({{ row_checksum(['cast(price as double)']) }}) as prices_checksum,
+        sum({{ row_hash(['cast(price as double)']) }}) as prices_checksum,
         sum(price_usd) as revenue_usd
     from {{ ref('fact_order_items') }}
     group by cast(session_start_time as date), currency

@@ -39,7 +39,7 @@ span as (
 calendar as (
 
     select
-        {{ date_series(
+        {{ explode_date_series(
             'first_date', dbt.dateadd('day', var('carry_days_at_end'), 'last_date')
         ) }} as rate_date,
         last_date

@@ -76,7 +76,7 @@ delivered as (
 
     select
         sessions.session_items,
-        {{ utc_timestamp('sessions.session_start_time') }} as session_start_time,
+        {{ parse_utc_timestamp('sessions.session_start_time') }} as session_start_time,
         sessions._position + 1 as record_number,
         sessions._batch_id
     from {{ source('api', 'sessions') }} as sessions
@@ -141,7 +141,7 @@ final as (
         sum(price) as revenue,
         -- The cast rounds as that of staging does, so a sum alone would not show it. A
         -- negative zero is zero.
-        sum({{ row_checksum(['delivered_price + 0']) }}) as prices_checksum,
+        sum({{ row_hash(['delivered_price + 0']) }}) as prices_checksum,
         _batch_id
     from landed
     group by sold_on, currency, _batch_id

@@ -1,7 +1,7 @@
 {{
     config(
         unique_key=['sold_on', 'currency', '_batch_id'],
-        pre_hook='{{ delete_reread_batches(batches_delivered_again()) }}',
+        pre_hook='{{ delete_reprocessed_batches(redelivered_batches()) }}',
     )
 }}
 
@@ -18,7 +18,7 @@ final as (
         _batch_id
     from {{ ref('int_landed_revenue') }}
     {% if is_incremental() %}
-        where {{ is_one_of('_batch_id', batches_delivered_again()) }}
+        where {{ in_list('_batch_id', redelivered_batches()) }}
     {% endif %}
 
 )

@@ -25,7 +25,7 @@ final as (
     select
         buyer_key,
         count(*) as item_count,
-        sum({{ row_checksum([
+        sum({{ row_hash([
             'fact_key', 'song_key', 'buyer_key', 'artist_key', 'price_usd', 'liked',
             'liked_since', 'session_start_time', 'local_day_of_week', 'local_hour',
         ]) }}) as items_checksum

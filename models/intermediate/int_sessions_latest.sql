@@ -27,7 +27,7 @@ deliveries as {{ not_materialized() }} (
         select *
         from {{ this }}
         where
-            {{ is_one_of('_batch_id', batches_delivered_again()) }}
+            {{ in_list('_batch_id', redelivered_batches()) }}
             and session_id in (select sessions.session_id from sessions)
     {% endif %}
 

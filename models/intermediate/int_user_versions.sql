@@ -1,7 +1,7 @@
 {{
     config(
         unique_key=['user_id', 'valid_from'],
-        pre_hook='{{ delete_reread_batches() }}',
+        pre_hook='{{ delete_reprocessed_batches() }}',
     )
 }}
 
@@ -105,7 +105,7 @@ dated as (
                 when version_number = 1
                     then cast('{{ var("beginning_of_time") }}' as timestamp)
             end,
-            {{ batch_time('_batch_id') }}
+            {{ batch_ingested_at('_batch_id') }}
         ) as version_from
     from changes
 

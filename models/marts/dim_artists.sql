@@ -101,7 +101,7 @@ named as (
     select
         artist_id,
         min(case when name_rank = 1 then artist_name end) as artist_name,
-        {{ sorted_array('artist_name', 'name_rank > 1') }} as aliases
+        {{ distinct_sorted_array('artist_name', 'name_rank > 1') }} as aliases
     from names
     group by artist_id
 
@@ -157,7 +157,7 @@ final as (
 
     -- No record has an empty id, so none is taken for the unknown member.
     select
-        {{ unknown_key() }} as artist_key,
+        {{ unknown_member_key() }} as artist_key,
         '' as artist_id,
         null as artist_mbid,
         'Unknown' as artist_name,

@@ -27,7 +27,7 @@ span as (
 
 days as (
 
-    select {{ date_series('first_date', 'last_date') }} as date
+    select {{ explode_date_series('first_date', 'last_date') }} as date
     from span
 
 ),
@@ -59,8 +59,8 @@ final as (
         cast(extract(month from date) as integer) as month,
         cast(extract(quarter from date) as integer) as quarter,
         cast(extract(year from date) as integer) as year,
-        {{ day_of_week('date') }} as day_of_week,
-        {{ day_of_week('date') }} >= 6 as is_weekend
+        {{ iso_day_of_week('date') }} as day_of_week,
+        {{ iso_day_of_week('date') }} >= 6 as is_weekend
     from weeks
 
 )

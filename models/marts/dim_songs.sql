@@ -113,7 +113,7 @@ final as (
     select
         {{ surrogate_key(['track_id']) }} as song_key,
         case
-            when artist_id is null then {{ unknown_key() }}
+            when artist_id is null then {{ unknown_member_key() }}
             else {{ surrogate_key(['artist_id']) }}
         end as artist_key,
         track_id,
@@ -132,8 +132,8 @@ final as (
 
     -- No record has an empty id, so none is taken for the unknown member.
     select
-        {{ unknown_key() }} as song_key,
-        {{ unknown_key() }} as artist_key,
+        {{ unknown_member_key() }} as song_key,
+        {{ unknown_member_key() }} as artist_key,
         '' as track_id,
         null as song_id,
         null as artist_id,

@@ -1,7 +1,7 @@
 {{
     config(
         unique_key='user_key',
-        pre_hook='{{ delete_reread_batches() }}',
+        pre_hook='{{ delete_reprocessed_batches() }}',
         post_hook=[
             "{% if is_new_batch('sessions') | trim != 'false' %}"
             ~ "delete from {{ this }} where is_inferred and user_id <> '' and user_id not"
@@ -112,13 +112,13 @@ final as (
 
     select
         case
-            when members.user_id = '' then {{ unknown_key() }}
+            when members.user_id = '' then {{ unknown_member_key() }}
             when members.valid_from = beginning.valid_from
                 then {{ surrogate_key(['members.user_id']) }}
             else {{ surrogate_key(['members.user_id', 'members.valid_from']) }}
         end as user_key,
         case
-            when members.user_id = '' then {{ unknown_key() }}
+            when members.user_id = '' then {{ unknown_member_key() }}
             else {{ surrogate_key(['members.user_id']) }}
         end as buyer_key,
         members.user_id,

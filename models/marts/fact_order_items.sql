@@ -89,8 +89,8 @@ clocks as (
     select
         timezone,
         session_date,
-        {{ local_time('started_at', 'timezone') }} - started_at as offset_at_start,
-        {{ local_time('ended_at', 'timezone') }} - ended_at as offset_at_end
+        {{ to_local_time('started_at', 'timezone') }} - started_at as offset_at_start,
+        {{ to_local_time('ended_at', 'timezone') }} - ended_at as offset_at_end
     from days
 
 ),
@@ -107,7 +107,7 @@ buyers as (
             case
                 when clocks.offset_at_start = clocks.offset_at_end
                     then bought.session_start_time + clocks.offset_at_start
-                else {{ local_time('bought.session_start_time', 'bought.timezone') }}
+                else {{ to_local_time('bought.session_start_time', 'bought.timezone') }}
             end,
             bought.session_start_time
         ) as local_time
@@ -128,7 +128,7 @@ items as (
         buyers.user_key,
         buyers.buyer_key,
         case
-            when session_items.artist_id is null then {{ unknown_key() }}
+            when session_items.artist_id is null then {{ unknown_member_key() }}
             else {{ surrogate_key(['session_items.artist_id']) }}
         end as artist_key,
         {{ date_key('session_items.session_start_time') }} as date_key,
@@ -184,7 +184,7 @@ items as (
             held.liked_since,
             held.session_start_time,
             coalesce(
-                {{ local_time('held.session_start_time', 'valid_user.timezone') }},
+                {{ to_local_time('held.session_start_time', 'valid_user.timezone') }},
                 held.session_start_time
             ) as local_time,
             held._batch_id
@@ -232,7 +232,7 @@ final as (
         liked_since,
         session_start_time,
         cast(local_time as date) as local_date,
-        {{ day_of_week('local_time') }} as local_day_of_week,
+        {{ iso_day_of_week('local_time') }} as local_day_of_week,
         cast(extract(hour from local_time) as integer) as local_hour,
         _batch_id
     from told

@@ -1,7 +1,7 @@
 {{
     config(
         unique_key=['entity', '_batch_id'],
-        pre_hook='{{ delete_reread_batches() }}',
+        pre_hook='{{ delete_reprocessed_batches() }}',
     )
 }}
 
@@ -213,8 +213,8 @@ differing_batches as (
     group by _batch_id
     having
         sum(accepted_count) <> sum(sold_count)
-        or sum({{ row_checksum(['session_id', 'item_number']) }} * accepted_count)
-        <> sum({{ row_checksum(['session_id', 'item_number']) }} * sold_count)
+        or sum({{ row_hash(['session_id', 'item_number']) }} * accepted_count)
+        <> sum({{ row_hash(['session_id', 'item_number']) }} * sold_count)
 
 ),
 
@@ -308,10 +308,10 @@ final as (
         coalesce(counts.rejected_count, 0) as rejected_count,
         coalesce(counts.landed_count - counts.loaded_count - counts.rejected_count, 0)
             as missing_count,
-        '{{ rules_version() if execute }}' as rules_version,
+        '{{ rejection_rules_version() if execute }}' as rules_version,
         {{ 'false' if execute and unselected_readers() else 'true' }} as is_settled,
         counts.last_rate_date,
-        {{ batch_time('read_batches._batch_id') }} as _ingested_at,
+        {{ batch_ingested_at('read_batches._batch_id') }} as _ingested_at,
         read_batches._batch_id
     from read_batches
     left join counts

@@ -29,7 +29,7 @@ changes as (
         view_name,
         commit_count,
         first_commit_at
-    from {{ unapplied_changes() }}
+    from {{ refresh_lag() }}
 
 ),
 

@@ -1,4 +1,9 @@
-{{ config(unique_key='rejected_record_key', pre_hook='{{ delete_reread_batches() }}') }}
+{{
+    config(
+        unique_key='rejected_record_key',
+        pre_hook='{{ delete_reprocessed_batches() }}',
+    )
+}}
 
 with
 

@@ -1,7 +1,7 @@
 {{
     config(
         unique_key=['_batch_id', 'currency'],
-        pre_hook='{{ delete_reread_batches() }}',
+        pre_hook='{{ delete_reprocessed_batches() }}',
     )
 }}
 
@@ -104,7 +104,7 @@ final as (
         landed_revenue - rejected_revenue - missing_revenue as loaded_revenue,
         rejected_revenue,
         missing_revenue,
-        {{ batch_time('_batch_id') }} as _ingested_at,
+        {{ batch_ingested_at('_batch_id') }} as _ingested_at,
         _batch_id
     from balanced
 

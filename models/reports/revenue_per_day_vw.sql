@@ -44,7 +44,7 @@ batches as (
 
     select
         date_key,
-        {{ sorted_array('_batch_id') }} as batch_ids
+        {{ distinct_sorted_array('_batch_id') }} as batch_ids
     from order_items
     group by date_key
 

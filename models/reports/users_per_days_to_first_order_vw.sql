@@ -40,7 +40,7 @@ days as (
     left join first_orders on users.buyer_key = first_orders.buyer_key
     -- The unknown member is somebody only if somebody unknown has bought.
     where
-        users.buyer_key <> {{ unknown_key() }}
+        users.buyer_key <> {{ unknown_member_key() }}
         or first_orders.buyer_key is not null
 
 ),

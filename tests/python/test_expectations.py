@@ -19,7 +19,7 @@ from deftunes.settings import PROJECT
 from deftunes.setup import SetupError, set_up_extensions, set_up_packages
 
 STAND_IN = PROJECT / "scripts" / "packages" / "dbt_expectations"
-OWN = PROJECT / "macros" / "test_is_never_null.sql"
+OWN = PROJECT / "tests" / "generic" / "columns_not_null.sql"
 
 MODELS = {
     "things": """
@@ -197,11 +197,11 @@ CASES: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {
         (0, {"datepart": "hour", "interval": 4}),
         (1, {"datepart": "hour", "interval": 2}),
     ],
-    ("is_never_null", "things"): [
+    ("columns_not_null", "things"): [
         (2, {"column_list": ["price"]}),
         (3, {"column_list": ["code", "id"]}),
     ],
-    ("is_never_null", "unlike"): [(0, {"column_list": ["id"]})],
+    ("columns_not_null", "unlike"): [(0, {"column_list": ["id"]})],
 }
 
 
@@ -333,7 +333,7 @@ def test_expectation_finds_as_many_failures_as_there_are(
 def test_every_expectation_passes_and_fails_somewhere() -> None:
     seen = {(case.expectation, case.failures > 0) for case in FLAT_CASES}
     expectations = [path.stem for path in STAND_IN.glob("**/expect_*.sql")]
-    expectations.append(OWN.stem.removeprefix("test_"))
+    expectations.append(OWN.stem)
     assert seen == {(name, red) for name in expectations for red in (True, False)}
 
 

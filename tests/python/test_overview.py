@@ -1,4 +1,4 @@
-"""The docs' overview says and shows what is there."""
+"""The docs' overview, and the page on architecture, say what is there."""
 
 import json
 import re
@@ -142,3 +142,13 @@ def test_every_truth_of_the_pipeline_keeps_a_promise(overview: str) -> None:
     truths = {path.stem for path in PROJECT.glob("tests/assert_*.sql")}
     assert truths
     assert truths == set(re.findall(r"\[(assert_\w+)\]", promised))
+
+
+def test_the_page_on_architecture_names_what_is_there() -> None:
+    page = (PROJECT / "ARCHITECTURE.md").read_text("utf-8")
+    paths = set(re.findall(r"`((?:macros|scripts)/[\w./]*)`", page))
+    assert len(paths) > 15
+    assert {path for path in paths if not (PROJECT / path).exists()} == set()
+    folders = {f"macros/{path.name}/" for path in (PROJECT / "macros").iterdir()}
+    assert folders <= paths
+    assert "(ARCHITECTURE.md)" in (PROJECT / "README.md").read_text("utf-8")

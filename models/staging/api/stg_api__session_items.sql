@@ -9,7 +9,7 @@ sessions as (
         session_id,
         user_id,
         session_items,
-        {{ utc_timestamp('session_start_time') }} as session_start_time,
+        {{ parse_utc_timestamp('session_start_time') }} as session_start_time,
         _position,
         cast(_ingested_at as timestamp) as _ingested_at,
         _source,
@@ -76,12 +76,12 @@ typed as (
         upper(trim(item.currency)) as currency,
         item.liked as liked,
         item.liked_since as delivered_liked_since,
-        {{ utc_timestamp('item.liked_since') }} as liked_since,
+        {{ parse_utc_timestamp('item.liked_since') }} as liked_since,
         session_rejection_reason,
         session_start_time,
         item._rescued as _rescued,
         item._payload as _payload,
-        {{ to_json_text('item') }} as _delivered,
+        {{ to_json_string('item') }} as _delivered,
         _position,
         _ingested_at,
         _source,
@@ -98,7 +98,7 @@ judged as (
             when session_rejection_reason is not null then 'session_rejected'
             when not abs(delivered_price) < cast('Infinity' as double)
                 then 'price_not_a_number'
-            {{ structural_rejection('_payload', [
+            {{ malformed_record_cases('_payload', [
                 'song_id', 'song_name', 'artist_id', 'artist_name', 'currency'
             ]) }}
             when coalesce(song_id, '') = '' then 'missing_key'

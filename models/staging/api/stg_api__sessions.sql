@@ -27,11 +27,11 @@ typed as (
         user_id,
         user_agent,
         session_start_time as delivered_start_time,
-        {{ utc_timestamp('session_start_time') }} as session_start_time,
+        {{ parse_utc_timestamp('session_start_time') }} as session_start_time,
         {{ array_size('session_items') }} as item_count,
         -- Of the engine's own making, as it is quick; another release may have another
         -- one, and a session that comes again then is loaded again.
-        {{ surrogate_key([row_checksum([
+        {{ surrogate_key([row_hash([
             'user_id', 'user_agent', 'session_start_time', 'session_items', '_rescued',
         ])]) }} as _version_hash,
         _position,
@@ -40,7 +40,7 @@ typed as (
         _ingested_at,
         _source,
         _batch_id,
-        {{ json_record([
+        {{ json_object_text([
             'session_id', 'user_id', 'user_agent', 'session_start_time',
             'session_items', '_rescued',
         ]) }} as _delivered
@@ -53,7 +53,7 @@ judged as (
     select
         *,
         case
-            {{ structural_rejection('_payload', [
+            {{ malformed_record_cases('_payload', [
                 'session_id', 'user_id', 'user_agent', 'delivered_start_time'
             ]) }}
             when coalesce(session_id, '') = '' or coalesce(user_id, '') = ''
@@ -79,7 +79,8 @@ final as (
         user_agent,
         item_count,
         case
-            when ({{ contradicting_twin('session_id') }}) then 'contradicting_twin'
+            when ({{ conflicts_with_duplicate('session_id') }})
+                then 'contradicting_twin'
             else rejection_reason
         end as rejection_reason,
         session_start_time,

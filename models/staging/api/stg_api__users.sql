@@ -31,17 +31,17 @@ located as (
 
     select
         users.*,
-        {{ element('users.user_location', 1) }} as delivered_latitude,
-        {{ element('users.user_location', 2) }} as delivered_longitude,
-        {{ element('users.user_location', 3) }} as place_name,
-        upper(trim({{ element('users.user_location', 4) }})) as country_code,
+        {{ array_element('users.user_location', 1) }} as delivered_latitude,
+        {{ array_element('users.user_location', 2) }} as delivered_longitude,
+        {{ array_element('users.user_location', 3) }} as place_name,
+        upper(trim({{ array_element('users.user_location', 4) }})) as country_code,
         -- As the engine writes it; one that it does not know stays as delivered.
-        coalesce(timezones.timezone, {{ element('users.user_location', 5) }})
+        coalesce(timezones.timezone, {{ array_element('users.user_location', 5) }})
             as timezone
     from users
     left join timezones
         on
-            lower(trim({{ element('users.user_location', 5) }}))
+            lower(trim({{ array_element('users.user_location', 5) }}))
             = lower(timezones.timezone)
 
 ),
@@ -61,11 +61,11 @@ typed as (
         user_since as delivered_since,
         {{ dbt.safe_cast('delivered_latitude', 'decimal(9, 6)') }} as latitude,
         {{ dbt.safe_cast('delivered_longitude', 'decimal(9, 6)') }} as longitude,
-        {{ utc_timestamp('user_since') }} as user_since,
+        {{ parse_utc_timestamp('user_since') }} as user_since,
         -- Another spelling of a country or a time zone makes no version.
         {{ surrogate_key([
             'user_name', 'user_lastname',
-            to_json_text(text_array([
+            to_json_string(text_array([
                 'delivered_latitude', 'delivered_longitude', 'place_name',
                 'country_code', 'timezone',
             ])),
@@ -77,7 +77,7 @@ typed as (
         _ingested_at,
         _source,
         _batch_id,
-        {{ json_record([
+        {{ json_object_text([
             'user_id', 'user_name', 'user_lastname', 'user_location', 'user_since',
             '_rescued',
         ]) }} as _delivered
@@ -90,7 +90,7 @@ judged as (
     select
         *,
         case
-            {{ structural_rejection('_payload', [
+            {{ malformed_record_cases('_payload', [
                 'user_id', 'user_name', 'user_lastname', 'place_name', 'country_code',
                 'timezone', 'delivered_since',
             ]) }}
@@ -123,7 +123,7 @@ final as (
         country_code,
         timezone,
         case
-            when ({{ contradicting_twin('user_id') }}) then 'contradicting_twin'
+            when ({{ conflicts_with_duplicate('user_id') }}) then 'contradicting_twin'
             else rejection_reason
         end as rejection_reason,
         latitude,

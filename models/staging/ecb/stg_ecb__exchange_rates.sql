@@ -22,7 +22,7 @@ final as (
         case when coalesce(rate, 0) <= 0 then 'invalid_rate' end as rejection_reason,
         rate as units_per_euro,
         rate_date,
-        {{ json_record(['rate_date', 'currency', 'rate']) }} as _payload,
+        {{ json_object_text(['rate_date', 'currency', 'rate']) }} as _payload,
         _ingested_at,
         _source,
         _batch_id

@@ -62,7 +62,7 @@ typed as (
         _ingested_at,
         _source,
         _batch_id,
-        {{ json_record([
+        {{ json_object_text([
             'track_id', 'title', 'song_id', 'release', 'artist_id', 'artist_mbid',
             'artist_name', 'duration', 'artist_familiarity', 'artist_hotttnesss',
             'year', 'track_7digitalid', 'shs_perf', 'shs_work', '_rescued',
@@ -76,7 +76,7 @@ judged as (
     select
         *,
         case
-            {{ structural_rejection('_payload', ['track_id']) }}
+            {{ malformed_record_cases('_payload', ['track_id']) }}
             when coalesce(track_id, '') = '' then 'missing_key'
         end as rejection_reason
     from typed
@@ -94,7 +94,7 @@ final as (
         release,
         artist_name,
         case
-            when ({{ contradicting_twin('track_id', '_version_hash') }})
+            when ({{ conflicts_with_duplicate('track_id', '_version_hash') }})
                 then 'contradicting_twin'
             else rejection_reason
         end as rejection_reason,

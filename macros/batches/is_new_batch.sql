@@ -1,0 +1,73 @@
+{% macro is_new_batch(entity=none, column='_batch_id') -%}
+    {%- if not (execute and is_incremental()) -%}
+        true
+    {%- else -%}
+        {%- if model.unique_id not in _batch_readers() -%}
+            {{ exceptions.raise_compiler_error(
+                model.name ~ ' asks for new batches, so batch_reconciliation has to come '
+                ~ 'after it: add it to the depends_on there.'
+            ) }}
+        {%- endif -%}
+        {{ in_list(column, new_batches(entity)) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro is_read(column='_batch_id') -%}
+    {#- A condition, for tests: the batch is one of those that this build reads. -#}
+    {%- set batches = batches_read() if execute -%}
+    {%- if batches is none -%}
+        true
+    {%- else -%}
+        {{ in_list(column, batches) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro batches_read() -%}
+    {#- The batches that this build reads: those that the lake does not hold for good
+        yet. None where it reads all that has been landed. -#}
+    {%- if flags.FULL_REFRESH or no_batch_is_settled()
+        or (model.config.materialized == 'incremental' and not is_incremental()) -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {{ return(new_batches()) }}
+{%- endmacro %}
+
+{% macro _batch_readers() -%}
+    {#- The ids of batch_reconciliation and of all models upstream of it. -#}
+    {%- set memory = run_cache() -%}
+    {%- if 'batch readers' not in memory -%}
+        {%- set readers = graph.nodes
+            | select('equalto', 'model.' ~ project_name ~ '.batch_reconciliation') | list -%}
+        {#- Jinja's loop sees what is appended to its list while it runs. -#}
+        {%- for id in readers -%}
+            {%- for upstream in graph.nodes[id].depends_on.nodes
+                if upstream.startswith('model.') and upstream not in readers -%}
+                {%- do readers.append(upstream) -%}
+            {%- endfor -%}
+        {%- endfor -%}
+        {%- do memory.update({'batch readers': readers}) -%}
+    {%- endif -%}
+    {{ return(memory['batch readers']) }}
+{%- endmacro %}
+
+{% macro unselected_readers() -%}
+    {#- The names of the models that read batches and that this command leaves out. Only a
+        command that leaves out none settles the batches that it reads. -#}
+    {%- set unselected = [] -%}
+    {%- for id in _batch_readers() if id not in selected_resources -%}
+        {%- do unselected.append(graph.nodes[id].name) -%}
+    {%- endfor -%}
+    {{ return(unselected) }}
+{%- endmacro %}
+
+{# dbt's own, and for the models that read batches also where none is settled: what they
+   have read by other rules does not stay. #}
+{% macro should_full_refresh() -%}
+    {%- set wanted = config.get('full_refresh') -%}
+    {%- if wanted is none -%}
+        {%- set wanted = flags.FULL_REFRESH or (
+            execute and model.unique_id in _batch_readers() and no_batch_is_settled()
+        ) -%}
+    {%- endif -%}
+    {{ return(wanted) }}
+{%- endmacro %}

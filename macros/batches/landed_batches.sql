@@ -1,0 +1,62 @@
+{% macro landed_batches(entity) -%}
+    {#- The graph, and with it the place of the files, is known from execution on. -#}
+    {%- if execute -%}
+        {{ return(adapter.dispatch('landed_batches')(entity)) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro default__landed_batches(entity) -%}
+    select distinct _batch_id from {{ landed_files(entity) }}
+{%- endmacro %}
+
+{# The names of the folders say it: no file is opened. #}
+{% macro duckdb__landed_batches(entity) -%}
+    {%- set files = modules.re.search("'([^']+)'", landed_files(entity)).group(1) -%}
+    select distinct regexp_extract(file, '_batch_id=([^/]+)', 1) as _batch_id
+    from glob('{{ files }}')
+{%- endmacro %}
+
+{% macro landed_files(entity) -%}
+    {#- Where the files of an entity are, as the sources say. -#}
+    {%- set source = graph.sources.values()
+        | selectattr('name', 'equalto', entity) | first -%}
+    {{ source.config.meta.external_location | replace('{name}', entity) }}
+{%- endmacro %}
+
+{% macro latest_batch(entity) -%}
+    (select max(_batch_id) from ({{ landed_batches(entity) }}) as batches)
+{%- endmacro %}
+
+{% macro last_look(entity) -%}
+    {#- What is fetched whole lands only when it has changed: an old batch may be what the
+        source says today. -#}
+    {{ return(adapter.dispatch('last_look')(entity)) }}
+{%- endmacro %}
+
+{% macro default__last_look(entity) -%}
+    select max(_ingested_at) from {{ landed_files(entity) }}
+{%- endmacro %}
+
+{# The names of the folders and of the loader's marks say it: no file is opened. #}
+{% macro duckdb__last_look(entity) -%}
+    {%- set files = modules.re.search("'([^']+)'", landed_files(entity)).group(1) -%}
+    {%- set marks = files | replace(entity ~ '/*/*.parquet', '.fetched/' ~ entity ~ '/*') -%}
+    select
+        max(strptime(regexp_extract(file, '\d{8}T\d{12}Z'), '%Y%m%dT%H%M%S%fZ'))
+    from (from glob('{{ files }}') union all from glob('{{ marks }}'))
+{%- endmacro %}
+
+{% macro redelivered_batches() -%}
+    {#- The batches that hold a delivery of a session that this build reads: another
+        delivery may count now. -#}
+    {%- set batches = new_batches('sessions') if execute -%}
+    {%- if not batches -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {%- set sessions = landed_files('sessions') -%}
+    {{ return(cached_query(
+        'select distinct _batch_id from ' ~ sessions ~ ' where session_id in (select'
+        ~ ' session_id from ' ~ sessions ~ ' where ' ~ in_list('_batch_id', batches)
+        ~ ') or ' ~ in_list('_batch_id', batches)
+    ) | map('first') | list) }}
+{%- endmacro %}

@@ -1,0 +1,121 @@
+{% macro date_key(date) -%}
+    cast(
+        extract(year from {{ date }}) * 10000
+        + extract(month from {{ date }}) * 100
+        + extract(day from {{ date }}) as integer
+    )
+{%- endmacro %}
+
+{% macro iso_day_of_week(date) -%}
+    {#- Monday is 1, as in ISO 8601; 1900-01-01 was a Monday. -#}
+    cast(
+        {{ dbt.datediff("cast('1900-01-01' as date)", date, 'day') }} % 7 + 1 as integer
+    )
+{%- endmacro %}
+
+{% macro explode_date_series(first, last) -%}
+    {{ return(adapter.dispatch('explode_date_series')(first, last)) }}
+{%- endmacro %}
+
+{% macro default__explode_date_series(first, last) -%}
+    explode(sequence(cast({{ first }} as date), cast({{ last }} as date)))
+{%- endmacro %}
+
+{% macro duckdb__explode_date_series(first, last) -%}
+    cast(unnest(generate_series({{ first }}, {{ last }}, interval 1 day)) as date)
+{%- endmacro %}
+
+{% macro parse_utc_timestamp(text) -%}
+    {#- ISO 8601, so that engines read the same: their casts also take names of zones,
+        which are ambiguous (IST), single digits, words such as `epoch`, and offsets that
+        no place on earth has. -#}
+    {%- set pattern -%}
+    [0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?
+    {{- '(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)?)?)?' -}}
+    {%- endset -%}
+    {{ return(adapter.dispatch('parse_utc_timestamp')(text, pattern)) }}
+{%- endmacro %}
+
+{# `24:00` is the end of a day, which a cast does not know. What is extracted is compared
+   with the text, as a pattern's end would also stand before a line's end. #}
+{% macro default__parse_utc_timestamp(text, pattern) -%}
+    {%- set moment = "try_cast(regexp_replace(" ~ text ~ ", '^(.{11})24:', '$100:')"
+        ~ " as timestamp_ltz)" -%}
+    case
+        when
+            regexp_extract({{ text }}, '^{{ pattern }}', 0) <> {{ text }}
+            or {{ text }} rlike '^.{11}24:(?!00(:00([.]0+)?([Z+-].*)?)?$)'
+            then null
+        when {{ moment }} >= timestamp_ltz '0001-01-01 00:00:00Z'
+            then
+                cast({{ moment }} as timestamp_ntz)
+                + case
+                    when substr({{ text }}, 12, 3) = '24:' then interval 1 day
+                    else interval 0 day
+                end
+    end
+{%- endmacro %}
+
+{# A cast straight to timestamp drops the offset of a text that has one. To count
+   microseconds is quicker than another cast, which would ask the connection's time
+   zone. #}
+{% macro duckdb__parse_utc_timestamp(text, pattern) -%}
+    case
+        when
+            regexp_full_match({{ text }}, '{{ pattern }}')
+            and try_cast({{ text }} as timestamptz) >= timestamptz '0001-01-01 00:00:00Z'
+            then make_timestamp(epoch_us(try_cast({{ text }} as timestamptz)))
+    end
+{%- endmacro %}
+
+{% macro to_local_time(utc_timestamp, timezone) -%}
+    {{ return(adapter.dispatch('to_local_time')(utc_timestamp, timezone)) }}
+{%- endmacro %}
+
+{% macro default__to_local_time(utc_timestamp, timezone) -%}
+    case
+        when {{ timezone }} in ({{ _timezone_names() }})
+            then convert_timezone('UTC', {{ timezone }}, {{ utc_timestamp }})
+    end
+{%- endmacro %}
+
+{# A zone that the engine does not know is null, not the end of the build: `try` does
+   not catch its error. #}
+{% macro duckdb__to_local_time(utc_timestamp, timezone) -%}
+    case
+        when {{ timezone }} in {{ timezones() }}
+            then ({{ utc_timestamp }} at time zone 'UTC') at time zone {{ timezone }}
+    end
+{%- endmacro %}
+
+{% macro timezones() -%}
+    {#- A subquery: the names of the time zones that the engine knows. -#}
+    {{ return(adapter.dispatch('timezones')()) }}
+{%- endmacro %}
+
+{% macro default__timezones() -%}
+    (select explode(array({{ _timezone_names() }})) as timezone)
+{%- endmacro %}
+
+{% macro duckdb__timezones() -%}
+    (select name as timezone from pg_timezone_names())
+{%- endmacro %}
+
+{% macro _timezone_names() -%}
+    {#- As literals, for engines on Java, which cannot be asked. Java 17 does not know the
+        youngest one, and a zone that it does not know is an error. -#}
+    '{{ modules.pytz.all_timezones | reject('equalto', 'America/Coyhaique')
+        | join("', '") }}'
+{%- endmacro %}
+
+{% macro batch_ingested_at(batch_id) -%}
+    {{ return(adapter.dispatch('batch_ingested_at')(batch_id)) }}
+{%- endmacro %}
+
+{% macro default__batch_ingested_at(batch_id) -%}
+    to_timestamp_ntz(split_part({{ batch_id }}, '_', 1), "yyyyMMdd'T'HHmmssSSSSSS'Z'")
+{%- endmacro %}
+
+{% macro duckdb__batch_ingested_at(batch_id) -%}
+    strptime(split_part({{ batch_id }}, '_', 1), '%Y%m%dT%H%M%S%fZ')
+{%- endmacro %}

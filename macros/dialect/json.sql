@@ -1,0 +1,55 @@
+{% macro json_number(text, field) -%}
+    {{ return(adapter.dispatch('json_number')(text, field)) }}
+{%- endmacro %}
+
+{# get_json_object would not tell the text "1" from the number 1. #}
+{% macro default__json_number(text, field) -%}
+    {%- set value = "try_variant_get(try_parse_json(" ~ text ~ "), '$." ~ field ~ "', " -%}
+    case
+        when schema_of_variant({{ value }}'variant')) rlike '^(BIGINT|DOUBLE|DECIMAL)'
+            then {{ value }}'double')
+        when schema_of_variant({{ value }}'variant')) <> 'VOID' then double('NaN')
+    end
+{%- endmacro %}
+
+{% macro duckdb__json_number(text, field) -%}
+    case
+        when not json_valid({{ text }})
+            then null
+        when json_type({{ text }}, '$.{{ field }}') in ('DOUBLE', 'BIGINT', 'UBIGINT')
+            then cast(json_extract_string({{ text }}, '$.{{ field }}') as double)
+        when json_type({{ text }}, '$.{{ field }}') <> 'NULL'
+            then cast('NaN' as double)
+    end
+{%- endmacro %}
+
+{% macro json_object_text(columns) -%}
+    {{ return(adapter.dispatch('json_object_text')(columns)) }}
+{%- endmacro %}
+
+{# Spark leaves out what is null unless it is told not to. #}
+{% macro default__json_object_text(columns) -%}
+    to_json(named_struct(
+        {%- for column in columns %}'{{ column }}', {{ column }}
+        {%- if not loop.last %}, {% endif %}{% endfor -%}
+    ), map('ignoreNullFields', 'false'))
+{%- endmacro %}
+
+{% macro duckdb__json_object_text(columns) -%}
+    cast(json_object(
+        {%- for column in columns %}'{{ column }}', {{ column }}
+        {%- if not loop.last %}, {% endif %}{% endfor -%}
+    ) as varchar)
+{%- endmacro %}
+
+{% macro to_json_string(value) -%}
+    {{ return(adapter.dispatch('to_json_string')(value)) }}
+{%- endmacro %}
+
+{% macro default__to_json_string(value) -%}
+    to_json({{ value }}, map('ignoreNullFields', 'false'))
+{%- endmacro %}
+
+{% macro duckdb__to_json_string(value) -%}
+    cast(to_json({{ value }}) as varchar)
+{%- endmacro %}

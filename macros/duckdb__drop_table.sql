@@ -1,4 +1,0 @@
-{# DuckLake knows no cascade. #}
-{% macro duckdb__drop_table(relation) -%}
-    drop table if exists {{ relation }}
-{%- endmacro %}

@@ -1,0 +1,121 @@
+{% macro materialized_view_registry() -%}
+    {#- The table with what was done to each materialized view; none in a lake that has
+        no materialized view yet. -#}
+    {%- set registry = api.Relation.create(
+        database=target.database, schema='operations', identifier='materialized_views',
+        type='table'
+    ) -%}
+    {%- set memory = run_cache() -%}
+    {%- if memory.get('has registry') or run_query(
+        "select 1 from system.information_schema.tables where table_catalog = '"
+        ~ registry.database ~ "' and table_schema = '" ~ registry.schema
+        ~ "' and table_name = '" ~ registry.identifier ~ "'"
+    ).rows | length -%}
+        {%- do memory.update({'has registry': true}) -%}
+        {{ return(registry) }}
+    {%- endif -%}
+    {{ return(none) }}
+{%- endmacro %}
+
+{% macro materialized_view_states() -%}
+    {#- What the registry holds of each materialized view, by `schema.name`, and how its
+        groups follow from tables, which the project says. -#}
+    {%- set memory = run_cache() -%}
+    {%- if 'materialized views' not in memory -%}
+        {%- set states = {} -%}
+        {%- set registry = materialized_view_registry() -%}
+        {%- for row in (run_query(
+            "select concat(schema_name, '.', view_name) as name, definition, columns,"
+            ~ " is_additive, snapshot_id, recompute_seconds, feed_pace, base_row_count,"
+            ~ " row_count, cast(to_json(base_tables) as varchar) as bases from "
+            ~ registry
+        ).rows if registry is not none else []) -%}
+            {%- set state = dict(row.dict()) -%}
+            {%- do state.update({'bases': fromjson(state.bases)}) -%}
+            {%- do states.update({state.name: state}) -%}
+        {%- endfor -%}
+        {%- for node in graph.nodes.values()
+            if node.schema ~ '.' ~ node.name in states -%}
+            {%- do states[node.schema ~ '.' ~ node.name].update({
+                'group_key': node.config.get('group_key'),
+                'stale_when': node.config.get('stale_when'),
+            }) -%}
+        {%- endfor -%}
+        {%- do memory.update({'materialized views': states}) -%}
+    {%- endif -%}
+    {{ return(memory['materialized views']) }}
+{%- endmacro %}
+
+{% macro materialized_views() -%}
+    {{ target.database }}.operations.materialized_views
+{%- endmacro %}
+
+{% macro create_materialized_view_registry() -%}
+    create schema if not exists {{ target.database }}.operations;
+    create table if not exists {{ target.database }}.operations.materialized_views (
+        schema_name varchar,
+        view_name varchar,
+        definition varchar,
+        columns varchar,
+        is_additive boolean,
+        base_tables struct(name varchar, id bigint, is_linear boolean)[],
+        snapshot_id bigint,
+        refreshed_at timestamp,
+        method varchar,
+        reason varchar,
+        seconds double,
+        recompute_seconds double,
+        feed_pace double,
+        base_row_count bigint,
+        row_count bigint
+    );
+{%- endmacro %}
+
+{% macro record_refresh(relation, state, traced, changes, choice, seconds) -%}
+    {#- The statements that note a refresh in the registry. -#}
+    {%- set registry = target.database ~ '.operations.materialized_views' -%}
+    {#- What this run knew of the view is no longer so; no run refreshes it twice. -#}
+    {%- do run_cache().get('materialized views', {}).pop(
+        relation.schema ~ '.' ~ relation.identifier, none
+    ) -%}
+    {%- set bases = [] -%}
+    {%- for base in traced.bases -%}
+        {%- do bases.append(
+            "{'name': '" ~ base.name ~ "', 'id': "
+            ~ (base.id if base.id else 'null') ~ ", 'is_linear': "
+            ~ base.is_linear | lower ~ "}"
+        ) -%}
+    {%- endfor -%}
+    {{ live_view(relation, traced, state, changes) }};
+    delete from {{ registry }}
+    where schema_name = '{{ relation.schema }}' and view_name = '{{ relation.identifier }}';
+    insert into {{ registry }} by name
+    select
+        '{{ relation.schema }}' as schema_name,
+        '{{ relation.identifier }}' as view_name,
+        '{{ state.definition | replace("'", "''") }}' as definition,
+        '{{ state.columns | replace("'", "''") }}' as columns,
+        {{ state.is_additive | lower }} as is_additive,
+        [{{ bases | join(', ') }}] as base_tables,
+        {{ changes.snapshot_id }} as snapshot_id,
+        cast(now() as timestamp) as refreshed_at,
+        '{{ choice.method }}' as method,
+        '{{ choice.reason | replace("'", "''") }}' as reason,
+        {{ seconds }} as seconds,
+        {%- if choice.method == 'feed' %}
+        {{ state.recompute_seconds }} as recompute_seconds,
+        {{ seconds / choice.work }} as feed_pace,
+        {{ state.base_row_count }} as base_row_count,
+        {%- else %}
+        {#- Recomputing also compares with what is held; seconds on two cores, tried with
+            one to ten million facts. #}
+        {{ seconds }}
+        {%- if choice.method == 'created' %} + 0.05 + 2.5e-7 * count(*){% endif %}
+            as recompute_seconds,
+        {{ state.feed_pace or 'null' }} as feed_pace,
+        {{ base_row_counts(traced.bases, changes.snapshot_id).values()
+            | sum(attribute='live') }} as base_row_count,
+        {%- endif %}
+        count(*) as row_count
+    from {{ relation }}
+{%- endmacro %}

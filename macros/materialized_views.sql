@@ -1,3 +1,0 @@
-{% macro materialized_views() -%}
-    {{ target.database }}.operations.materialized_views
-{%- endmacro %}

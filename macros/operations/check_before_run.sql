@@ -1,0 +1,79 @@
+{% macro check_before_run() -%}
+    {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot', 'test'] -%}
+        {%- if target.threads > 1 -%}
+            {{ exceptions.raise_compiler_error(
+                'Run dbt with one thread: two on one DuckLake lose commits. Leave out '
+                ~ '--threads; DuckDB uses all cores all the same.'
+            ) }}
+        {%- endif -%}
+        {%- if flags.EMPTY -%}
+            {{ exceptions.raise_compiler_error(
+                '--empty would leave the views of this lake empty. To check that the '
+                ~ 'models compile, use dbt compile.'
+            ) }}
+        {%- endif -%}
+        {%- do lock_lake() -%}
+        {%- do set_parquet_compression() -%}
+        {%- for source in graph.sources.values()
+            if run_query(landed_batches(source.name)).rows | length == 0 -%}
+            {{ exceptions.raise_compiler_error(
+                'Nothing of ' ~ source.name ~ ' has been landed in '
+                ~ landed_files(source.name)
+                ~ '. Land it first: python scripts/land.py --start ... --end ...'
+            ) }}
+        {%- endfor -%}
+        {%- if flags.WHICH in ['build', 'run'] -%}
+            {%- do reopen_batches() -%}
+            {%- if batch_ledger() is not none and no_batch_is_settled() -%}
+                {%- do log(
+                    'No landed batch is settled by the rules that hold now: models that '
+                    ~ 'read them are built from nothing.', info=True
+                ) -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro lock_lake() -%}
+    {%- do run_query('select hold_lock()') -%}
+    {#- Whoever rewrote files may have been killed, or be no part of this project. -#}
+    {%- do restore_column_statistics() -%}
+{%- endmacro %}
+
+{% macro log_new_batches() -%}
+    {#- At the end of a command that reads batches and has not settled them. -#}
+    {%- if execute and flags.WHICH in ['build', 'run'] and new_batches() -%}
+        {%- do run_cache().pop('ledger') -%}
+        {%- do run_cache().pop('new batches') -%}
+        {%- set batches = new_batches() -%}
+        {%- set unselected = unselected_readers() | sort -%}
+        {%- if batches -%}
+            {%- do log(
+                'Landed batches that stay new: ' ~ batches | length ~ ', as '
+                ~ ('this command left out ' ~ unselected | length
+                    ~ ' models that read them, such as ' ~ unselected[0]
+                    if unselected else 'not every model that reads them was built')
+                ~ '. The next `dbt build` reads them in every model.', info=True
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro log_withheld_models(results) -%}
+    {#- Runs at the end of every dbt command that trained, or looked whether to. -#}
+    {%- if execute -%}
+        {%- for result in results if result.node.name == 'ml_model_evaluations'
+            and result.node.resource_type == 'model' and result.status == 'success' -%}
+            {%- for row in run_query(
+                'select distinct model_name, withheld_reason from '
+                ~ result.node.relation_name
+                ~ ' where is_current and withheld_reason is not null order by all'
+            ).rows -%}
+                {%- do log(
+                    'Withheld: ' ~ row[0] ~ ' is not offered: '
+                    ~ row[1] ~ '.', info=True
+                ) -%}
+            {%- endfor -%}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro %}

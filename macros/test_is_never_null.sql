@@ -1,6 +1,0 @@
-{#- Several columns in one scan of the table. -#}
-{% test is_never_null(model, column_list) %}
-select {{ column_list | join(', ') }}
-from {{ model }}
-where {{ column_list | join(' is null or ') }} is null
-{% endtest %}

@@ -1,0 +1,157 @@
+"""Checks of the macros that dbt-bouncer does not bring along; it calls them."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Protocol
+
+from dbt_bouncer.check_framework.decorator import (  # type: ignore[import-untyped]
+    check,
+    fail,
+)
+
+
+class DependsOn(Protocol):
+    """What a resource depends on.
+
+    Attributes:
+        macros: the ids of macros.
+
+    """
+
+    macros: list[str]
+
+
+class Resource(Protocol):
+    """A model, a test, a hook or a macro."""
+
+    original_file_path: str
+    depends_on: DependsOn
+
+
+class Argument(Protocol):
+    """An argument of a macro."""
+
+    name: str
+    description: str | None
+
+
+class Macro(Resource, Protocol):
+    """A macro.
+
+    Attributes:
+        macro_sql: its text, from `macro` to `endmacro`.
+        arguments: those that the YAML names, or those that it has.
+
+    """
+
+    name: str
+    unique_id: str
+    description: str | None
+    macro_sql: str
+    arguments: list[Argument]
+
+
+class Manifest(Protocol):
+    """What dbt knows of the project."""
+
+    macros: Mapping[str, Macro]
+    nodes: Mapping[str, Resource]
+
+
+class Wrapped(Protocol):
+    """dbt-bouncer's holder of the manifest."""
+
+    manifest: Manifest
+
+
+class Context(Protocol):
+    """What a check may look at besides its macro."""
+
+    manifest_obj: Wrapped
+
+
+@check  # type: ignore[untyped-decorator]
+def check_macro_calls_go_one_way(
+    macro: Macro, ctx: Context, *, folders: list[str]
+) -> None:
+    """Require that a macro calls none of a folder that comes after its own.
+
+    Args:
+        macro: the macro.
+        ctx: gives the manifest.
+        folders: the folders below macros/; each may call those before it.
+
+    """
+    folder = _folder(macro)
+    if folder not in folders:
+        fail(f"{macro.original_file_path}: no folder of {', '.join(folders)}")
+    for called in _called(macro, ctx):
+        if folders.index(_folder(called)) > folders.index(folder):
+            fail(
+                f"`{macro.name}` of {folder}/ calls `{called.name}` of"
+                f" {_folder(called)}/, which comes later"
+            )
+
+
+@check  # type: ignore[untyped-decorator]
+def check_macro_is_private_to_its_file(macro: Macro, ctx: Context) -> None:
+    """Require that nothing outside of its file calls a macro named `_...`."""
+    for called in _called(macro, ctx):
+        is_private = called.name.startswith("_")
+        if is_private and called.original_file_path != macro.original_file_path:
+            fail(f"`{macro.name}` calls `{called.name}`, which is private")
+
+
+@check  # type: ignore[untyped-decorator]
+def check_macro_is_called(
+    macro: Macro, ctx: Context, *, entry_points: list[str]
+) -> None:
+    """Require that something calls a macro, or that dbt has one of this name.
+
+    dbt-bouncer's own check takes the body for another engine for unused.
+
+    Args:
+        macro: the macro.
+        ctx: gives the manifest.
+        entry_points: the macros that dbt, a source or a person calls by name.
+
+    """
+    manifest = ctx.manifest_obj.manifest
+    project = macro.unique_id.rpartition(".")[0]
+    name = re.sub("^(default|duckdb)__", "", macro.name)
+    overridden = re.sub("_duckdb$", "_default", name)
+    if name in entry_points or any(
+        re.sub("^default__", "", other.name) in (name, overridden)
+        for other in manifest.macros.values()
+        if not other.unique_id.startswith(f"{project}.")
+    ):
+        return
+    callers = [*manifest.nodes.values(), *manifest.macros.values()]
+    called = {macro.unique_id, f"{project}.{name}"}
+    if all(called.isdisjoint(caller.depends_on.macros) for caller in callers):
+        fail(f"nothing calls `{macro.name}`")
+
+
+@check  # type: ignore[untyped-decorator]
+def check_macro_is_described(macro: Macro, ctx: Context) -> None:
+    """Require that a macro which models, tests or seeds call is described in YAML."""
+    nodes = ctx.manifest_obj.manifest.nodes.values()
+    if not any(macro.unique_id in node.depends_on.macros for node in nodes):
+        return
+    if not (macro.description or "").strip():
+        fail(f"`{macro.name}` has no description in _{_folder(macro)}.yml")
+    missing = [one.name for one in macro.arguments if not one.description]
+    if missing:
+        fail(f"`{macro.name}`: no description of {', '.join(missing)}")
+
+
+def _called(macro: Macro, ctx: Context) -> Iterator[Macro]:
+    macros = ctx.manifest_obj.manifest.macros
+    for called in macro.depends_on.macros:
+        if called.startswith(f"{macro.unique_id.rpartition('.')[0]}."):
+            yield macros[called]
+
+
+def _folder(macro: Macro) -> str:
+    return PurePath(macro.original_file_path).parts[1]

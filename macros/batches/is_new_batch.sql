@@ -36,8 +36,8 @@
     {#- The ids of batch_reconciliation and of all models upstream of it. -#}
     {%- set memory = run_cache() -%}
     {%- if 'batch readers' not in memory -%}
-        {%- set readers = graph.nodes
-            | select('equalto', 'model.' ~ project_name ~ '.batch_reconciliation') | list -%}
+        {%- set ledger = 'model.' ~ project_name ~ '.batch_reconciliation' -%}
+        {%- set readers = graph.nodes | select('equalto', ledger) | list -%}
         {#- Jinja's loop sees what is appended to its list while it runs. -#}
         {%- for id in readers -%}
             {%- for upstream in graph.nodes[id].depends_on.nodes

@@ -190,7 +190,9 @@
     ).rows[0][0] -%}
     {%- set changed = none -%}
     {%- if newest != settled -%}
-        {%- set changed = run_query(_changed_rate_dates(settled or '', newest)).rows[0][0] -%}
+        {%- set changed = run_query(
+            _changed_rate_dates(settled or '', newest)
+        ).rows[0][0] -%}
     {%- endif -%}
     cast({{ "'" ~ changed ~ "'" if changed else 'null' }} as date)
 {%- endmacro %}

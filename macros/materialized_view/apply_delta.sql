@@ -6,7 +6,9 @@
     {%- set copies = [] -%}
     {%- for name in moved.names -%}
         {%- set rows = ['gained_' ~ loop.index, 'lost_' ~ loop.index] -%}
-        {%- set counts = materialize_change_feed(name, query.columns, state, changes, rows) -%}
+        {%- set counts = materialize_change_feed(
+            name, query.columns, state, changes, rows
+        ) -%}
         {%- set files = [] -%}
         {%- for table in rows -%}
             {%- do files.append(temporary_file(table) if counts[loop.index0] else none) -%}

@@ -86,7 +86,8 @@
     ) -%}
     {%- do run_query(
         'delete from ' ~ relation ~ ' as held using differences where'
-        ~ ' differences._held > 0 and ' ~ null_safe_join_condition(columns, 'differences', 'held')
+        ~ ' differences._held > 0 and '
+        ~ null_safe_join_condition(columns, 'differences', 'held')
     ) -%}
     {%- do run_query(
         'insert into ' ~ relation ~ ' (' ~ columns | join(', ') ~ ') select '

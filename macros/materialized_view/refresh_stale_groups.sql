@@ -12,7 +12,9 @@
     {%- for name in moved.names -%}
         {%- if name in keyed -%}
             {%- set rows = ['gained_' ~ loop.index, 'lost_' ~ loop.index] -%}
-            {%- do materialize_change_feed(name, traced.query.columns, state, changes, rows) -%}
+            {%- do materialize_change_feed(
+                name, traced.query.columns, state, changes, rows
+            ) -%}
             {%- do groups.extend(rows) -%}
         {%- elif not state.stale_when -%}
             {{ return(name ~ ' moved, which has no ' ~ key ~ ', and there is no stale_when') }}

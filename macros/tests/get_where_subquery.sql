@@ -12,7 +12,8 @@
         {%- set where = is_read() | trim -%}
         {%- if where != 'false' -%}{%- set relation = read_once(relation) -%}{%- endif -%}
     {%- elif node and (node.config.meta.grows_by or node.config.meta.kept_as)
-        and flags.WHICH == 'build' and batch_ledger() is not none and _above_full_test_limit() -%}
+        and flags.WHICH == 'build' and batch_ledger() is not none
+        and _above_full_test_limit() -%}
         {%- set meta = node.config.meta -%}
         {%- set grown = relation if not meta.grows_with
             else relation.incorporate(path={

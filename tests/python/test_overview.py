@@ -121,7 +121,13 @@ def test_the_star_draws_the_relations_that_dbt_tests(
         if {of.split(".")[0], to.split(".")[0]} <= tables
     }
     # Exactly one, at the end of each line.
-    assert {(of,) for of, _ in drawn} <= tested["not_null"]
+    enforced = {
+        (f"{node['name']}.{column['name']}",)
+        for node in manifest["nodes"].values()
+        for column in node["columns"].values()
+        if "not_null" in {one["type"] for one in column.get("constraints", ())}
+    }
+    assert {(of,) for of, _ in drawn} <= tested["not_null"] | enforced
     assert {(to,) for _, to in drawn} <= tested["unique"]
 
 

@@ -2,8 +2,7 @@
     {#- Brings an additive view up to date by what has changed in its tables. Returns
         why that is not possible; none when it is done. -#}
     {%- set query = traced.query -%}
-    {%- set feeds = {} -%}
-    {%- set copies = [] -%}
+    {%- set feeds, copies = {}, [] -%}
     {%- for name in moved.names -%}
         {%- set rows = ['gained_' ~ loop.index, 'lost_' ~ loop.index] -%}
         {%- set counts = materialize_change_feed(
@@ -18,8 +17,7 @@
         {%- endfor -%}
         {%- do feeds.update({name: files}) -%}
     {%- endfor -%}
-    {#- DuckDB counts the distinct values of its own tables and takes their joins for
-        larger than they are; it joins with a file of few rows first. -#}
+    {#- DuckDB takes joins of its own tables for large; a file of few rows comes first. -#}
     {%- if copies -%}{%- do run_query(copies | join('; ')) -%}{%- endif -%}
     {%- set terms = [] -%}
     {%- for term in delta_queries(traced.sql, feeds, state.snapshot_id)

@@ -27,8 +27,8 @@
 
 {% macro _held_comments(relation) -%}
     {#- The comments on a relation of the lake, by column; that on itself by ''. -#}
-    {%- set memory = run_cache() -%}
-    {%- if 'comments' not in memory -%}
+    {%- set cache = run_cache() -%}
+    {%- if 'comments' not in cache -%}
         {%- set known = {} -%}
         {%- for row in run_query(
             "select schema_name, table_name, '' as column_name, comment"
@@ -42,9 +42,9 @@
                 database=relation.database, schema=row[0], identifier=row[1]
             ).render(), {}).update({row[2] or '': row[3]}) -%}
         {%- endfor -%}
-        {%- do memory.update({'comments': known}) -%}
+        {%- do cache.update({'comments': known}) -%}
     {%- endif -%}
-    {{ return(memory['comments'].get(relation.render(), {})) }}
+    {{ return(cache['comments'].get(relation.render(), {})) }}
 {%- endmacro %}
 
 {# The adapter's own, for which a materialized view is a table. #}

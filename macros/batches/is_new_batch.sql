@@ -1,4 +1,4 @@
-{% macro is_new_batch(entity=none, column='_batch_id') -%}
+{% macro is_new_batch(entity=none) -%}
     {%- if not (execute and is_incremental()) -%}
         true
     {%- else -%}
@@ -8,7 +8,7 @@
                 ~ 'after it: add it to the depends_on there.'
             ) }}
         {%- endif -%}
-        {{ in_list(column, new_batches(entity)) }}
+        {{ in_list('_batch_id', new_batches(entity)) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -34,8 +34,8 @@
 
 {% macro _batch_readers() -%}
     {#- The ids of batch_reconciliation and of all models upstream of it. -#}
-    {%- set memory = run_cache() -%}
-    {%- if 'batch readers' not in memory -%}
+    {%- set cache = run_cache() -%}
+    {%- if 'batch readers' not in cache -%}
         {%- set ledger = 'model.' ~ project_name ~ '.batch_reconciliation' -%}
         {%- set readers = graph.nodes | select('equalto', ledger) | list -%}
         {#- Jinja's loop sees what is appended to its list while it runs. -#}
@@ -45,9 +45,9 @@
                 {%- do readers.append(upstream) -%}
             {%- endfor -%}
         {%- endfor -%}
-        {%- do memory.update({'batch readers': readers}) -%}
+        {%- do cache.update({'batch readers': readers}) -%}
     {%- endif -%}
-    {{ return(memory['batch readers']) }}
+    {{ return(cache['batch readers']) }}
 {%- endmacro %}
 
 {% macro unselected_readers() -%}

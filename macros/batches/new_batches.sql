@@ -18,17 +18,17 @@
 {# As the run has found it: a first build makes it on its way. One that an older version
    of the project has made does not say what is settled, so that all is read again. #}
 {% macro batch_ledger() -%}
-    {%- set memory = run_cache() -%}
-    {%- if 'ledger' not in memory -%}
+    {%- set cache = run_cache() -%}
+    {%- if 'ledger' not in cache -%}
         {%- set held = load_relation(api.Relation.create(
             database=target.database, schema='quality',
             identifier='batch_reconciliation'
         )) -%}
         {%- set columns = run_query('select * from ' ~ held ~ ' limit 0').column_names
             if held else [] -%}
-        {%- do memory.update({'ledger': held if 'is_settled' in columns else none}) -%}
+        {%- do cache.update({'ledger': held if 'is_settled' in columns else none}) -%}
     {%- endif -%}
-    {{ return(memory['ledger']) }}
+    {{ return(cache['ledger']) }}
 {%- endmacro %}
 
 {% macro _unsettled_batches(entities, ledger) -%}
@@ -110,18 +110,18 @@
     {%- if not execute -%}
         {{ return(true) }}
     {%- endif -%}
-    {%- set memory = run_cache() -%}
-    {%- if 'no batch is settled' not in memory -%}
+    {%- set cache = run_cache() -%}
+    {%- if 'no batch is settled' not in cache -%}
         {%- set landed = [] -%}
         {%- for source in graph.sources.values() if batch_ledger() is not none -%}
             {%- do landed.extend(run_query(landed_batches(source.name)).rows) -%}
         {%- endfor -%}
-        {%- do memory.update({
+        {%- do cache.update({
             'no batch is settled': batch_ledger() is none
                 or new_batches() | length == landed | length
         }) -%}
     {%- endif -%}
-    {{ return(memory['no batch is settled']) }}
+    {{ return(cache['no batch is settled']) }}
 {%- endmacro %}
 
 {% macro reopen_batches() -%}

@@ -6,13 +6,8 @@
     {%- set state = materialized_view_states()[
         existing_relation.schema ~ '.' ~ existing_relation.identifier
     ] -%}
-    {%- set wanted = {
-        'definition': sql,
-        'columns': materialized_view_columns(),
-        'is_additive': new_config.get('additive', false),
-    } -%}
     {%- set changed = [] -%}
-    {%- for name, value in wanted.items() if state[name] != value -%}
+    {%- for name, value in configured_state(sql).items() if state[name] != value -%}
         {%- do changed.append({'action': 'change', 'context': name}) -%}
     {%- endfor -%}
     {{ return({'configuration': changed} if changed else none) }}
@@ -38,11 +33,7 @@
     {%- set changes = snapshot_changes(0) -%}
     {%- do recompute(relation, sql) -%}
     {%- set seconds = (modules.datetime.datetime.now() - started).total_seconds() -%}
-    {%- set state = {
-        'definition': sql,
-        'columns': materialized_view_columns(),
-        'is_additive': config.get('additive', false),
-    } -%}
+    {%- set state = configured_state(sql) -%}
     {%- set choice = {
         'method': 'recomputed',
         'reason': 'its ' ~ changed | join(' and ') ~ ' changed',

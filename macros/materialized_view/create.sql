@@ -18,11 +18,7 @@
             or (traced.query['keys'] | first if config.get('additive'))
     )) -%}
     {%- set seconds = (modules.datetime.datetime.now() - started).total_seconds() -%}
-    {%- set state = {
-        'definition': sql,
-        'columns': materialized_view_columns(),
-        'is_additive': config.get('additive', false),
-    } -%}
+    {%- set state = configured_state(sql) -%}
     {%- set choice = {'method': 'created', 'reason': 'it was not there'} -%}
     {{ return(record_refresh(relation, state, traced, changes, choice, seconds)) }}
 {%- endmacro %}
@@ -60,8 +56,9 @@
     {{ return(traced) }}
 {%- endmacro %}
 
-{% macro materialized_view_columns() -%}
-    {#- The columns that a contract promises, as text; empty without one. -#}
+{% macro configured_state(sql) -%}
+    {#- What the registry is to hold of a view's query and config; of a contract, the
+        columns that it promises, as text. -#}
     {%- set columns = {} -%}
     {%- if config.get('contract').enforced -%}
         {%- for column in model.columns.values() -%}
@@ -70,5 +67,9 @@
             ]}) -%}
         {%- endfor -%}
     {%- endif -%}
-    {{ return(tojson(columns)) }}
+    {{ return({
+        'definition': sql,
+        'columns': tojson(columns),
+        'is_additive': config.get('additive', false),
+    }) }}
 {%- endmacro %}

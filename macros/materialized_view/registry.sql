@@ -5,13 +5,13 @@
         database=target.database, schema='operations', identifier='materialized_views',
         type='table'
     ) -%}
-    {%- set memory = run_cache() -%}
-    {%- if memory.get('has registry') or run_query(
+    {%- set cache = run_cache() -%}
+    {%- if cache.get('has registry') or run_query(
         "select 1 from system.information_schema.tables where table_catalog = '"
         ~ registry.database ~ "' and table_schema = '" ~ registry.schema
         ~ "' and table_name = '" ~ registry.identifier ~ "'"
     ).rows | length -%}
-        {%- do memory.update({'has registry': true}) -%}
+        {%- do cache.update({'has registry': true}) -%}
         {{ return(registry) }}
     {%- endif -%}
     {{ return(none) }}
@@ -20,8 +20,8 @@
 {% macro materialized_view_states() -%}
     {#- What the registry holds of each materialized view, by `schema.name`, and how its
         groups follow from tables, which the project says. -#}
-    {%- set memory = run_cache() -%}
-    {%- if 'materialized views' not in memory -%}
+    {%- set cache = run_cache() -%}
+    {%- if 'materialized views' not in cache -%}
         {%- set states = {} -%}
         {%- set registry = materialized_view_registry() -%}
         {%- for row in (run_query(
@@ -41,9 +41,9 @@
                 'stale_when': node.config.get('stale_when'),
             }) -%}
         {%- endfor -%}
-        {%- do memory.update({'materialized views': states}) -%}
+        {%- do cache.update({'materialized views': states}) -%}
     {%- endif -%}
-    {{ return(memory['materialized views']) }}
+    {{ return(cache['materialized views']) }}
 {%- endmacro %}
 
 {% macro materialized_views() -%}

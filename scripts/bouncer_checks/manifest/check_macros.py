@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Protocol
 
 from dbt_bouncer.check_framework.decorator import (  # type: ignore[import-untyped]
@@ -135,15 +135,40 @@ def check_macro_is_called(
 
 @check  # type: ignore[untyped-decorator]
 def check_macro_is_described(macro: Macro, ctx: Context) -> None:
-    """Require that a macro which models, tests or seeds call is described in YAML."""
-    nodes = ctx.manifest_obj.manifest.nodes.values()
-    if not any(macro.unique_id in node.depends_on.macros for node in nodes):
-        return
-    if not (macro.description or "").strip():
-        fail(f"`{macro.name}` has no description in _{_folder(macro)}.yml")
-    missing = [one.name for one in macro.arguments if not one.description]
-    if missing:
-        fail(f"`{macro.name}`: no description of {', '.join(missing)}")
+    """Require that a macro which models, tests or seeds call is described in YAML.
+
+    Any other one needs a comment, in it or above it; the bodies of a dispatched macro
+    need none.
+    """
+    manifest = ctx.manifest_obj.manifest
+    project, _, name = macro.unique_id.rpartition(".")
+    if any(
+        macro.unique_id in node.depends_on.macros for node in manifest.nodes.values()
+    ):
+        if not (macro.description or "").strip():
+            fail(f"`{macro.name}` has no description in _{_folder(macro)}.yml")
+        missing = [one.name for one in macro.arguments if not one.description]
+        if missing:
+            fail(f"`{macro.name}`: no description of {', '.join(missing)}")
+    is_body = f"{project}.{re.sub('^(default|duckdb)__', '', name)}" in manifest.macros
+    above = _file(macro).partition(macro.macro_sql)[0].rstrip()
+    said = macro.description or "{#" in macro.macro_sql or above.endswith("#}")
+    if not is_body and not said:
+        fail(f"`{macro.name}` has neither a description nor a comment")
+
+
+@check  # type: ignore[untyped-decorator]
+def check_macro_file_has_its_name(macro: Macro, ctx: Context) -> None:
+    """Require that a file with one macro for others to call is named like it."""
+    public = {
+        re.sub("^(default|duckdb|materialization)_+|_duckdb$", "", other.name)
+        for other in ctx.manifest_obj.manifest.macros.values()
+        if other.original_file_path == macro.original_file_path
+        and not other.name.startswith("_")
+        and other.unique_id.startswith(f"{macro.unique_id.rpartition('.')[0]}.")
+    }
+    if len(public) == 1 and {PurePath(macro.original_file_path).stem} != public:
+        fail(f"{macro.original_file_path} should be named {public.pop()}.sql")
 
 
 def _called(macro: Macro, ctx: Context) -> Iterator[Macro]:
@@ -155,3 +180,7 @@ def _called(macro: Macro, ctx: Context) -> Iterator[Macro]:
 
 def _folder(macro: Macro) -> str:
     return PurePath(macro.original_file_path).parts[1]
+
+
+def _file(macro: Macro) -> str:
+    return Path(macro.original_file_path).read_text("utf-8")

@@ -150,7 +150,8 @@ def check_macro_is_described(macro: Macro, ctx: Context) -> None:
         missing = [one.name for one in macro.arguments if not one.description]
         if missing:
             fail(f"`{macro.name}`: no description of {', '.join(missing)}")
-    is_body = f"{project}.{re.sub('^(default|duckdb)__', '', name)}" in manifest.macros
+    dispatched = re.sub("^(default|duckdb)__", "", name)
+    is_body = dispatched != name and f"{project}.{dispatched}" in manifest.macros
     above = _file(macro).partition(macro.macro_sql)[0].rstrip()
     said = macro.description or "{#" in macro.macro_sql or above.endswith("#}")
     if not is_body and not said:

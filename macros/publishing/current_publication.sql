@@ -1,5 +1,5 @@
 {% macro publications() -%}
-    {#- The table of what was published when; none before the first publication. -#}
+    {#- The table of what was published when; none before the first build. -#}
     {{ return(run_query(
         "select format('{}.{}.{}', database_name, schema_name, table_name)"
         ~ " from duckdb_tables() where database_name = '" ~ target.database

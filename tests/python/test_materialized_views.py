@@ -337,6 +337,17 @@ def test_a_catalogue_in_postgres_knows_what_has_moved(
         assert shop.differences() == shop.differences("_live") == {} == shop.behind()
         assert set(shop.methods().values()) == {"feed", "recomputed"}
         assert shop.refresh().count("nothing has moved") == len(shop.methods())
+        # After a rewrite the first file has nothing but null.
+        shop.change(
+            "create table shop.readings (value integer)",
+            "insert into shop.readings values (0), (5)",
+            "insert into shop.readings values (null)",
+            "delete from shop.readings where value = 5",
+            "call ducklake_rewrite_data_files('lake', delete_threshold => 0)",
+            "insert into shop.readings values (9)",
+        )
+        shop.refresh()
+        assert shop.ask("from shop.readings where value = 0") == [(0,)]
 
 
 @settings(

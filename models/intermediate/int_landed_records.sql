@@ -1,151 +1,39 @@
 {{ config(materialized='view') }}
 
+-- The rows of Postgres and of the ECB have no position.
+{% set entities = [
+    ('users', ref('stg_api__users'), 'user_id', true),
+    ('sessions', ref('stg_api__sessions'), 'session_id', true),
+    ('session_items', ref('int_session_items_priced'), 'session_id', true),
+    ('songs', ref('stg_postgres__songs'), 'track_id', false),
+    (
+        'exchange_rates',
+        ref('stg_ecb__exchange_rates'),
+        "concat(currency, ' ', rate_date)",
+        false,
+    ),
+] %}
+
 with
-
-users as (
-
-    select
-        user_id,
-        rejection_reason,
-        _position,
-        _payload,
-        _ingested_at,
-        _source,
-        _batch_id
-    from {{ ref('stg_api__users') }}
-
-),
-
-sessions as (
-
-    select
-        session_id,
-        rejection_reason,
-        _position,
-        _payload,
-        _ingested_at,
-        _source,
-        _batch_id
-    from {{ ref('stg_api__sessions') }}
-
-),
-
-session_items as (
-
-    select
-        session_id,
-        rejection_reason,
-        item_number,
-        rate_date,
-        _position,
-        _payload,
-        _ingested_at,
-        _source,
-        _batch_id
-    from {{ ref('int_session_items_priced') }}
-
-),
-
-songs as (
-
-    select
-        track_id,
-        rejection_reason,
-        _payload,
-        _ingested_at,
-        _source,
-        _batch_id
-    from {{ ref('stg_postgres__songs') }}
-
-),
-
-exchange_rates as (
-
-    select
-        concat(currency, ' ', rate_date) as rate_id,
-        rejection_reason,
-        _payload,
-        _ingested_at,
-        _source,
-        _batch_id
-    from {{ ref('stg_ecb__exchange_rates') }}
-
-),
 
 final as (
 
-    select
-        'users' as entity,
-        user_id as record_id,
-        rejection_reason,
-        null as item_number,
-        cast(null as date) as rate_date,
-        _position,
-        _payload,
-        _ingested_at,
-        _source,
-        _batch_id
-    from users
-
-    union all
-
-    select
-        'sessions' as entity,
-        session_id as record_id,
-        rejection_reason,
-        null as item_number,
-        cast(null as date) as rate_date,
-        _position,
-        _payload,
-        _ingested_at,
-        _source,
-        _batch_id
-    from sessions
-
-    union all
-
-    select
-        'session_items' as entity,
-        session_id as record_id,
-        rejection_reason,
-        item_number,
-        rate_date,
-        _position,
-        _payload,
-        _ingested_at,
-        _source,
-        _batch_id
-    from session_items
-
-    union all
-
-    select
-        'songs' as entity,
-        track_id as record_id,
-        rejection_reason,
-        null as item_number,
-        cast(null as date) as rate_date,
-        null as _position,
-        _payload,
-        _ingested_at,
-        _source,
-        _batch_id
-    from songs
-
-    union all
-
-    select
-        'exchange_rates' as entity,
-        rate_id as record_id,
-        rejection_reason,
-        null as item_number,
-        cast(null as date) as rate_date,
-        null as _position,
-        _payload,
-        _ingested_at,
-        _source,
-        _batch_id
-    from exchange_rates
+    {% for entity, records, record_id, has_position in entities %}
+        {% set is_item = entity == 'session_items' %}
+        select
+            '{{ entity }}' as entity,
+            {{ record_id }} as record_id,
+            rejection_reason,
+            {{ 'item_number' if is_item else 'null' }} as item_number,
+            {{ 'rate_date' if is_item else 'cast(null as date)' }} as rate_date,
+            {{ '_position' if has_position else 'null' }} as _position,
+            _payload,
+            _ingested_at,
+            _source,
+            _batch_id
+        from {{ records }}
+        {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 
 )
 

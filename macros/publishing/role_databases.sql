@@ -35,7 +35,7 @@
         {%- set model = models.get((schema, name), unknown) -%}
         {%- set meta = model.config.meta -%}
         {%- set seen = {} -%}
-        {%- set kind = 'view' if meta.kept_as else not forms and meta.published_as or 'table' -%}
+        {%- set kind = not forms and meta.published_as or 'table' -%}
         {%- set comments = [(' ' ~ kind ~ ' readers.' ~ table, model.description)] -%}
         {%- set is_seen = forms is none or forms.get(meta.data_class or 'general') -%}
         {%- for row in cached_query('describe ' ~ database ~ '.' ~ table) -%}
@@ -62,7 +62,7 @@
                 'create or replace ' ~ kind ~ ' readers.' ~ table ~ (
                     ' as select ' ~ seen.values() | join(', ') ~ ' from '
                     ~ (groups or 'published.' ~ table) if kind == 'table'
-                    else _own_view_definition(database, schema, name, meta.kept_as, seen)
+                    else _own_view_definition(database, schema, name)
                 ),
             ] -%}
             {%- for place, description in comments if description -%}
@@ -82,15 +82,8 @@
     {{ return(written) }}
 {%- endmacro %}
 
-{% macro _own_view_definition(database, schema, name, kept_as, seen) -%}
-    {#- That of a view of the lake for another database that holds the same tables: one
-        whose rows a materialized view keeps reads them there. -#}
-    {%- if kept_as -%}
-        {{ return(
-            ' as select ' ~ seen.values() | join(', ') ~ ' from '
-            ~ adapter.quote(schema) ~ '.' ~ adapter.quote(kept_as)
-        ) }}
-    {%- endif -%}
+{% macro _own_view_definition(database, schema, name) -%}
+    {#- That of a view of the lake for another database that holds the same tables. -#}
     {%- set relation = api.Relation.create(
         database=database, schema=schema, identifier=name
     ) -%}

@@ -1,9 +1,7 @@
 {# dbt's own macro knowing more, so that a test costs what the day weighs. With
    `where: is_new_batch` it looks at the batches that the build at hand reads; in a large
    lake, of a table with `meta.grows_by`, at the rows that share that column with one
-   that is not published yet, be it of another table, `meta.grows_with`. Of a view with
-   `meta.kept_as` it looks at none there: the tests of the materialized view that keeps
-   its rows see them. #}
+   that is not published yet, be it of another table, `meta.grows_with`. #}
 {% macro default__get_where_subquery(relation) -%}
     {%- set where = config.get('where') -%}
     {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier)
@@ -11,7 +9,7 @@
     {%- if where == 'is_new_batch' and execute -%}
         {%- set where = is_read() | trim -%}
         {%- if where != 'false' -%}{%- set relation = read_once(relation) -%}{%- endif -%}
-    {%- elif node and (node.config.meta.grows_by or node.config.meta.kept_as)
+    {%- elif node and node.config.meta.grows_by
         and flags.WHICH == 'build' and batch_ledger() is not none
         and _above_full_test_limit() -%}
         {%- set meta = node.config.meta -%}
@@ -20,9 +18,7 @@
                 'schema': graph.nodes['model.' ~ project_name ~ '.' ~ meta.grows_with].schema,
                 'identifier': meta.grows_with,
             }) -%}
-        {%- set looked_at = 'false' if meta.kept_as
-            else is_unpublished(grown, meta.grows_by) -%}
-        {%- set where = looked_at ~ (' and ' ~ where if where else '') -%}
+        {%- set where = is_unpublished(grown, meta.grows_by) ~ (' and ' ~ where if where else '') -%}
     {%- endif -%}
     {%- if where -%}
         (select * from {{ relation }} where {{ where }}) as dbt_subquery

@@ -71,10 +71,19 @@ CASES: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {
         (0, {"value": 2, "row_condition": "id < 3"}),
         (0, {"value": 1, "row_condition": "id = 3"}),
     ],
-    ("expect_column_pair_values_A_to_be_greater_than_B", "things"): [
-        (2, {"column_A": "price", "column_B": "cost"}),
-        (1, {"column_A": "price", "column_B": "cost", "or_equal": True}),
-        (0, {"column_A": "price", "column_B": "cost", "row_condition": "id = 1"}),
+    ("expression_is_true", "things"): [
+        (2, {"expression": "price > cost"}),
+        (1, {"expression": "price >= cost and id > 0"}),
+        (0, {"expression": "price > cost", "row_condition": "id = 1"}),
+        (
+            5,
+            {
+                "expression": "count(id)",
+                "test_condition": "> 1",
+                "group_by_columns": ["colour"],
+            },
+        ),
+        (0, {"expression": "count(id)", "test_condition": "> 1"}),
     ],
     ("expect_compound_columns_to_be_unique", "pairs"): [
         (2, {"column_list": ["number", "letter"]}),
@@ -130,7 +139,7 @@ def model_properties(model: str) -> dict[str, Any]:
                 # An error would keep dbt from building what depends on the model.
                 "config": {"severity": "warn"},
             }
-            package = "dbt_expectations." if case.expectation[:7] == "expect_" else ""
+            package = "dbt_expectations." if case.expectation != OWN.stem else ""
             tests.setdefault(column, []).append({package + case.expectation: test})
     return {
         "name": model,
@@ -224,7 +233,7 @@ def test_expectation_finds_as_many_failures_as_there_are(
 
 def test_every_expectation_passes_and_fails_somewhere() -> None:
     seen = {(case.expectation, case.failures > 0) for case in FLAT_CASES}
-    expectations = [path.stem for path in STAND_IN.glob("**/expect_*.sql")]
+    expectations = [path.stem for path in STAND_IN.glob("**/expectations/*.sql")]
     expectations.append(OWN.stem)
     assert seen == {(name, red) for name in expectations for red in (True, False)}
 
@@ -236,7 +245,7 @@ def test_the_stand_in_holds_what_the_project_uses() -> None:
         for path in (PROJECT / folder).glob("**/*.yml")
         for name in re.findall(r"dbt_expectations\.(\w+)", path.read_text("utf-8"))
     }
-    assert {path.stem for path in STAND_IN.glob("**/expect_*.sql")} == used
+    assert {path.stem for path in STAND_IN.glob("**/expectations/*.sql")} == used
 
 
 def test_country_codes_stay_text(results: dict[str, tuple[str, Any]]) -> None:

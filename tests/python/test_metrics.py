@@ -149,13 +149,15 @@ REPORTS: list[tuple[str, dict[str, str], dict[str, str]]] = [
     ("reports.sales_per_month_vw", MONTHS, BOUGHT),
     ("reports.revenue_per_day_vw", {"date": DAY}, ORDERED),
     ("reports.sales_per_day_mv", {"date": DAY}, SOLD),
-    *(
-        (name, {"artist_key": "artist", "make_date(year, 1, 1)": YEAR}, SOLD)
-        for name in ("reports.sales_per_artist_vw", "reports.sales_per_artist_mv")
+    (
+        "reports.sales_per_artist_mv",
+        {"artist_key": "artist", "make_date(year, 1, 1)": YEAR},
+        SOLD,
     ),
-    *(
-        (name, COUNTRY | {"make_date(year, month, 1)": MONTH}, SOLD)
-        for name in ("reports.sales_per_country_vw", "reports.sales_per_country_mv")
+    (
+        "reports.sales_per_country_mv",
+        COUNTRY | {"make_date(year, month, 1)": MONTH},
+        SOLD,
     ),
     ("reports.sales_per_song_mv", {"song_key": "song"}, SOLD),
     ("reports.top_songs_per_country_mv", {"song_key": "song"} | COUNTRY, SOLD),

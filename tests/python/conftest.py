@@ -10,6 +10,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import date
 from io import StringIO
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,11 @@ class Lakehouse:
         """The published database."""
         return self.home / "serving" / "deftunes.duckdb"
 
+    @property
+    def said(self) -> Path:
+        """The file of what the last command has said."""
+        return self.home.parent / "said.log"
+
     def land(
         self, source: service.Source, songs: Iterable[pa.Table], start: date, end: date
     ) -> Summary:
@@ -177,19 +183,20 @@ class Lakehouse:
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run dbt and return what came of it."""
-        said = self.home.parent / "said.log"
         command = self.command(*arguments)[1:]
-        return dbt_process.run(command, self.environment(environment), said, project)
+        environment = self.environment(environment)
+        return dbt_process.run(command, environment, self.said, project)
+
+    def start(self, *arguments: str) -> ForkServerProcess:
+        """Start dbt; `dbt_process.lines` tells what it says."""
+        command = self.command(*arguments)[1:]
+        return dbt_process.fork(command, self.environment(), self.said)
 
     def build(
         self, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> str:
-        """Run a build that passes, and return what it said.
-
-        It does not write what dbt keeps of a run, which takes a second or two.
-        """
-        kept = {"DBT_WRITE_JSON": "false", "DBT_LOG_LEVEL_FILE": "none"}
-        done = self.dbt("build", *arguments, environment=kept | dict(environment or {}))
+        """Run a build that passes, and return what it said."""
+        done = self.dbt("build", *arguments, environment=environment)
         assert done.returncode == 0, done.stdout
         return done.stdout
 

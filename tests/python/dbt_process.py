@@ -4,13 +4,16 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
 from deftunes.settings import PROJECT
 
 TIMEOUT_SECONDS = 900.0
+# Writing these takes a second or two.
+_KEEPS_NOTHING = {"DBT_WRITE_JSON": "false", "DBT_LOG_LEVEL_FILE": "none"}
 
 
 def invoke(
@@ -36,8 +39,10 @@ def invoke(
     os.chdir(project)
     # Imported already where this process was forked from.
     from dbt.cli.main import dbtRunner
+    from dbt_warm import manifest_for
 
-    sys.exit(not dbtRunner().invoke([*arguments]).success)
+    manifest = manifest_for(arguments, environment, project)
+    sys.exit(not dbtRunner(manifest).invoke([*arguments]).success)
 
 
 def fork(
@@ -50,7 +55,8 @@ def fork(
 
     Args:
         arguments: what would follow `dbt` on a command line.
-        environment: all variables that dbt is to see.
+        environment: all variables that dbt is to see; unless they say otherwise, it
+            leaves neither a log nor JSON of its run behind.
         said: the file for what dbt says.
         project: the folder to run it in.
 
@@ -63,12 +69,33 @@ def fork(
         ["dbt.cli.main", "dbt.task.build", "dbt.adapters.duckdb", "dbt_warm"]
     )
     process = context.Process(
-        target=invoke, args=(arguments, environment, said, project)
+        target=invoke,
+        args=(arguments, _KEEPS_NOTHING | dict(environment), said, project),
     )
+    said.write_text("")
     # The server that processes are forked from starts with the first of them.
     with patch.dict(os.environ, {"PYTHONPATH": os.pathsep.join(sys.path)}):
         process.start()
     return process
+
+
+def lines(
+    process: multiprocessing.context.ForkServerProcess, said: Path
+) -> Iterator[str]:
+    """Yield the lines that a process says, as it says them, until it has ended."""
+    line = ""
+    with said.open() as file:
+        while True:
+            has_ended = not process.is_alive()
+            if part := file.readline():
+                line += part
+                if line.endswith("\n"):
+                    yield line
+                    line = ""
+            elif has_ended:
+                return
+            else:
+                time.sleep(0.001)
 
 
 def run(

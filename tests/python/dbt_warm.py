@@ -1,21 +1,29 @@
 """Parses the project once, where processes are forked from.
 
 dbt makes classes, schemas and templates when it first needs them, for half of the time
-that it takes to parse a project. A process that is forked afterwards has them. The
-static parser would start threads, which no fork survives.
+that it takes to parse a project. A process that is forked afterwards has them, and what
+was parsed as well: `manifest_for` hands it over. The static parser would start threads,
+which no fork survives.
 """
 
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from unittest.mock import patch
 
 from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest
 from deftunes.settings import PROJECT
 
 _OPTIONS = ("--quiet", "--no-write-json", "--no-static-parser")
+_OF_THE_PROJECT = {"DEFTUNES_WITHOUT_ML": "1"}
+"""Which models there are in most tests. The others alone ask variables when parsed."""
 
-with tempfile.TemporaryDirectory() as home:
-    environment = {
+
+def _parsed(home: str) -> Manifest:
+    """Parse the project for a home."""
+    environment = _OF_THE_PROJECT | {
         "DEFTUNES_HOME": home,
         "DBT_LOG_LEVEL_FILE": "none",
         "DBT_LOG_PATH": home,
@@ -24,4 +32,46 @@ with tempfile.TemporaryDirectory() as home:
         "DBT_TARGET_PATH": home,
     }
     with patch.dict(os.environ, environment):
-        dbtRunner().invoke(["parse", *_OPTIONS])
+        parsed = dbtRunner().invoke(["parse", *_OPTIONS])
+    assert isinstance(parsed.result, Manifest), parsed.exception
+    return parsed.result
+
+
+with tempfile.TemporaryDirectory() as _home:
+    _manifest = _parsed(_home)
+
+
+def manifest_for(
+    arguments: Sequence[str], environment: Mapping[str, str], project: Path
+) -> Manifest | None:
+    """Return what dbt would parse, or none where it is to parse by itself.
+
+    Args:
+        arguments: what would follow `dbt` on a command line.
+        environment: all variables that dbt is to see.
+        project: the folder to run it in.
+
+    """
+    said = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("DEFTUNES_") and name != "DEFTUNES_HOME"
+    }
+    options = {argument.partition("=")[0] for argument in arguments}
+    if (
+        project != PROJECT
+        or said != _OF_THE_PROJECT
+        or "DBT_TARGET" in environment
+        or options & {"parse", "--target", "--no-partial-parse"}
+    ):
+        return None
+    # The place of the landing zone is all that depends on the home.
+    for source in _manifest.sources.values():
+        for meta in (source.meta, source.config.meta):
+            if location := meta.get("external_location"):
+                meta["external_location"] = location.replace(
+                    _home, environment["DEFTUNES_HOME"]
+                )
+    # What macros see of it.
+    _manifest.build_flat_graph()  # type: ignore[no-untyped-call]
+    return _manifest

@@ -41,9 +41,8 @@ def checks() -> ModuleType:
 @pytest.fixture(scope="module")
 def compiled(demonstration: Demonstration) -> Models:
     """Return the models as the checks see them, with the SQL of a later build."""
-    done = demonstration.lakehouse.dbt(
-        "compile", environment={"DEFTUNES_WITHOUT_ML": ""}
-    )
+    kept = {"DEFTUNES_WITHOUT_ML": "", "DBT_WRITE_JSON": "true"}
+    done = demonstration.lakehouse.dbt("compile", environment=kept)
     assert done.returncode == 0, done.stdout
     path = demonstration.lakehouse.home / "target" / "manifest.json"
     nodes = json.loads(path.read_text())["nodes"].values()

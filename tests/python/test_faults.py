@@ -19,11 +19,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from itertools import pairwise
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 from uuid import UUID
 
+import dbt_process
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
@@ -103,10 +105,10 @@ def calm(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Calm:
                 shutil.copytree(lakehouse.home / name, before / name, symlinks=True)
     old = fingerprint(lakehouse)
     began, lines = time.monotonic(), []
-    with running(lakehouse.command("build"), lakehouse) as build:
-        for line in said_by(build):
-            lines.append((time.monotonic() - began, line))
-    assert build.returncode == 0, lines
+    build = lakehouse.start("build")
+    for line in said_by(build, lakehouse):
+        lines.append((time.monotonic() - began, line))
+    assert build.exitcode == 0, lines
     tables, new = lakehouse.tables(*BUILT), fingerprint(lakehouse)
     assert old != new
     return Calm(
@@ -138,36 +140,15 @@ def phases_of(lines: list[tuple[float, str]]) -> dict[str, list[tuple[str, float
     return found
 
 
-@contextmanager
-def running(line: list[str], lakehouse: Lakehouse) -> Iterator["subprocess.Popen[str]"]:
-    """Run a command in a process group of its own, which is gone at the end."""
-    process = subprocess.Popen(
-        line,
-        cwd=PROJECT,
-        env=lakehouse.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        try:
-            yield process
-            process.wait(timeout=900)
-        finally:
-            kill(process)
-
-
 def kill(process: "subprocess.Popen[Any]") -> None:
     """Kill a command and all that it has started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def said_by(build: "subprocess.Popen[str]") -> Iterator[str]:
+def said_by(build: ForkServerProcess, lakehouse: Lakehouse) -> Iterator[str]:
     """Yield the lines of a build, without times, results and colours."""
-    assert build.stdout is not None
-    for line in build.stdout:
+    for line in dbt_process.lines(build, lakehouse.said):
         plain = re.sub(r"\x1b\[\d*m", "", line).strip()
         yield re.split(r" \.\.|  \[", re.sub(r"^\d\d:\d\d:\d\d\s*", "", plain))[0]
 
@@ -302,12 +283,12 @@ def build_until(calm: Calm, phase: str, chance: random.Random) -> bool:
     ((line, length),) = chance.choices(moments, [length for _, length in moments])
     delay = chance.uniform(0, length)
     lakehouse = calm.lakehouse
-    with running(lakehouse.command("build"), lakehouse) as build:
-        for said in said_by(build):
-            if said == line:
-                time.sleep(delay)
-                kill(build)
-    return build.returncode == -signal.SIGKILL
+    build = lakehouse.start("build")
+    for said in said_by(build, lakehouse):
+        if said == line:
+            time.sleep(delay)
+            build.kill()
+    return bool(build.exitcode == -signal.SIGKILL)
 
 
 def test_killed_landings_are_mended(
@@ -522,14 +503,23 @@ def without_metadata(lakehouse: Lakehouse) -> Tables:
 @pytest.mark.usefixtures("long_mode")
 def test_a_crowd_stands_in_line(calm: Calm) -> None:
     lakehouse = calm.restore(lake=False)
-    build = lakehouse.command("build", *WITHOUT_TESTS)
     landing = {"exchange_rates": str(lakehouse.rates)}
-    with running(build, lakehouse) as first, running(build, lakehouse) as second:
-        wait_until(lambda: (lakehouse.home / "lake" / "catalog.sqlite").exists())
-        refused = command(lakehouse.home, "exchange_rates", "--wait", "0.1", **landing)
-        waited = command(lakehouse.home, "exchange_rates", "--wait", "300", **landing)
-        said = [process.communicate(timeout=900)[0] for process in (first, second)]
-    assert (first.returncode, second.returncode) == (0, 0), said
+    both = [
+        subprocess.Popen(
+            lakehouse.command("build", *WITHOUT_TESTS),
+            cwd=PROJECT,
+            env=lakehouse.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    wait_until(lambda: (lakehouse.home / "lake" / "catalog.sqlite").exists())
+    refused = command(lakehouse.home, "exchange_rates", "--wait", "0.1", **landing)
+    waited = command(lakehouse.home, "exchange_rates", "--wait", "300", **landing)
+    said = [process.communicate(timeout=900)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
     assert sum("Another run holds" in text for text in said) == 1
     assert refused.returncode == 1
     assert "Run this again when it has ended" in refused.stderr

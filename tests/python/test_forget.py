@@ -212,6 +212,7 @@ def memory(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Memory:
                 "create table published.dim_users as from lake.marts.dim_users"
             )
             connection.execute("detach published")
+    (lakehouse.home / "logs").mkdir(exist_ok=True)
     (lakehouse.home / "logs" / "dbt.log.1").write_text(NAMES["user_name"])
     left = lakehouse.home / "landing" / ".incoming" / "killed"
     left.mkdir()

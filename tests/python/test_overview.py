@@ -32,7 +32,8 @@ def star() -> ElementTree.Element:
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """Return what dbt knows of the project."""
     lakehouse = Lakehouse(tmp_path_factory.mktemp("docs"), "", SHIPPED)
-    done = lakehouse.dbt("parse", environment={"DEFTUNES_WITHOUT_ML": ""})
+    kept = {"DEFTUNES_WITHOUT_ML": "", "DBT_WRITE_JSON": "true"}
+    done = lakehouse.dbt("parse", environment=kept)
     assert done.returncode == 0, done.stdout
     known: Manifest = json.loads(
         (lakehouse.home / "target" / "manifest.json").read_text("utf-8")

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import dbt_process
 import duckdb
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, copy_of_project
 from currency_converter import CurrencyConverter  # type: ignore[import-untyped]
 from deftunes.lock import home_lock
-from deftunes.settings import PROJECT
 from demo_sources import postgres
 from demo_sources.generator import Generator
 
@@ -330,20 +330,13 @@ def story(
 
 def build_and_kill(lakehouse: Lakehouse, model: str) -> None:
     """Kill a build as soon as it has made a model."""
-    process = subprocess.Popen(
-        lakehouse.command("build", *WITHOUT_TESTS),
-        cwd=PROJECT,
-        env=lakehouse.environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
+    process = lakehouse.start("build", *WITHOUT_TESTS)
+    for line in dbt_process.lines(process, lakehouse.said):
         if re.search(rf"OK created .*\.{model} ", line):
             process.kill()
             break
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
 
 
 # The numbers are right.
@@ -630,6 +623,7 @@ def test_a_catalogue_in_postgres_holds_the_same(
         environment = {
             "DBT_ENV_SECRET_CATALOG_DSN": dsn,
             "DEFTUNES_LAKE_DATA": str(other.home / "elsewhere"),
+            "DBT_LOG_LEVEL_FILE": "debug",
         }
         target = ("--target", "lake_pg")
         said = other.build(*target, *WITHOUT_TESTS, environment=environment)
@@ -705,25 +699,15 @@ def test_what_would_spoil_the_lake_is_refused(
 def test_a_second_build_waits_for_the_first(story: Story) -> None:
     lakehouse = story.lakehouse
     with home_lock(lakehouse.home, wait=0):
-        second = subprocess.Popen(
-            lakehouse.command("run", "--select", "dim_date"),
-            cwd=PROJECT,
-            env=lakehouse.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert second.stdout is not None
-        said = ""
+        second = lakehouse.start("run", "--select", "dim_date")
         # Ends without the sentence if the second build does not wait.
-        for line in second.stdout:
-            said += line
+        for line in dbt_process.lines(second, lakehouse.said):
             if "Another run holds" in line:
                 break
-        assert "Another run holds" in said
-        assert second.poll() is None
-    rest, _ = second.communicate(timeout=120)
-    assert second.returncode == 0, said + rest
+        assert "Another run holds" in lakehouse.said.read_text()
+        assert second.is_alive()
+    second.join(120)
+    assert second.exitcode == 0, lakehouse.said.read_text()
 
 
 def test_duckdb_takes_no_more_memory_than_it_may(story: Story) -> None:

@@ -62,7 +62,7 @@ def manifest_for(
         project != PROJECT
         or said != _OF_THE_PROJECT
         or "DBT_TARGET" in environment
-        or options & {"parse", "--target", "--no-partial-parse"}
+        or options & {"parse", "--project-dir", "--target"}
     ):
         return None
     # The place of the landing zone is all that depends on the home.

@@ -128,7 +128,13 @@ def test_the_star_draws_the_relations_that_dbt_tests(
         for column in node["columns"].values()
         if "not_null" in {one["type"] for one in column.get("constraints", ())}
     }
-    assert {(of,) for of, _ in drawn} <= tested["not_null"] | enforced
+    several = {
+        (f"{node['attached_node'].split('.')[-1]}.{column}",)
+        for node in manifest["nodes"].values()
+        if node.get("test_metadata", {}).get("name") == "columns_not_null"
+        for column in node["test_metadata"]["kwargs"]["column_list"]
+    }
+    assert {(of,) for of, _ in drawn} <= tested["not_null"] | several | enforced
     assert {(to,) for _, to in drawn} <= tested["unique"]
 
 

@@ -409,11 +409,7 @@ def publish_changes(shop: Shop, *changes: str) -> tuple[str, dict[str, dict[str,
         for change in changes:
             lake.execute(change)
     said = shop.publish("--log-level", "debug")
-    frozen = shop.tables("deftunes.ducklake")
-    # They read the materialized views, which no build has refreshed meanwhile.
-    for name in ("artist", "country"):
-        frozen[f"reports.sales_per_{name}_vw"] = frozen[f"reports.sales_per_{name}_mv"]
-    assert shop.tables() == frozen
+    assert shop.tables() == shop.tables("deftunes.ducklake")
     found: dict[str, dict[str, str]] = {}
     for file, way, names in re.findall(r"(\S+\.duckdb), ([a-z ]+): (.*)", said):
         found.setdefault(file, {}).update(

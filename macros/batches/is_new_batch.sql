@@ -1,5 +1,5 @@
 {% macro is_new_batch(entity=none) -%}
-    {%- if not (execute and is_incremental()) -%}
+    {%- if not (execute and _adds_to_a_table()) -%}
         true
     {%- else -%}
         {%- if model.unique_id not in _batch_readers() -%}
@@ -10,6 +10,29 @@
         {%- endif -%}
         {{ in_list('_batch_id', new_batches(entity)) }}
     {%- endif -%}
+{%- endmacro %}
+
+{% macro _adds_to_a_table() -%}
+    {#- Whether the model at hand adds to rows that are there. An ephemeral model is a part
+        of the one that reads it: it reads as much as that one does. -#}
+    {%- if model.config.materialized != 'ephemeral' -%}
+        {{ return(is_incremental()) }}
+    {%- endif -%}
+    {%- set parts, tables = [model.unique_id], [] -%}
+    {%- for part in parts -%}
+        {%- for node in graph.nodes.values()
+            if node.resource_type == 'model' and part in node.depends_on.nodes -%}
+            {%- do (parts if node.config.materialized == 'ephemeral' else tables).append(
+                node.unique_id
+            ) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- set table = graph.nodes[tables | first] -%}
+    {{ return(not flags.FULL_REFRESH and not no_batch_is_settled() and load_relation(
+        api.Relation.create(
+            database=table.database, schema=table.schema, identifier=table.name
+        )
+    ) is not none) }}
 {%- endmacro %}
 
 {% macro is_read(column='_batch_id') -%}
@@ -26,7 +49,10 @@
     {#- The batches that this build reads: those that the lake does not hold for good
         yet. None where it reads all that has been landed. -#}
     {%- if flags.FULL_REFRESH or no_batch_is_settled()
-        or (model.config.materialized == 'incremental' and not is_incremental()) -%}
+        or (
+            model.config.materialized in ['incremental', 'ephemeral']
+            and not _adds_to_a_table()
+        ) -%}
         {{ return(none) }}
     {%- endif -%}
     {{ return(new_batches()) }}
@@ -54,7 +80,8 @@
     {#- The names of the models that read batches and that this command leaves out. Only a
         command that leaves out none settles the batches that it reads. -#}
     {%- set unselected = [] -%}
-    {%- for id in _batch_readers() if id not in selected_resources -%}
+    {%- for id in _batch_readers() if id not in selected_resources
+        and graph.nodes[id].config.materialized != 'ephemeral' -%}
         {%- do unselected.append(graph.nodes[id].name) -%}
     {%- endfor -%}
     {{ return(unselected) }}

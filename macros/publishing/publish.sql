@@ -19,6 +19,7 @@
         {%- set left_out = graph.nodes.values()
             | selectattr('resource_type', 'in', ['model', 'seed', 'snapshot', 'test'])
             | selectattr('config.enabled')
+            | rejectattr('config.materialized', 'equalto', 'ephemeral')
             | rejectattr('unique_id', 'in', passed) | list -%}
         {%- if failed -%}
             {%- do log(

@@ -13,55 +13,45 @@ exchange_rates as (
         rejection_reason is null
         and {{ is_new_batch('exchange_rates') }}
         -- Every extract is whole, so the newest one says it all.
-        and _batch_id = (
-            select max(newest._batch_id)
-            from {{ ref('stg_ecb__exchange_rates') }} as newest
-        )
+        and _batch_id = {{ latest_batch('exchange_rates') if execute }}
 
 ),
 
 currencies as (
 
-    select distinct currency
-    from exchange_rates
-
-),
-
-span as (
-
     select
-        min(rate_date) as first_date,
-        max(rate_date) as last_date
+        currency,
+        min(min(rate_date)) over () as first_date,
+        max(max(rate_date)) over () as last_date
     from exchange_rates
+    group by currency
 
 ),
 
 calendar as (
 
     select
+        currency,
         {{ explode_date_series(
             'first_date', dbt.dateadd('day', var('carry_days_at_end'), 'last_date')
         ) }} as rate_date,
         last_date
-    from span
+    from currencies
 
 ),
 
 days as (
 
     select
-        calendar.rate_date,
-        calendar.last_date,
-        currencies.currency,
+        calendar.*,
         max(exchange_rates.rate_date) over (
-            partition by currencies.currency order by calendar.rate_date
+            partition by calendar.currency order by calendar.rate_date
         ) as published_date
     from calendar
-    cross join currencies
     left join exchange_rates
         on
             calendar.rate_date = exchange_rates.rate_date
-            and currencies.currency = exchange_rates.currency
+            and calendar.currency = exchange_rates.currency
 
 ),
 
@@ -95,6 +85,7 @@ carried as (
         null as published_date,
         rate_date > last_date as is_provisional
     from calendar
+    where currency = 'USD'
 
 ),
 

@@ -1,90 +1,23 @@
 {{ config(materialized='view') }}
 
--- From the files alone, past all that staging makes of them: it is what the star is
--- measured by.
+-- It is what the star is measured by.
 with
+
+delivered as (
+
+    select *
+    from {{ ref('int_counted_deliveries') }}
+
+),
 
 rejected as (
 
     select
-        entity,
         record_number,
         item_number,
         _batch_id
     from {{ ref('rejected_records') }}
-
-),
-
-deliveries as (
-
-    select
-        sessions.session_id,
-        sessions._position,
-        sessions._batch_id
-    from {{ source('api', 'sessions') }} as sessions
-    left join rejected
-        on
-            rejected.entity = 'sessions'
-            and sessions._batch_id = rejected._batch_id
-            and sessions._position + 1 = rejected.record_number
-    where rejected.entity is null
-
-),
-
--- They are few, so only they are compared.
-delivered_again as (
-
-    select session_id
-    from deliveries
-    group by session_id
-    having count(*) > 1
-
-),
-
-compared as (
-
-    select
-        _position,
-        _batch_id,
-        row_number() over (
-            partition by session_id order by _batch_id desc, _position desc
-        ) as recency
-    from deliveries
-    where session_id in (select delivered_again.session_id from delivered_again)
-
-),
-
-not_counted as (
-
-    select
-        _batch_id,
-        _position + 1 as record_number
-    from compared
-    where recency > 1
-
-    union all
-
-    select
-        _batch_id,
-        record_number
-    from rejected
-    where entity = 'sessions'
-
-),
-
-delivered as (
-
-    select
-        sessions.session_items,
-        {{ parse_utc_timestamp('sessions.session_start_time') }} as session_start_time,
-        sessions._position + 1 as record_number,
-        sessions._batch_id
-    from {{ source('api', 'sessions') }} as sessions
-    left join not_counted
-        on
-            sessions._batch_id = not_counted._batch_id
-            and sessions._position + 1 = not_counted.record_number
-    where not_counted._batch_id is null
+    where entity = 'session_items'
 
 ),
 
@@ -124,11 +57,10 @@ landed as (
     from typed
     left join rejected
         on
-            rejected.entity = 'session_items'
-            and typed._batch_id = rejected._batch_id
+            typed._batch_id = rejected._batch_id
             and typed.record_number = rejected.record_number
             and typed.item_number = rejected.item_number
-    where rejected.entity is null
+    where rejected._batch_id is null
 
 ),
 

@@ -5,20 +5,19 @@
     )
 }}
 
+{%- set attributes = [
+    'user_id', 'user_name', 'user_lastname', 'place_name', 'country_code', 'timezone',
+    'latitude', 'longitude', 'user_since'
+] %}
+
 with
 
 users as (
 
     select
-        user_id,
-        user_name,
-        user_lastname,
-        place_name,
-        country_code,
-        timezone,
-        latitude,
-        longitude,
-        user_since,
+        {% for attribute in attributes -%}
+            {{ attribute }},
+        {% endfor -%}
         cast(null as timestamp) as valid_from,
         _version_hash,
         _batch_id
@@ -28,23 +27,14 @@ users as (
 ),
 
 {% if is_incremental() %}
-    known as (
+    current_from as (
 
         select
             user_id,
-            user_name,
-            user_lastname,
-            place_name,
-            country_code,
-            timezone,
-            latitude,
-            longitude,
-            user_since,
-            valid_from,
-            _version_hash,
-            _batch_id,
-            row_number() over (partition by user_id order by valid_from desc) as age
+            max(valid_from) as valid_from
         from {{ this }}
+        where user_id in (select users.user_id from users)
+        group by user_id
 
     ),
 {% endif %}
@@ -55,20 +45,17 @@ observations as (
     {% if is_incremental() %}
         union all
         select
-            user_id,
-            user_name,
-            user_lastname,
-            place_name,
-            country_code,
-            timezone,
-            latitude,
-            longitude,
-            user_since,
-            valid_from,
-            _version_hash,
-            _batch_id
-        from known
-        where age = 1 and user_id in (select users.user_id from users)
+            {% for attribute in attributes -%}
+                known.{{ attribute }},
+            {% endfor -%}
+            known.valid_from,
+            known._version_hash,
+            known._batch_id
+        from {{ this }} as known
+        inner join current_from
+            on
+                known.user_id = current_from.user_id
+                and known.valid_from = current_from.valid_from
     {% endif %}
 
 ),
@@ -114,15 +101,9 @@ dated as (
 final as (
 
     select
-        user_id,
-        user_name,
-        user_lastname,
-        place_name,
-        country_code,
-        timezone,
-        latitude,
-        longitude,
-        user_since,
+        {% for attribute in attributes -%}
+            {{ attribute }},
+        {% endfor -%}
         version_from as valid_from,
         lead(version_from) over (partition by user_id order by version_from)
             as valid_to,

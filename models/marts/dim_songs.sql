@@ -4,60 +4,30 @@ with
 
 songs as (
 
-    select
-        track_id,
-        song_id,
-        artist_id,
-        song_title,
-        release,
-        duration,
-        year,
-        _batch_id
+    select *
     from {{ ref('int_songs_latest') }}
-
-),
-
-changed_songs as (
-
-    select
-        track_id,
-        song_id
-    from songs
-    where {{ is_new_batch('songs') }}
 
 ),
 
 songs_sold as (
 
-    select
-        song_id,
-        artist_id,
-        song_title,
-        _batch_id
+    select *
     from {{ ref('int_songs_sold') }}
 
 ),
 
+-- A catalogue is landed whole: when it is new, all songs are looked at, for a song that
+-- was sold may be another track's now.
 changed as (
 
-    select track_id
-    from changed_songs
-
-    union
-
-    select song_id as track_id
-    from songs_sold
-    where {{ is_new_batch('sessions') }}
-
-    {% if is_incremental() and is_new_batch('songs') | trim != 'false' %}
-        -- Sold under a song_id that a track of the catalogue has now, or has no more.
+    {% if is_new_batch('songs') | trim == 'false' %}
+        select distinct song_id as track_id
+        from songs_sold
+        where {{ is_new_batch('sessions') }}
+    {% else %}
+        select track_id from songs
         union
-
-        select track_id
-        from {{ this }}
-        where
-            track_id in (select changed_songs.song_id from changed_songs)
-            or (track_id = song_id and exists (select * from changed_songs))
+        select song_id as track_id from songs_sold
     {% endif %}
 
 ),

@@ -10,36 +10,15 @@
     )
 }}
 
+{% set beginning = "cast('" ~ var('beginning_of_time') ~ "' as timestamp)" %}
+{% set end = "cast('" ~ var('end_of_time') ~ "' as timestamp)" %}
+
 with
 
 versions as (
 
     select *
     from {{ ref('int_user_versions') }}
-
-),
-
-buyers as (
-
-    select distinct user_id
-    from {{ ref('int_sessions_latest') }}
-    where {{ is_new_batch('sessions') }}
-
-),
-
-countries as (
-
-    select
-        country_code,
-        country_name
-    from {{ ref('countries') }}
-
-),
-
-timezones as (
-
-    select timezone
-    from {{ timezones() }} as known
 
 ),
 
@@ -55,7 +34,8 @@ changed_users as (
 
         select held.user_id
         from {{ this }} as held
-        left join countries on held.country_code = countries.country_code
+        left join {{ ref('countries') }} as countries
+            on held.country_code = countries.country_code
         where
             held.country_name <> coalesce(countries.country_name, 'Unknown')
             or held.has_known_country <> (countries.country_name is not null)
@@ -63,48 +43,34 @@ changed_users as (
 
 ),
 
-beginning as (
-
-    select cast('{{ var("beginning_of_time") }}' as timestamp) as valid_from
-
-),
-
--- Bought something and is in no extract yet.
-inferred as (
+members as (
 
     select
-        buyers.user_id,
-        beginning.valid_from
-    from buyers
-    cross join beginning
-    where buyers.user_id not in (select versions.user_id from versions)
+        user_id,
+        valid_from,
+        false as is_inferred
+    from versions
+    where user_id in (select changed_users.user_id from changed_users)
+
+    union all
+
+    -- Bought something and is in no extract yet.
+    select distinct
+        user_id,
+        {{ beginning }} as valid_from,
+        true as is_inferred
+    from {{ ref('int_sessions_latest') }}
+    where
+        user_id not in (select versions.user_id from versions)
+        and {{ is_new_batch('sessions') }}
 
     union all
 
     -- No record has an empty id, so none is taken for the unknown member.
     select
         '' as user_id,
-        valid_from
-    from beginning
-
-),
-
-members as (
-
-    select
-        versions.user_id,
-        versions.valid_from,
-        false as is_inferred
-    from versions
-    where versions.user_id in (select changed_users.user_id from changed_users)
-
-    union all
-
-    select
-        user_id,
-        valid_from,
+        {{ beginning }} as valid_from,
         true as is_inferred
-    from inferred
 
 ),
 
@@ -113,7 +79,7 @@ final as (
     select
         case
             when members.user_id = '' then {{ unknown_member_key() }}
-            when members.valid_from = beginning.valid_from
+            when members.valid_from = {{ beginning }}
                 then {{ surrogate_key(['members.user_id']) }}
             else {{ surrogate_key(['members.user_id', 'members.valid_from']) }}
         end as user_key,
@@ -136,19 +102,18 @@ final as (
         members.is_inferred,
         versions.user_since,
         members.valid_from,
-        coalesce(
-            versions.valid_to, cast('{{ var("end_of_time") }}' as timestamp)
-        ) as valid_to,
+        coalesce(versions.valid_to, {{ end }}) as valid_to,
         versions._version_hash,
         versions._batch_id
     from members
-    cross join beginning
     left join versions
         on
             members.user_id = versions.user_id
             and members.valid_from = versions.valid_from
-    left join countries on versions.country_code = countries.country_code
-    left join timezones on versions.timezone = timezones.timezone
+    left join {{ ref('countries') }} as countries
+        on versions.country_code = countries.country_code
+    left join {{ timezones() }} as timezones
+        on versions.timezone = timezones.timezone
 
 )
 

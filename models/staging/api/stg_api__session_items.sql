@@ -1,6 +1,6 @@
 {{ config(tags=['judges_records']) }}
 {% set price = dbt.safe_cast('item.price', 'decimal(18, 4)') %}
-
+{% set exact = 'cast(' ~ price ~ ' as double)' %}
 with
 
 sessions as (
@@ -18,23 +18,12 @@ sessions as (
 
 ),
 
-rejected_sessions as (
-
-    select
-        rejection_reason,
-        _position,
-        _batch_id
-    from {{ ref('stg_api__sessions') }}
-    where rejection_reason is not null
-
-),
-
 items as (
 
     select
         sessions.session_id,
         sessions.user_id,
-        rejected_sessions.rejection_reason as session_rejection_reason,
+        judged_sessions.rejection_reason as session_rejection_reason,
         sessions.session_start_time,
         {{ unnest_with_position('sessions.session_items', 'item', '_item_position') }},
         sessions._position,
@@ -42,10 +31,11 @@ items as (
         sessions._source,
         sessions._batch_id
     from sessions
-    left join rejected_sessions
+    left join {{ ref('stg_api__sessions') }} as judged_sessions
         on
-            sessions._batch_id = rejected_sessions._batch_id
-            and sessions._position = rejected_sessions._position
+            sessions._batch_id = judged_sessions._batch_id
+            and sessions._position = judged_sessions._position
+            and judged_sessions.rejection_reason is not null
 
 ),
 
@@ -68,49 +58,21 @@ typed as (
         -- A cast rounds; a price that is another one then is none. Above 900 billion a
         -- double does not hold four decimals.
         case
-            when
-                abs(item.price) < 900000000000
-                and cast({{ price }} as double) = item.price
+            when abs(item.price) < 900000000000 and {{ exact }} = item.price
                 then {{ price }}
         end as price,
         upper(trim(item.currency)) as currency,
-        item.liked as liked,
-        item.liked_since as delivered_liked_since,
+        item,
         {{ parse_utc_timestamp('item.liked_since') }} as liked_since,
         session_rejection_reason,
         session_start_time,
         item._rescued as _rescued,
         item._payload as _payload,
-        {{ to_json_string('item') }} as _delivered,
         _position,
         _ingested_at,
         _source,
         _batch_id
     from items
-
-),
-
-judged as (
-
-    select
-        *,
-        case
-            when session_rejection_reason is not null then 'session_rejected'
-            when not abs(delivered_price) < cast('Infinity' as double)
-                then 'price_not_a_number'
-            {{ malformed_record_cases('_payload', [
-                'song_id', 'song_name', 'artist_id', 'artist_name', 'currency'
-            ]) }}
-            when coalesce(song_id, '') = '' then 'missing_key'
-            when delivered_price is null then 'missing_price'
-            when delivered_price < 0 then 'negative_price'
-            when coalesce(currency, '') = '' then 'missing_currency'
-            when delivered_price >= 900000000000 then 'absurd_price'
-            when price is null then 'price_too_precise'
-            when delivered_liked_since is not null and liked_since is null
-                then 'unparsable_timestamp'
-        end as rejection_reason
-    from typed
 
 ),
 
@@ -124,19 +86,34 @@ final as (
         song_name,
         artist_name,
         currency,
-        rejection_reason,
+        case
+            when session_rejection_reason is not null then 'session_rejected'
+            when not abs(delivered_price) < cast('Infinity' as double)
+                then 'price_not_a_number'
+            {{ malformed_record_cases('_payload', [
+                'song_id', 'song_name', 'artist_id', 'artist_name', 'currency'
+            ]) }}
+            when coalesce(song_id, '') = '' then 'missing_key'
+            when delivered_price is null then 'missing_price'
+            when delivered_price < 0 then 'negative_price'
+            when coalesce(currency, '') = '' then 'missing_currency'
+            when delivered_price >= 900000000000 then 'absurd_price'
+            when price is null then 'price_too_precise'
+            when item.liked_since is not null and liked_since is null
+                then 'unparsable_timestamp'
+        end as rejection_reason,
         item_number,
         price,
-        liked,
+        item.liked as liked,
         liked_since,
         session_start_time,
         _rescued,
-        coalesce(_payload, _delivered) as _payload,
+        coalesce(_payload, {{ to_json_string('item') }}) as _payload,
         _position,
         _ingested_at,
         _source,
         _batch_id
-    from judged
+    from typed
 
 )
 

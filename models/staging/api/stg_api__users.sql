@@ -2,46 +2,31 @@
 
 with
 
-users as (
-
-    select
-        user_id,
-        user_name,
-        user_lastname,
-        user_location,
-        user_since,
-        _position,
-        _rescued,
-        _payload,
-        cast(_ingested_at as timestamp) as _ingested_at,
-        _source,
-        _batch_id
-    from {{ source('api', 'users') }}
-
-),
-
-timezones as (
-
-    select timezone
-    from {{ timezones() }} as known
-
-),
-
 located as (
 
     select
-        users.*,
-        {{ array_element('users.user_location', 1) }} as delivered_latitude,
-        {{ array_element('users.user_location', 2) }} as delivered_longitude,
-        {{ array_element('users.user_location', 3) }} as place_name,
-        upper(trim({{ array_element('users.user_location', 4) }})) as country_code,
+        landed.user_id,
+        landed.user_name,
+        landed.user_lastname,
+        landed.user_location,
+        landed.user_since,
+        landed._position,
+        landed._rescued,
+        landed._payload,
+        cast(landed._ingested_at as timestamp) as _ingested_at,
+        landed._source,
+        landed._batch_id,
+        {{ array_element('landed.user_location', 1) }} as delivered_latitude,
+        {{ array_element('landed.user_location', 2) }} as delivered_longitude,
+        {{ array_element('landed.user_location', 3) }} as place_name,
+        upper(trim({{ array_element('landed.user_location', 4) }})) as country_code,
         -- As the engine writes it; one that it does not know stays as delivered.
-        coalesce(timezones.timezone, {{ array_element('users.user_location', 5) }})
+        coalesce(timezones.timezone, {{ array_element('landed.user_location', 5) }})
             as timezone
-    from users
-    left join timezones
+    from {{ source('api', 'users') }} as landed
+    left join {{ timezones() }} as timezones
         on
-            lower(trim({{ array_element('users.user_location', 5) }}))
+            lower(trim({{ array_element('landed.user_location', 5) }}))
             = lower(timezones.timezone)
 
 ),
@@ -49,19 +34,10 @@ located as (
 typed as (
 
     select
-        user_id,
-        user_name,
-        user_lastname,
-        place_name,
-        country_code,
-        timezone,
-        user_location,
-        delivered_latitude,
-        delivered_longitude,
-        user_since as delivered_since,
+        *,
         {{ dbt.safe_cast('delivered_latitude', 'decimal(9, 6)') }} as latitude,
         {{ dbt.safe_cast('delivered_longitude', 'decimal(9, 6)') }} as longitude,
-        {{ parse_utc_timestamp('user_since') }} as user_since,
+        {{ parse_utc_timestamp('user_since') }} as parsed_since,
         -- Another spelling of a country or a time zone makes no version.
         {{ surrogate_key([
             'user_name', 'user_lastname',
@@ -71,12 +47,6 @@ typed as (
             ])),
             'user_since', '_rescued',
         ]) }} as _version_hash,
-        _position,
-        _rescued,
-        _payload,
-        _ingested_at,
-        _source,
-        _batch_id,
         {{ json_object_text([
             'user_id', 'user_name', 'user_lastname', 'user_location', 'user_since',
             '_rescued',
@@ -92,7 +62,7 @@ judged as (
         case
             {{ malformed_record_cases('_payload', [
                 'user_id', 'user_name', 'user_lastname', 'place_name', 'country_code',
-                'timezone', 'delivered_since',
+                'timezone', 'user_since',
             ]) }}
             when coalesce(user_id, '') = '' then 'missing_key'
             when
@@ -106,7 +76,7 @@ judged as (
                     '0123456789+-.eE ', ''
                 ) <> ''
                 then 'malformed_location'
-            when delivered_since is not null and user_since is null
+            when user_since is not null and parsed_since is null
                 then 'unparsable_timestamp'
         end as rejection_reason
     from typed
@@ -128,7 +98,7 @@ final as (
         end as rejection_reason,
         latitude,
         longitude,
-        user_since,
+        parsed_since as user_since,
         _version_hash,
         _position,
         _rescued,

@@ -134,7 +134,12 @@ def find_leaks(models: Iterable[Model], key_classes: set[str]) -> list[str]:
     order = TopologicalSorter(
         {key: by_id.keys() & {*model.depends_on.nodes} for key, model in by_id.items()}
     )
-    tables = {_table(model): [*model.columns] for model in by_id.values()}
+    # An ephemeral model is in the queries of those that read it.
+    tables = {
+        _table(model): [*model.columns]
+        for model in by_id.values()
+        if model.relation_name
+    }
     known: dict[Place, set[str]] = {}
     leaks = []
     for model in map(by_id.__getitem__, order.static_order()):

@@ -11,7 +11,7 @@ from benchmark import checksums, process, report, scenarios
 from benchmark.data import Data
 from deftunes.settings import PROJECT
 
-PARTS = ("full", "days", "views", "dashboard", "landing")
+PARTS = ("full", "days", "views", "dashboard", "landing", "first use")
 
 
 @click.command(context_settings={"show_default": True})
@@ -63,6 +63,8 @@ def main(
             scenarios.views(bench)
         if "landing" in wanted:
             scenarios.landing(bench, dlt=peers)
+        if "first use" in wanted:
+            scenarios.first_use(bench)
     except (checksums.MismatchError, process.CommandError) as error:
         sys.exit(str(error))
     command = shlex.join(["python", "scripts/bench.py", *sys.argv[1:]])

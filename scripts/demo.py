@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 import duckdb
-from deftunes import loader
-from deftunes.landing import DEMO_MARKER
+from deftunes.landing import loader
+from deftunes.landing.manifest import ManifestError
+from deftunes.landing.zone import DEMO_MARKER
 from deftunes.lock import LockedError
-from deftunes.manifest import ManifestError
 from deftunes.settings import PROJECT, HomeError, Settings, SettingsError
 from demo_sources.both import demo_sources
 from demo_sources.generator import Generator

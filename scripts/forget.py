@@ -4,11 +4,11 @@ import logging
 import sys
 
 import click
-from deftunes.forget import IncompleteError, UnknownUserError, forget, survey
-from deftunes.landing import LandingZoneError
+from deftunes.dbt_plugin.remedies import remedy
+from deftunes.landing.manifest import ManifestError
+from deftunes.landing.zone import LandingZoneError
 from deftunes.lock import LockedError
-from deftunes.manifest import ManifestError
-from deftunes.remedies import remedy
+from deftunes.privacy.forget import IncompleteError, UnknownUserError, forget, survey
 from deftunes.settings import HomeError, Settings, SettingsError
 
 

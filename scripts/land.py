@@ -8,11 +8,11 @@ from datetime import datetime, timedelta, timezone
 from types import FrameType
 
 import click
-from deftunes.landing import DEMO_MARKER
-from deftunes.loader import ENTITIES, Plan, run
+from deftunes.dbt_plugin.remedies import remedy
+from deftunes.landing.loader import ENTITIES, Plan, run
+from deftunes.landing.manifest import ManifestError
+from deftunes.landing.zone import DEMO_MARKER
 from deftunes.lock import LockedError
-from deftunes.manifest import ManifestError
-from deftunes.remedies import remedy
 from deftunes.settings import HomeError, Settings, SettingsError
 from tqdm.contrib.logging import (  # type: ignore[import-untyped]
     logging_redirect_tqdm,

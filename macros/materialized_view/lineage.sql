@@ -41,7 +41,7 @@
 {%- endmacro %}
 
 {% macro _read_query(sql) -%}
-    {#- What the text of a query says, as scripts/deftunes/queries.py reads it. -#}
+    {#- What the text of a query says, as scripts/deftunes/dbt_plugin/queries.py reads it. -#}
     {{ return(fromjson(run_query(
         "select read_query('" ~ sql | replace("'", "''") ~ "')"
     ).columns[0][0])) }}

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]
-from deftunes import api, loader, records
-from deftunes.landing import Batch, LandingZone
-from deftunes.manifest import Manifest
+from deftunes.landing import api, loader, records
+from deftunes.landing.manifest import Manifest
+from deftunes.landing.zone import Batch, LandingZone
 from deftunes.settings import Settings
 from demo_sources.generator import Generator
 from duckdb import DuckDBPyConnection, DuckDBPyRelation

@@ -9,7 +9,7 @@ import time
 from datetime import date
 
 import requests
-from deftunes import loader
+from deftunes.landing import loader
 from deftunes.settings import Settings
 
 

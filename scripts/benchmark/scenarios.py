@@ -159,7 +159,7 @@ def full(bench: Bench, *, spark: bool) -> None:
         bench.figures.add_build("full build", bench.project.build())
         # One comparison tells: what contenders make does not change from run to run.
         made = checksums.of_lake(bench.project.home) if number == 0 else None
-        by_hand(bench, "full", bench.data.eve - timedelta(days=1), made)
+        by_hand(bench, bench.data.eve - timedelta(days=1), made)
         if with_spark:
             folder = bench.folder / "spark"
             shutil.rmtree(folder, ignore_errors=True)
@@ -189,15 +189,13 @@ def days(bench: Bench) -> None:
     data = bench.data
     data.history(bench.tenth.home, 0.1)
     bench.figures.add_build("full build of a tenth", bench.tenth.build())
-    homes = [bench.project, bench.tenth, bench.limit]
+    homes = [bench.project, bench.tenth]
     for lakehouse in homes:
         data.add(lakehouse.home, data.eve)
-    for lakehouse in homes[:2]:
-        lakehouse.build()
-    by_hand(bench, "day", data.eve)
     for lakehouse in homes:
+        lakehouse.build()
         _checkpoint(lakehouse.home)
-    for number in range(bench.repeats):
+    for _ in range(bench.repeats):
         for lakehouse, name in (
             (bench.project, "day"),
             (bench.tenth, "day on a tenth"),
@@ -205,11 +203,12 @@ def days(bench: Bench) -> None:
             _restore(lakehouse.home)
             data.add(lakehouse.home, data.day)
             bench.figures.add_build(name, lakehouse.build())
-        _restore(bench.limit.home)
-        data.add(bench.limit.home, data.day)
-        made = checksums.of_lake(bench.project.home) if number == 0 else None
-        by_hand(bench, "day", data.day, made)
         bench.figures.add_run("dbt's own start", bench.project.dbt("parse"))
+    # A history that has grown by a day is that of a script that reads all of it.
+    bench.limit.clear()
+    for added in (data.eve, data.day):
+        data.add(bench.limit.home, added)
+    by_hand(bench, data.day, checksums.of_lake(bench.project.home))
     bench.figures.notes.append("The checksums of all tables agree after the day, too.")
     for _ in range(bench.repeats):
         before = _snapshot(bench.project.home)
@@ -220,14 +219,11 @@ def days(bench: Bench) -> None:
         bench.figures.add_run("dbt's own start", bench.project.dbt("parse"))
 
 
-def by_hand(
-    bench: Bench, script: str, last: date, made: checksums.Checksums | None = None
-) -> None:
-    """Run a hand-written script on the limit's lake.
+def by_hand(bench: Bench, last: date, made: checksums.Checksums | None = None) -> None:
+    """Run the hand-written script on the limit's lake.
 
     Args:
         bench: the run.
-        script: `full` or `day`.
         last: the last day of sessions in the landing zone.
         made: the checksums of the tables that it should make; None for any.
 
@@ -238,18 +234,45 @@ def by_hand(
     """
     done = _python(
         bench,
-        *("-m", "benchmark.limit", LIMIT / f"{script}.sql", bench.limit.home),
+        *("-m", "benchmark.limit", LIMIT / "full.sql", bench.limit.home),
         *(str(bench.data.start), str(last)),
     )
     statements = json.loads(done.output)
-    name = f"limit's {script}"
-    bench.figures.add_run(name, done)
-    bench.figures.add(f"{name}, engine", sum(seconds for _, seconds in statements))
+    bench.figures.add_run("limit", done)
+    bench.figures.add("limit, engine", sum(seconds for _, seconds in statements))
     for what, seconds in statements:
-        bench.figures.of.setdefault(f"node of {name}: {what}", []).append(seconds)
+        bench.figures.of.setdefault(f"node of limit: {what}", []).append(seconds)
     if made is not None:
         found = checksums.of_lake(bench.limit.home)
-        checksums.compare(made, found, f"The limit's {script}")
+        checksums.compare(made, found, "The limit")
+
+
+def first_use(bench: Bench) -> None:
+    """Run what a newcomer runs, in a clone of its own: the demo, it again, a metric.
+
+    Raises:
+        CommandError: one of them failed.
+
+    """
+    clone = bench.folder / "clone"
+    shutil.rmtree(clone, ignore_errors=True)
+    _in_clone(bench, bench.folder, "git", "clone", "--quiet", PROJECT, clone)
+    for name, *command in (
+        ("make demo, cold", "make", "demo"),
+        ("make demo, again", "make", "demo"),
+        ("demo, nothing new", ".venv/bin/dbt", "build"),
+        ("mf query, cold", ".venv/bin/mf", "query", "--metrics", "revenue"),
+    ):
+        bench.figures.add_run(name, _in_clone(bench, clone, *command))
+
+
+def _in_clone(bench: Bench, folder: Path, *command: str | Path) -> process.Done:
+    return process.run(
+        command,
+        folder=folder,
+        environment=process.clean_environment(),
+        log=bench.folder / "said.log",
+    )
 
 
 def views(bench: Bench) -> None:

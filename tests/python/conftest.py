@@ -20,8 +20,8 @@ import duckdb
 import hypothesis
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from deftunes.loader import ENTITIES, Plan, Summary, run
-from deftunes.rates import SHIPPED
+from deftunes.landing.loader import ENTITIES, Plan, Summary, run
+from deftunes.landing.rates import SHIPPED
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.generator import Generator

@@ -11,8 +11,8 @@ import demo
 import duckdb
 import pytest
 from conftest import Demonstration, Lakehouse
-from deftunes.landing import DEMO_MARKER
-from deftunes.rates import SHIPPED
+from deftunes.landing.rates import SHIPPED
+from deftunes.landing.zone import DEMO_MARKER
 from deftunes.settings import PROJECT
 
 OPTIONS = "--items 300 --seed 1"

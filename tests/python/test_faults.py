@@ -31,9 +31,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, copy_of_project, song
-from deftunes import manifest
-from deftunes.landing import LandingZone, LandingZoneError, check_landing_zone
-from deftunes.loader import Plan, _Journal, run
+from deftunes.landing import manifest
+from deftunes.landing.loader import Plan, _Journal, run
+from deftunes.landing.zone import LandingZone, LandingZoneError, check_landing_zone
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.generator import Generator

@@ -18,15 +18,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import deftunes.forget
+import deftunes.privacy.forget
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, song
-from deftunes.forget import Erased, IncompleteError, forget
-from deftunes.forgotten import PSEUDONYM, canonical, canonical_sql
-from deftunes.landing import LandingZone
+from deftunes.landing.zone import LandingZone
+from deftunes.privacy.forget import Erased, IncompleteError, forget
+from deftunes.privacy.forgotten import PSEUDONYM, canonical, canonical_sql
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres
 from demo_sources.service import Records
@@ -595,7 +595,7 @@ def test_every_lake_that_the_settings_name_is_gone_through(
     settings: Callable[..., Settings], home: Path, postgres_dsn: str
 ) -> None:
     def lakes(**given: str) -> list[str]:
-        return deftunes.forget._lakes(settings(**given))
+        return deftunes.privacy.forget._lakes(settings(**given))
 
     assert lakes() == []
     (home / "lake").mkdir(parents=True)
@@ -628,7 +628,7 @@ def test_every_lake_that_the_settings_name_is_gone_through(
         assert named == ["local", "lake_pg"]
         assert lakes(catalogue_dsn=dsn) == ["lake_pg", "local"]
         assert traces(folder / "base", ["Wilhelmine"])
-        deftunes.forget._vacuum(dsn)
+        deftunes.privacy.forget._vacuum(dsn)
         with postgres.connected(dsn) as connection:
             execute(connection, "checkpoint")
         assert traces(folder / "base", ["Wilhelmine"]) == {}
@@ -706,7 +706,7 @@ def test_the_login_name_of_the_shell_is_nobody_to_forget(
 def test_whoever_reads_the_old_catalogue_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deftunes.forget, "CATALOGUE_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(deftunes.privacy.forget, "CATALOGUE_WAIT_SECONDS", 0.1)
     catalogue = tmp_path / "catalog.sqlite"
     with closing(sqlite3.connect(catalogue, isolation_level=None)) as writer:
         writer.execute("pragma journal_mode = wal")
@@ -716,8 +716,8 @@ def test_whoever_reads_the_old_catalogue_is_waited_for(
             reader.execute("select * from names").fetchall()
             writer.execute("delete from names")
             with pytest.raises(IncompleteError, match="run the same again"):
-                deftunes.forget._compact(catalogue)
-        deftunes.forget._compact(catalogue)
+                deftunes.privacy.forget._compact(catalogue)
+        deftunes.privacy.forget._compact(catalogue)
         assert traces(tmp_path) == {}
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import duckdb
 from conftest import Lakehouse
-from deftunes.landing import WHOLE, Batch, LandingZone
-from deftunes.loader import Task, land
+from deftunes.landing.loader import Task, land
+from deftunes.landing.zone import WHOLE, Batch, LandingZone
 
 NOW = datetime.now(timezone.utc)
 

@@ -19,12 +19,12 @@ import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
-from deftunes.api import SESSIONS
-from deftunes.download import Patience
-from deftunes.landing import LandingZone
-from deftunes.loader import ENTITIES, Plan, engine, run
+from deftunes.landing.api import SESSIONS
+from deftunes.landing.download import Patience
+from deftunes.landing.loader import ENTITIES, Plan, engine, run
+from deftunes.landing.records import to_table
+from deftunes.landing.zone import LandingZone
 from deftunes.lock import LockedError, home_lock
-from deftunes.records import to_table
 from deftunes.settings import PROJECT, Settings, SettingsError
 from demo_sources import service
 from demo_sources.service import Fault, Records

@@ -8,8 +8,8 @@ from typing import Any
 
 import duckdb
 import pytest
-from deftunes import postgres
-from deftunes.loader import Plan, run
+from deftunes.landing import postgres
+from deftunes.landing.loader import Plan, run
 from deftunes.settings import Settings
 from demo_sources.postgres import connected
 from test_land import plan

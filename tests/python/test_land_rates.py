@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deftunes.loader import run
-from deftunes.rates import RATES, RatesError, exchange_rates
+from deftunes.landing.loader import run
+from deftunes.landing.rates import RATES, RatesError, exchange_rates
 from deftunes.settings import Settings
 from test_land import PATIENCE, plan
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from deftunes import records
-from deftunes.api import SESSIONS, USERS
-from deftunes.records import BodyError, split, to_table
+from deftunes.landing import records
+from deftunes.landing.api import SESSIONS, USERS
+from deftunes.landing.records import BodyError, split, to_table
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import Lakehouse, differing_views
-from deftunes.queries import delta_terms, read_query
+from deftunes.dbt_plugin.queries import delta_terms, read_query
 from deftunes.settings import PROJECT
 from demo_sources import postgres
 from hypothesis import HealthCheck, Phase, given, settings

@@ -14,6 +14,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 import yaml  # type: ignore[import-untyped]
 from conftest import WITHOUT_TESTS, Lakehouse
+from deftunes.landing.rates import SHIPPED
 from deftunes.ml import churn, recommendations
 from deftunes.ml.evaluations import (
     NOTHING_BOUGHT,
@@ -28,7 +29,6 @@ from deftunes.ml.features import (
     user_features,
     with_checksums,
 )
-from deftunes.rates import SHIPPED
 from deftunes.settings import PROJECT
 from demo_sources.generator import Generator
 from duckdb import DuckDBPyConnection, DuckDBPyRelation

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 from conftest import Lakehouse
-from deftunes.rates import SHIPPED
+from deftunes.landing.rates import SHIPPED
 from deftunes.settings import PROJECT
 from fill_overview import OVERVIEW, PICTURES, fill
 

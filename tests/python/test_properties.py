@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, differing_views, song
-from deftunes.loader import ENTITIES, Plan, run
+from deftunes.landing.loader import ENTITIES, Plan, run
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.service import Records

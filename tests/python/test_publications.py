@@ -10,9 +10,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from deftunes import publications as module
-from deftunes.publications import CATALOGUE, COPY, Publications
-from deftunes.remedies import LostCatalogueError, refuse_lost_catalogue, remedy
+from deftunes.dbt_plugin import publications as module
+from deftunes.dbt_plugin.publications import CATALOGUE, COPY, Publications
+from deftunes.dbt_plugin.remedies import (
+    LostCatalogueError,
+    refuse_lost_catalogue,
+    remedy,
+)
 
 FILES = (COPY, CATALOGUE, "roles/analyst.duckdb", "roles/finance.duckdb")
 

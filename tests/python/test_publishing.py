@@ -21,7 +21,7 @@ import duckdb
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse
 from dbt_process import fork
-from deftunes.publications import RECORD
+from deftunes.dbt_plugin.publications import RECORD
 from deftunes.settings import PROJECT
 from demo_sources.generator import Generator
 from test_pipeline import commits

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
-from deftunes import dbt_plugin, settings
+from deftunes import settings
+from deftunes.dbt_plugin import plugin as dbt_plugin
 from deftunes.settings import PROJECT, HomeError, Settings, SettingsError
 
 ODD = [

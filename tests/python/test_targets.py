@@ -10,8 +10,8 @@ import duckdb
 import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt_common.exceptions import DbtRuntimeError
-from deftunes.data_path import MARKER, DataPathError, claim_data_path
-from deftunes.dbt_plugin import Plugin
+from deftunes.dbt_plugin.data_path import MARKER, DataPathError, claim_data_path
+from deftunes.dbt_plugin.plugin import Plugin
 from demo_sources import postgres
 
 

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-from deftunes.forgotten import PSEUDONYM
 from deftunes.ml.evaluations import NOTHING_BOUGHT, Evaluation
 from deftunes.ml.features import fingerprint
+from deftunes.privacy.forgotten import PSEUDONYM
 
 MODEL_NAME = "song_recommendations"
 

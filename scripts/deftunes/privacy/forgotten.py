@@ -187,7 +187,7 @@ class Forgotten:
 
         Args:
             entity: what the rows are.
-            rows: the rows, with the columns that `deftunes.api` gives.
+            rows: the rows, with the columns that `deftunes.landing.api` gives.
 
         Returns:
             The rows that stay, with the same columns.

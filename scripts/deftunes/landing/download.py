@@ -12,7 +12,7 @@ import stamina
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from deftunes.records import BodyError, OtherBodyError
+from deftunes.landing.records import BodyError, OtherBodyError
 
 CONNECT_TIMEOUT = 10.0  # seconds
 

@@ -29,8 +29,8 @@ from duckdb import (
     StarExpression,
 )
 
-from deftunes.forgotten import Forgotten
-from deftunes.manifest import Manifest
+from deftunes.landing.manifest import Manifest
+from deftunes.privacy.forgotten import Forgotten
 
 WHOLE = "all"
 """The window of an extract of everything."""

@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from deftunes.download import Patience, download
-from deftunes.records import split, to_table
+from deftunes.landing.download import Patience, download
+from deftunes.landing.records import split, to_table
 
 USERS = pa.schema(
     [
@@ -58,7 +58,7 @@ def users(url: str, patience: Patience | None = None) -> pa.Table:
 
     Returns:
         One row per record of the answer: the columns of `USERS` and those that
-        `deftunes.records.to_table` adds.
+        `deftunes.landing.records.to_table` adds.
 
     Raises:
         DownloadError: the users cannot be had.
@@ -81,7 +81,7 @@ def sessions(url: str, day: date, patience: Patience | None = None) -> pa.Table:
 
     Returns:
         One row per record of the answer: the columns of `SESSIONS` and those that
-        `deftunes.records.to_table` adds.
+        `deftunes.landing.records.to_table` adds.
 
     Raises:
         DownloadError: the sessions cannot be had.

@@ -9,12 +9,10 @@ import gc
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from dbt.adapters.duckdb.credentials import Attachment, DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.events.logging import AdapterLogger
@@ -26,28 +24,26 @@ from dbt_common.events.types import Note
 from dbt_common.exceptions import DbtRuntimeError
 from duckdb import DuckDBPyConnection
 
-from deftunes.data_path import DataPathError, claim_data_path
-from deftunes.forgotten import Person
-from deftunes.landing import LandingZoneError, check_landing_zone
+from deftunes.dbt_plugin.data_path import DataPathError
+from deftunes.dbt_plugin.lake import LakeError, TargetLake
+from deftunes.dbt_plugin.publications import Publications
+from deftunes.dbt_plugin.queries import delta_terms, inline_view, read_query
+from deftunes.dbt_plugin.remedies import (
+    LostCatalogueError,
+    refuse_lost_catalogue,
+    remedy,
+)
+from deftunes.landing.manifest import ManifestError
+from deftunes.landing.zone import LandingZoneError, check_landing_zone
 from deftunes.lock import LockedError, home_lock
-from deftunes.manifest import ManifestError
-from deftunes.publications import Publications
-from deftunes.queries import delta_terms, inline_view, read_query
-from deftunes.remedies import LostCatalogueError, refuse_lost_catalogue, remedy
+from deftunes.privacy.forgotten import Person
 from deftunes.settings import HomeError, Settings, SettingsError
 
 LOCK_WAIT_SECONDS = 600.0
-_NO_LAKE = "`dbt build` makes it. DBT_TARGET names the target, local unless it is set."
-
-_WRITING_COMMANDS = {"build", "retry", "run", "seed", "snapshot", "test"}
-# Upkeep, rollback and the like: they act on a lake that is there.
-_VERBS = {"run-operation"}
-_SQLITE = "ducklake:sqlite:"
-_POSTGRES = "ducklake:postgres:"
 
 _REFUSALS = (
-    *(HomeError, LandingZoneError, LockedError, LostCatalogueError, ManifestError),
-    SettingsError,
+    *(HomeError, LakeError, LandingZoneError, LockedError, LostCatalogueError),
+    *(ManifestError, SettingsError),
 )
 _logger = AdapterLogger("DuckDB")
 
@@ -81,18 +77,17 @@ class Plugin(BasePlugin):
         gc.freeze()
         _told.clear()
         add_callback_to_manager(self.tell_remedy)
-        command = get_flags().WHICH  # type: ignore[no-untyped-call]
-        self._refuse_wrong_target(command)
         try:
+            self._lake.check()
             self.settings = Settings.from_environment()
-            if command in _WRITING_COMMANDS:
+            if self._lake.is_written:
                 self.settings.make_home()
-            if self._lake.path.startswith(_SQLITE):
+            if self._lake.is_sqlite:
                 refuse_lost_catalogue(self.settings.home / "lake")
             # Closed to others: it holds everything.
             (self.settings.home / "lake").mkdir(0o750, parents=True, exist_ok=True)
-            if command in _WRITING_COMMANDS:
-                if self._lake.path.startswith(_POSTGRES):
+            if self._lake.is_written:
+                if self._lake.is_postgres:
                     # Says that there is a lake, also where its files are elsewhere.
                     (self.settings.home / "lake_pg").mkdir(0o750, exist_ok=True)
                 self.hold_lock()
@@ -107,34 +102,12 @@ class Plugin(BasePlugin):
         except OSError as error:
             raise DbtRuntimeError(f"DEFTUNES_HOME cannot be used: {error}") from None
 
-    def _refuse_wrong_target(self, command: str) -> None:
-        """Make sure that there is a lake to act on, before anything is made.
-
-        Raises:
-            DbtRuntimeError: the target has no lake to write to, or none yet.
-
-        """
-        path = self._lake.path
-        if path == _POSTGRES:
-            raise DbtRuntimeError(
-                "DBT_ENV_SECRET_CATALOG_DSN is empty: target lake_pg needs the database"
-                " of its catalogue. .env.example shows what it holds."
-            )
-        if command in _WRITING_COMMANDS | _VERBS and not path.startswith("ducklake:"):
-            raise DbtRuntimeError(
-                "This target is there to be read. Name the lake's in DBT_TARGET or with"
-                " --target: local or lake_pg."
-            )
-        catalogue = Path(path.removeprefix(_SQLITE))
-        is_sqlite = path.startswith(_SQLITE)
-        if command in _VERBS and is_sqlite and not catalogue.exists():
-            raise DbtRuntimeError(f"There is no lake in {catalogue}. {_NO_LAKE}")
-
     @property
-    def _lake(self) -> Attachment:
-        """What the target attaches."""
+    def _lake(self) -> TargetLake:
+        """What the target attaches, and what the command does with it."""
         attached = self.creds.attach if self.creds else None
-        return (attached or [Attachment(path=":memory:")])[0]
+        command = get_flags().WHICH  # type: ignore[no-untyped-call]
+        return TargetLake((attached or [Attachment(path=":memory:")])[0], command)
 
     def update_connection_config(
         self, creds: DuckDBCredentials, config: dict[str, Any]
@@ -154,41 +127,11 @@ class Plugin(BasePlugin):
             conn.create_function(function.__name__, function, side_effects=True)
         for reader in (read_query, inline_view, delta_terms):
             conn.create_function(reader.__name__, reader)
-        self._attach_lake(conn)
-
-    def _attach_lake(self, conn: DuckDBPyConnection) -> None:
-        """Attach the lake, which dbt would do next; before a write, claim its files.
-
-        Raises:
-            DbtRuntimeError: it cannot be opened, a verb is for a lake that is not
-                there, or its data path is not its own.
-
-        """
-        lake = self._lake
-        if not lake.path.startswith("ducklake:"):
-            return
-        command = get_flags().WHICH  # type: ignore[no-untyped-call]
-        if command in _VERBS:
-            options = {**(lake.options or {}), "create_if_not_exists": "false"}
-            lake = replace(lake, options=options)
-        is_sqlite = lake.path.startswith(_SQLITE)
-        catalogue = lake.path.removeprefix(_SQLITE) if is_sqlite else ""
+        # dbt would do it next.
         try:
-            conn.execute(lake.to_sql())
-            if command in _WRITING_COMMANDS | _VERBS:
-                claim_data_path(conn, lake.alias or "", catalogue, self.settings.home)
-        except DataPathError as error:
+            self._lake.open(conn, self.settings.home)
+        except (DataPathError, LakeError) as error:
             raise DbtRuntimeError(str(error)) from None
-        except duckdb.Error as error:
-            name = catalogue or "the catalogue that DBT_ENV_SECRET_CATALOG_DSN names"
-            address = lake.path.partition(":")[2].partition(":")[2]
-            reason = " ".join(str(error).replace(address, "it").split())
-            is_absent = "creating a new DuckLake is explicitly disabled" in reason
-            raise DbtRuntimeError(
-                f"There is no lake in {name}. {_NO_LAKE}"
-                if is_absent
-                else f"{name} cannot be opened: {reason}"
-            ) from None
 
     def tell_remedy(self, event: Any) -> None:  # noqa: ANN401 - dbt has no type
         """Say what to do about the first error of the disk or the lake.

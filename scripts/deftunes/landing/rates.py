@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import currency_converter  # type: ignore[import-untyped]
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from deftunes.download import Patience, download
-from deftunes.records import BodyError, OtherBodyError
+from deftunes.landing.download import Patience, download
+from deftunes.landing.records import BodyError, OtherBodyError
 
 RATES = pa.schema(
     [

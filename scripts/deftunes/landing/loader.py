@@ -18,9 +18,9 @@ import duckdb
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from deftunes import api, postgres, rates
-from deftunes.download import DownloadError, Patience
-from deftunes.landing import WHOLE, Landed, LandingZone, ShrinkError
+from deftunes.landing import api, postgres, rates
+from deftunes.landing.download import DownloadError, Patience
+from deftunes.landing.zone import WHOLE, Landed, LandingZone, ShrinkError
 from deftunes.lock import home_lock
 from deftunes.settings import Settings
 

@@ -19,7 +19,9 @@ import duckdb
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from deftunes.forgotten import (
+from deftunes.landing.zone import LandingZone, check_landing_zone
+from deftunes.lock import home_lock
+from deftunes.privacy.forgotten import (
     ENTITIES,
     USER_WITHOUT_ID,
     Forgotten,
@@ -27,8 +29,6 @@ from deftunes.forgotten import (
     canonical,
     canonical_sql,
 )
-from deftunes.landing import LandingZone, check_landing_zone
-from deftunes.lock import home_lock
 from deftunes.settings import PROJECT, Settings
 
 LOCK_WAIT_SECONDS = 600.0

@@ -1,0 +1,1 @@
+"""Lands what the sources deliver, as Parquet."""

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from itertools import pairwise
 from multiprocessing.context import ForkServerProcess
@@ -937,6 +937,21 @@ DAMAGE: dict[str, tuple[str, Callable[[Path, Path], object]]] = {
     "swapped": ("has ", swap),
     "overwritten": ("has ", lambda file, other: shutil.copy2(other, file)),
 }
+
+
+def test_a_file_has_the_time_of_its_batch_which_no_other_has(
+    week: tuple[Settings, Path],
+) -> None:
+    # By size and time a file is known to be the one that was landed.
+    _, source = week
+    times = {
+        file.parent.name.split("=")[1][:22]: file.stat().st_mtime_ns
+        for file in source.glob("*/*/*.parquet")
+    }
+    assert len(times) == 3
+    for text, time_ns in times.items():
+        moment = datetime.strptime(f"{text}+0000", "%Y%m%dT%H%M%S%fZ%z")
+        assert time_ns == round(moment.timestamp() * 1e6) * 1000
 
 
 @pytest.mark.parametrize("kind", DAMAGE)

@@ -150,6 +150,7 @@ class Batch:
         return cls(moment, window, digest)
 
 
+_EPOCH = datetime.fromtimestamp(0, timezone.utc)
 _NEVER = Batch(datetime.min.replace(tzinfo=timezone.utc), "", "")
 
 
@@ -447,6 +448,9 @@ class LandingZone:
                 ConstantExpression(batch.id).alias("_batch_id"),
             )
             _write(labelled, file)
+            # No other batch has its time, so that a file in another's place shows.
+            time = (batch.ingested_at - _EPOCH) // timedelta(microseconds=1) * 1000
+            os.utime(file, ns=(time, time))
             target.parent.parent.mkdir(parents=True, exist_ok=True)
             _sync(file)
             _sync(file.parent)

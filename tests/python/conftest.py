@@ -25,6 +25,7 @@ from deftunes.landing.rates import SHIPPED
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.generator import Generator
+from hypothesis import Phase
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 WITHOUT_TESTS = ("--exclude-resource-type", "test")
@@ -51,11 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_PROVEN] = {}
     config.stash[_LONG] = bool(os.environ.get("DEFTUNES_TEST_LONG"))
     if config.stash[_LONG]:
-        hypothesis.settings.register_profile("histories", max_examples=100)
+        phases = [Phase.explicit, Phase.generate]
     else:
-        hypothesis.settings.register_profile(
-            "histories", max_examples=2, derandomize=True
-        )
+        phases = [Phase.explicit]
+    hypothesis.settings.register_profile("histories", max_examples=100, phases=phases)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,7 +25,7 @@ from deftunes.landing.loader import ENTITIES, Plan, run
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.service import Records
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from model_of_truth import (
     BEGINNING,
@@ -112,6 +112,17 @@ STEPS = st.builds(
 
 
 EXAMPLE = Step([(date(2023, 1, 9), 3)], 0, 1.0, 1.0, 0.5, end_inclusive=True)
+# A day again with another one, and the first day that sessions may be of; then what has
+# changed of the first.
+LATER = Step(
+    windows=[(date(2023, 1, 10), 2), (date(1999, 12, 31), 2)],
+    rates=1,
+    users=0.5,
+    songs=0.5,
+    changes=0.5,
+    end_inclusive=False,
+)
+AGAIN = Step([(date(2023, 1, 9), 2)], 1, 0.5, 1.0, 0.1, end_inclusive=True)
 # Two days after the last list, seven after the last rate of the Croatian kuna.
 KUNA = Step([(date(2023, 1, 6), 2)], 1, 0.0, 0.0, 0.1, end_inclusive=True)
 
@@ -904,7 +915,6 @@ def live(laboratory: Laboratory, seed: int, steps: Sequence[Step]) -> Truth:
     settings.get_profile("histories"),
     deadline=None,
     database=None,
-    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[*HealthCheck],
 )
 @given(
@@ -912,6 +922,7 @@ def live(laboratory: Laboratory, seed: int, steps: Sequence[Step]) -> Truth:
     steps=st.lists(STEPS, min_size=2, max_size=3),
 )
 @example(seed=11604, steps=[KUNA])
+@example(seed=0, steps=[EXAMPLE, LATER, AGAIN])
 def test_any_history_gives_the_star_that_is_right(
     laboratory: Laboratory, seed: int, steps: list[Step]
 ) -> None:

@@ -25,7 +25,6 @@ from deftunes.landing.rates import SHIPPED
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.generator import Generator
-from hypothesis import Phase
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 WITHOUT_TESTS = ("--exclude-resource-type", "test")
@@ -33,10 +32,10 @@ WITHOUT_TESTS = ("--exclude-resource-type", "test")
 
 # Some minutes each on two cores, the longest first.
 _SLOWEST = (
-    *("test_pipeline", "test_faults", "test_publishing", "test_properties"),
-    *("test_dashboard", "test_data_classes", "test_demo", "test_export"),
-    *("test_forget", "test_materialized_views", "test_history"),
-    *("test_metrics", "test_bench", "test_ml", "test_selections"),
+    *("test_publishing", "test_faults", "test_pipeline", "test_dashboard"),
+    *("test_data_classes", "test_demo", "test_export", "test_materialized_views"),
+    *("test_history", "test_properties", "test_forget", "test_selections"),
+    *("test_metrics", "test_bench", "test_ml", "test_expectations", "test_land"),
 )
 # They share one run of the demo.
 _OF_THE_DEMONSTRATION = {
@@ -51,11 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make room for figures, and say how many histories the pipeline goes through."""
     config.stash[_PROVEN] = {}
     config.stash[_LONG] = bool(os.environ.get("DEFTUNES_TEST_LONG"))
-    if config.stash[_LONG]:
-        phases = [Phase.explicit, Phase.generate]
-    else:
-        phases = [Phase.explicit]
-    hypothesis.settings.register_profile("histories", max_examples=100, phases=phases)
+    short = {"max_examples": 2, "derandomize": True}
+    chosen: dict[str, Any] = {"max_examples": 100} if config.stash[_LONG] else short
+    hypothesis.settings.register_profile("histories", **chosen)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

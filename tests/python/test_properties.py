@@ -6,6 +6,7 @@ real loader and dbt, and compared with `model_of_truth`.
 
 import csv
 import json
+import os
 import random
 import shutil
 from collections import Counter, defaultdict
@@ -25,7 +26,7 @@ from deftunes.landing.loader import ENTITIES, Plan, run
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.service import Records
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from model_of_truth import (
     BEGINNING,
@@ -111,6 +112,7 @@ STEPS = st.builds(
 )
 
 
+LONG = bool(os.environ.get("DEFTUNES_TEST_LONG"))
 EXAMPLE = Step([(date(2023, 1, 9), 3)], 0, 1.0, 1.0, 0.5, end_inclusive=True)
 # A day again with another one, and the first day that sessions may be of; then what has
 # changed of the first.
@@ -915,6 +917,8 @@ def live(laboratory: Laboratory, seed: int, steps: Sequence[Step]) -> Truth:
     settings.get_profile("histories"),
     deadline=None,
     database=None,
+    # Those that are named below, and as many others as there is time for.
+    phases=[Phase.explicit, *([Phase.generate] if LONG else [])],
     suppress_health_check=[*HealthCheck],
 )
 @given(

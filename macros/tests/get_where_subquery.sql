@@ -28,10 +28,13 @@
 {%- endmacro %}
 
 {% macro _above_full_test_limit() -%}
-    {#- Whether the lake holds more purchases than a build looks at again each time. -#}
-    {{ return(cached_query(
-        'select count(*) > ' ~ var('items_tested_whole') ~ ' from ' ~ target.database
-        ~ '.marts.fact_order_items'
+    {#- Whether the lake holds more purchases than a build looks at again each time. A
+        table that somebody has dropped holds none. -#}
+    {%- set fact = load_relation(api.Relation.create(
+        database=target.database, schema='marts', identifier='fact_order_items'
+    )) -%}
+    {{ return(fact is not none and cached_query(
+        'select count(*) > ' ~ var('items_tested_whole') ~ ' from ' ~ fact
     )[0][0]) }}
 {%- endmacro %}
 

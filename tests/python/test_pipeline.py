@@ -551,6 +551,15 @@ def test_building_step_by_step_gives_the_same_as_building_at_once(
     )
 
 
+def test_a_table_that_was_dropped_is_made_anew_whole(rebuilt: Lakehouse) -> None:
+    made = rebuilt.tables(*BUILT)
+    with rebuilt.writing() as lake:
+        for table in ("fact_order_items", "dim_artists"):
+            lake.execute(f"drop table lake.marts.{table}")
+    rebuilt.build()
+    assert differences(rebuilt.tables(*BUILT), made) == {}
+
+
 def differences(
     one: dict[str, list[Any]], other: dict[str, list[Any]]
 ) -> dict[str, tuple[list[Any], list[Any]]]:

@@ -28,11 +28,10 @@
         {%- endfor -%}
     {%- endfor -%}
     {%- set table = graph.nodes[tables | first] -%}
-    {{ return(not flags.FULL_REFRESH and not no_batch_is_settled() and load_relation(
-        api.Relation.create(
-            database=table.database, schema=table.schema, identifier=table.name
-        )
-    ) is not none) }}
+    {%- set held = load_relation(api.Relation.create(
+        database=table.database, schema=table.schema, identifier=table.name
+    )) -%}
+    {{ return(held is not none and not should_full_refresh()) }}
 {%- endmacro %}
 
 {% macro is_read(column='_batch_id') -%}

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
--- It is what the star is measured by.
+-- What the star is measured by: int_counted_deliveries reads the files alone.
 with
 
 delivered as (

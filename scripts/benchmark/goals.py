@@ -35,9 +35,7 @@ class Goal:
 
     def holds_for(self, items: int) -> bool:
         """Say whether it is aimed at with so many items."""
-        return self.smallest <= items and (
-            self.largest is None or items <= self.largest
-        )
+        return self.smallest <= items <= self.largest
 
     def is_met(self, value: float) -> bool:
         """Say whether a value is good enough."""

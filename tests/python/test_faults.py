@@ -515,10 +515,14 @@ def test_a_crowd_stands_in_line(calm: Calm) -> None:
         )
         for _ in range(2)
     ]
-    wait_until(lambda: (lakehouse.home / "lake" / "catalog.sqlite").exists())
-    refused = command(lakehouse.home, "exchange_rates", "--wait", "0.1", **landing)
-    waited = command(lakehouse.home, "exchange_rates", "--wait", "300", **landing)
-    said = [process.communicate(timeout=900)[0] for process in both]
+    try:
+        wait_until(lambda: (lakehouse.home / "lake" / "catalog.sqlite").exists())
+        refused = command(lakehouse.home, "exchange_rates", "--wait", "0.1", **landing)
+        waited = command(lakehouse.home, "exchange_rates", "--wait", "300", **landing)
+        said = [process.communicate(timeout=900)[0] for process in both]
+    finally:
+        for process in both:
+            process.kill()
     assert [process.returncode for process in both] == [0, 0], said
     assert sum("Another run holds" in text for text in said) == 1
     assert refused.returncode == 1
@@ -952,6 +956,19 @@ def test_a_file_has_the_time_of_its_batch_which_no_other_has(
     for text, time_ns in times.items():
         moment = datetime.strptime(f"{text}+0000", "%Y%m%dT%H%M%S%fZ%z")
         assert time_ns == round(moment.timestamp() * 1e6) * 1000
+
+
+def test_a_file_that_is_rewritten_has_a_time_of_its_own(
+    week: tuple[Settings, Path], tmp_path: Path
+) -> None:
+    landing = shutil.copytree(week[1], tmp_path / "landing")
+    zone = LandingZone(landing)
+    file = zone.files("sessions")[0]
+    before = file.stat().st_mtime_ns
+    with duckdb.connect() as connection:
+        zone.rewrite(file, connection.read_parquet(str(week[1] / "sessions/*/*")))
+    assert before < file.stat().st_mtime_ns < before + 1000  # the next batch's may be
+    check_landing_zone(landing)
 
 
 @pytest.mark.parametrize("kind", DAMAGE)

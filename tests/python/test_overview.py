@@ -162,6 +162,11 @@ def test_the_page_on_architecture_names_what_is_there() -> None:
     paths = set(re.findall(r"`((?:macros|scripts)/[\w./]*)`", page))
     assert len(paths) > 15
     assert {path for path in paths if not (PROJECT / path).exists()} == set()
-    folders = {f"macros/{path.name}/" for path in (PROJECT / "macros").iterdir()}
+    folders = {
+        f"{path.relative_to(PROJECT)}/"
+        for room in ("macros/*", "scripts/*", "scripts/deftunes/*")
+        for path in PROJECT.glob(room)
+        if path.is_dir() and path.name != "__pycache__"
+    }
     assert folders <= paths
     assert "(ARCHITECTURE.md)" in (PROJECT / "README.md").read_text("utf-8")

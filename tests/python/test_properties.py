@@ -6,7 +6,6 @@ real loader and dbt, and compared with `model_of_truth`.
 
 import csv
 import json
-import os
 import random
 import shutil
 from collections import Counter, defaultdict
@@ -112,7 +111,8 @@ STEPS = st.builds(
 )
 
 
-LONG = bool(os.environ.get("DEFTUNES_TEST_LONG"))
+HISTORIES = settings.get_profile("histories")
+
 EXAMPLE = Step([(date(2023, 1, 9), 3)], 0, 1.0, 1.0, 0.5, end_inclusive=True)
 # A day again with another one, and the first day that sessions may be of; then what has
 # changed of the first.
@@ -914,11 +914,11 @@ def live(laboratory: Laboratory, seed: int, steps: Sequence[Step]) -> Truth:
 
 
 @settings(
-    settings.get_profile("histories"),
+    HISTORIES,
     deadline=None,
     database=None,
-    # Those that are named below, and as many others as there is time for.
-    phases=[Phase.explicit, *([Phase.generate] if LONG else [])],
+    # Those that are named below; the long mode, which draws at random, adds others.
+    phases=[Phase.explicit, *([] if HISTORIES.derandomize else [Phase.generate])],
     suppress_health_check=[*HealthCheck],
 )
 @given(

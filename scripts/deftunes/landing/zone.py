@@ -389,6 +389,8 @@ class LandingZone:
         with self.workplace() as place:
             building = place / file.name
             _write(rows, building)
+            # Still no other batch's time, and not that of the rows before.
+            _date(building, file.stat().st_mtime_ns + 1)
             _sync(building)
             self.manifest.expect(file, building)
             building.replace(file)
@@ -449,8 +451,9 @@ class LandingZone:
             )
             _write(labelled, file)
             # No other batch has its time, so that a file in another's place shows.
-            time = (batch.ingested_at - _EPOCH) // timedelta(microseconds=1) * 1000
-            os.utime(file, ns=(time, time))
+            _date(
+                file, (batch.ingested_at - _EPOCH) // timedelta(microseconds=1) * 1000
+            )
             target.parent.parent.mkdir(parents=True, exist_ok=True)
             _sync(file)
             _sync(file.parent)
@@ -615,6 +618,11 @@ def _write(rows: DuckDBPyRelation, file: Path) -> None:
         f"copy rows to '{target}' (format parquet, compression zstd,"
         " compression_level 1, dictionary_size_limit 1000)",
     )
+
+
+def _date(file: Path, time_ns: int) -> None:
+    """Say that a file was changed at a time, in ns since 1970 (UTC)."""
+    os.utime(file, ns=(time_ns, time_ns))
 
 
 def _sync(path: Path) -> None:

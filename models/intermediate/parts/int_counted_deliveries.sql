@@ -1,5 +1,3 @@
-{{ config(materialized='ephemeral') }}
-
 -- From the files alone, past all that staging makes of them: it is what the star is
 -- measured by.
 with

@@ -1,5 +1,3 @@
-{{ config(materialized='ephemeral') }}
-
 with
 
 -- A text with a NUL must not become a value to look for in the lake.

@@ -1,4 +1,3 @@
-{{ config(materialized='ephemeral') }}
 {% set landed_records = read_once(ref('int_landed_records')) %}
 
 with

@@ -1,4 +1,3 @@
-{{ config(materialized='ephemeral') }}
 {% set start = 'cast(session_date as timestamp)' %}
 {% set end = dbt.dateadd('day', 1, start) %}
 

@@ -36,8 +36,8 @@
 {% macro duckdb__apply_grants(relation, grant_config, should_revoke=true) -%}
     {%- if grant_config -%}
         {%- do exceptions.warn(
-            'The grants of ' ~ relation.identifier ~ ' are ignored: DuckDB has none. '
-            ~ 'seeds/roles.csv says which role sees what.'
+            'The grants of ' ~ relation.identifier ~ ' are ignored: DuckDB has no grants. '
+            ~ 'Set what each role sees in seeds/roles.csv.'
         ) -%}
     {%- endif -%}
 {%- endmacro %}

@@ -29,19 +29,19 @@
     (select max(_batch_id) from ({{ landed_batches(entity) }}) as batches)
 {%- endmacro %}
 
-{% macro last_look(entity) -%}
+{% macro latest_fetch(entity) -%}
     {#- The latest batch is not enough: an extract is landed only if it differs from the
         one before, so an old batch may still be up to date. -#}
-    {{ return(adapter.dispatch('last_look')(entity)) }}
+    {{ return(adapter.dispatch('latest_fetch')(entity)) }}
 {%- endmacro %}
 
-{% macro default__last_look(entity) -%}
+{% macro default__latest_fetch(entity) -%}
     select max(_ingested_at) from {{ landed_files(entity) }}
 {%- endmacro %}
 
 {# Reads the names of the folders and of the loader's marker files, and opens no
    file. #}
-{% macro duckdb__last_look(entity) -%}
+{% macro duckdb__latest_fetch(entity) -%}
     {%- set files = modules.re.search("'([^']+)'", landed_files(entity)).group(1) -%}
     {%- set markers = files
         | replace(entity ~ '/*/*.parquet', '.fetched/' ~ entity ~ '/*') -%}

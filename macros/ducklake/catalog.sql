@@ -58,8 +58,8 @@
 {%- endmacro %}
 
 {% macro lake_tables() -%}
-    {#- The tables of the lake with all columns, the columns that hold texts, and
-        whether a node of this project builds the table. -#}
+    {#- The tables of the lake: all columns, the text columns, and whether a node of
+        this project builds the table. -#}
     {%- set built = ['operations.materialized_views'] -%}
     {%- for node in graph.nodes.values() if node.relation_name -%}
         {%- do built.append((node.schema ~ '.' ~ node.alias) | lower) -%}

@@ -1,4 +1,4 @@
-{% macro materialize_change_feed(name, columns, state, changes, rows) -%}
+{% macro materialize_change_feed(name, columns, changes, rows) -%}
     {#- Writes the inserted and the deleted rows of a table into two temporary tables,
         whose names are `rows`, and returns the number of rows in each. Only the columns
         that the query names are compared. A row that was inserted as often as it was

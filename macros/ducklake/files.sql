@@ -11,8 +11,8 @@
 {%- endmacro %}
 
 {% macro rewrite_files_with_deletes() -%}
-    {#- Rewrites the files of each table that has more than twelve delete files. Each
-        change adds delete files beside the data files, which makes reading slower.
+    {#- Rewrites the files of each table that has more than twelve delete files. Deleted
+        rows stay in the data files, and each change adds delete files beside them.
         Files are rewritten and not merged, because the change feed omits deletions
         across a merge. -#}
     {%- set lake = ducklake_catalog() -%}

@@ -5,9 +5,7 @@
     {%- set feeds, copies = {}, [] -%}
     {%- for name in table_changes.names -%}
         {%- set rows = ['inserted_' ~ loop.index, 'deleted_' ~ loop.index] -%}
-        {%- set counts = materialize_change_feed(
-            name, query.columns, state, changes, rows
-        ) -%}
+        {%- set counts = materialize_change_feed(name, query.columns, changes, rows) -%}
         {%- set files = [] -%}
         {%- for table in rows -%}
             {%- do files.append(temporary_file(table) if counts[loop.index0] else none) -%}

@@ -106,7 +106,7 @@
         merge of files, because the change feed is wrong across a merge. -#}
     {%- do run_cache().get('materialized views', {}).pop(state.name, none) -%}
     {{ live_view(relation, resolve_base_tables(state.definition), state, changes) }};
-    update {{ target.database }}.operations.materialized_views
+    update {{ materialized_views() }}
     set snapshot_id = {{ changes.snapshot_id }}
     where schema_name = '{{ relation.schema }}' and view_name = '{{ relation.identifier }}'
 {%- endmacro %}

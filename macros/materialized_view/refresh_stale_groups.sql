@@ -14,7 +14,7 @@
         {%- if name in tables_with_key -%}
             {%- set rows = ['inserted_' ~ loop.index, 'deleted_' ~ loop.index] -%}
             {%- do materialize_change_feed(
-                name, resolved.query.columns, state, changes, rows
+                name, resolved.query.columns, changes, rows
             ) -%}
             {%- do groups.extend(rows) -%}
         {%- elif not state.refresh_groups_when -%}

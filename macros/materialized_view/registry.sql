@@ -52,7 +52,7 @@
 
 {% macro create_materialized_view_registry() -%}
     create schema if not exists {{ target.database }}.operations;
-    create table if not exists {{ target.database }}.operations.materialized_views (
+    create table if not exists {{ materialized_views() }} (
         schema_name varchar,
         view_name varchar,
         definition varchar,
@@ -73,7 +73,7 @@
 
 {% macro record_refresh(relation, state, resolved, changes, choice, seconds) -%}
     {#- SQL that records a refresh in the registry. -#}
-    {%- set registry = target.database ~ '.operations.materialized_views' -%}
+    {%- set registry = materialized_views() -%}
     {#- The cached state of the view is outdated now. -#}
     {%- do run_cache().get('materialized views', {}).pop(
         relation.schema ~ '.' ~ relation.identifier, none

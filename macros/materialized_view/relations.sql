@@ -43,7 +43,7 @@
         path={'identifier': relation.identifier ~ '_live'}
     ) }};
     drop table if exists {{ relation }};
-    delete from {{ target.database }}.operations.materialized_views
+    delete from {{ materialized_views() }}
     where
         schema_name = '{{ relation.schema }}'
         and view_name = '{{ relation.identifier }}'

@@ -26,9 +26,9 @@
 
 {% macro published_snapshot(publication_id, definition) -%}
     {#- A publication and the snapshot of its commit, which is found by its commit
-        message; none if the publication is unfinished or has another definition. The
-        column snapshot_id of the table has the snapshot before that commit, which was
-        tested. -#}
+        message; none if it has another definition, or if any publication is unfinished.
+        The column snapshot_id of the table has the snapshot before that commit, which
+        was tested. -#}
     {{ return(run_query(
         'select publication_id, commits.snapshot_id, is_rollback from '
         ~ target.database

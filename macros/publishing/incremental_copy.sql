@@ -35,9 +35,7 @@
                     and counts[table.name].changed * 2 <= counts[table.name].live -%}
                     {%- set rows = ['inserted_' ~ loop.index, 'deleted_' ~ loop.index]
                     -%}
-                    {%- do materialize_change_feed(
-                        table.name, none, state, changes, rows
-                    ) -%}
+                    {%- do materialize_change_feed(table.name, none, changes, rows) -%}
                     {%- do result.rows.update({table.name: rows}) -%}
                 {%- endif -%}
             {%- endfor -%}

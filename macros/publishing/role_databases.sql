@@ -69,10 +69,10 @@
 {%- endmacro %}
 
 {% macro _visible_columns(database, table, node, masking, comments) -%}
-    {#- The columns of a table that a role may see, each with the expression that gives its
-        values; adds their descriptions to the comments. `masking` says, for each data class
-        that the role may see, whether values are exact or rounded; without it all columns
-        are exact. -#}
+    {#- The columns of a table that a role may see, each with the expression that gives
+        its values; adds their descriptions to the comments. `masking` says, for each
+        data class that the role may see, whether values are exact or rounded; without
+        it all columns are exact. -#}
     {%- set undescribed = {'config': {'meta': {}}} -%}
     {%- set data_class = node.config.meta.data_class or 'general' -%}
     {%- set is_visible = masking is none or masking.get(data_class) -%}
@@ -87,7 +87,8 @@
             {%- do columns.update({column: 'round(' ~ column ~ ') as ' ~ column}) -%}
             {%- set description = description ~ ' Rounded to a whole number.' -%}
         {%- elif form == 'exact' -%}
-            {#- Reading a sum of 128 bits takes a hundred times as long as one of 64. -#}
+            {#- Reading a sum of 128 bits takes a hundred times as long as one of
+                64. -#}
             {%- do columns.update({column: 'cast(' ~ column ~ ' as '
                 ~ row[1].replace('(38,', '(18,') ~ ') as ' ~ column}) -%}
         {%- endif -%}

@@ -76,7 +76,7 @@ buyers as {{ not_materialized() }} (
 
 ),
 
--- If the UTC offset is the same at the start and the end of a day, it holds all day.
+-- If the UTC offset is the same at the start and the end of a day, it is used all day.
 -- Converting the time of each session takes as long as computing all keys of its items.
 utc_offsets as (
 

@@ -1,6 +1,6 @@
 {{ config(tags=['rejection_rules']) }}
 {% set price = dbt.safe_cast('item.price', 'decimal(18, 4)') %}
-{% set exact = 'cast(' ~ price ~ ' as double)' %}
+{% set price_as_double = 'cast(' ~ price ~ ' as double)' %}
 with
 
 sessions as (
@@ -58,7 +58,7 @@ typed_items as (
         -- Null if the cast would round the price. Above 900 billion a double does not
         -- hold four decimals.
         case
-            when abs(item.price) < 900000000000 and {{ exact }} = item.price
+            when abs(item.price) < 900000000000 and {{ price_as_double }} = item.price
                 then {{ price }}
         end as price,
         upper(trim(item.currency)) as currency,

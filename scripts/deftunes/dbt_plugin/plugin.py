@@ -112,9 +112,11 @@ class Plugin(BasePlugin):
     def update_connection_config(
         self, creds: DuckDBCredentials, config: dict[str, Any]
     ) -> None:
-        """Keep DuckDB within the memory that it may have."""
+        """Keep DuckDB within the memory and the threads that it may have."""
         if self.settings.memory_limit:
             config["memory_limit"] = self.settings.memory_limit
+        if self.settings.threads:
+            config["threads"] = self.settings.threads
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Register the functions with the connection that dbt uses."""

@@ -1,4 +1,4 @@
--- In SQL: dbt's partial parsing loses a snapshot that stands in YAML alone.
+-- In SQL, because dbt's partial parsing loses a snapshot that is defined in YAML.
 {% snapshot revenue_per_day_reported %}
 
 {{

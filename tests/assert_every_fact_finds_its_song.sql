@@ -20,7 +20,7 @@ songs as (
 
 ),
 
-listed as (
+catalogue_songs as (
 
     select
         catalogue.track_id as song_id,
@@ -45,7 +45,7 @@ order_items as (
 
 ),
 
-sold as (
+sold_songs as (
 
     select distinct
         order_items.song_id,
@@ -59,9 +59,9 @@ sold as (
 
 final as (
 
-    select * from listed
+    select * from catalogue_songs
     union all
-    select * from sold
+    select * from sold_songs
 
 )
 

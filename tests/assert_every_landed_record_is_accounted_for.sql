@@ -1,4 +1,4 @@
-{% set is_counted = 'true' if tests_all_rows() else is_read() %}
+{% set is_counted = 'true' if tests_all_rows() else is_new_batch() %}
 with
 
 batches as (
@@ -58,7 +58,7 @@ landed as (
 
 ),
 
-accounted as (
+reconciled as (
 
     select
         entity,
@@ -70,7 +70,7 @@ accounted as (
 
 ),
 
--- An item of a rejected session lies in the payload of the session.
+-- Items of a rejected session are in the payload of the session.
 rejected as (
 
     select
@@ -86,22 +86,22 @@ rejected as (
 final as (
 
     select
-        coalesce(landed.entity, accounted.entity) as entity,
-        coalesce(landed._batch_id, accounted._batch_id) as _batch_id,
+        coalesce(landed.entity, reconciled.entity) as entity,
+        coalesce(landed._batch_id, reconciled._batch_id) as _batch_id,
         landed.landed_count as landed_in_files,
-        accounted.landed_count,
-        accounted.loaded_count,
-        accounted.rejected_count,
+        reconciled.landed_count,
+        reconciled.loaded_count,
+        reconciled.rejected_count,
         coalesce(rejected.kept_count, 0) as kept_count
     from landed
-    full outer join accounted
+    full outer join reconciled
         on
-            landed.entity = accounted.entity
-            and landed._batch_id = accounted._batch_id
+            landed.entity = reconciled.entity
+            and landed._batch_id = reconciled._batch_id
     left join rejected
         on
-            accounted.entity = rejected.entity
-            and accounted._batch_id = rejected._batch_id
+            reconciled.entity = rejected.entity
+            and reconciled._batch_id = rejected._batch_id
 
 )
 

@@ -1,4 +1,5 @@
-{% set is_whole = batches_read() is not none and tests_all_rows() %}
+{#- The cache has only the batches that this build reads. -#}
+{% set reads_all = batches_to_read() is not none and tests_all_rows() %}
 {% set items = ref('int_session_items_priced') %}
 with
 
@@ -8,18 +9,18 @@ accepted as {{ not_materialized() }} (
         items.session_id,
         items.item_number,
         items._batch_id
-    from {{ items if is_whole else read_once(items) }} as items
+    from {{ items if reads_all else cached_view(items) }} as items
     inner join {{ ref('int_sessions_latest') }} as sessions
         on
             items._ingested_at = sessions._ingested_at
             and items._position = sessions._position
     where
         items.rejection_reason is null
-        and {{ 'true' if is_whole else is_read('items._batch_id') }}
+        and {{ 'true' if reads_all else is_new_batch(column='items._batch_id') }}
 
 ),
 
-told as {{ not_materialized() }} (
+accepted_and_sold as {{ not_materialized() }} (
 
     select
         *,
@@ -36,16 +37,16 @@ told as {{ not_materialized() }} (
         0 as accepted_count,
         1 as sold_count
     from {{ ref('fact_order_items') }}
-    where {{ 'true' if is_whole else is_read() }}
+    where {{ 'true' if reads_all else is_new_batch() }}
 
 ),
 
--- All items at once take more memory than there is. That none is there twice the tests
--- of the keys say.
+-- Found by checksums: comparing all items would need more memory than there is. The key
+-- tests find duplicates.
 differing_batches as (
 
     select _batch_id
-    from told
+    from accepted_and_sold
     group by _batch_id
     having
         sum(accepted_count) <> sum(sold_count)
@@ -61,7 +62,7 @@ final as (
         item_number,
         sum(accepted_count) as accepted_count,
         sum(sold_count) as sold_count
-    from told
+    from accepted_and_sold
     where _batch_id in (select differing_batches._batch_id from differing_batches)
     group by session_id, item_number
 

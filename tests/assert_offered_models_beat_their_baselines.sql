@@ -16,7 +16,7 @@ offered as (
 
     union all
 
-    -- Best-sellers have no score, and need no model.
+    -- Best-sellers have no score and need no model.
     select distinct
         'song_recommendations' as model_name,
         training_id
@@ -58,7 +58,7 @@ final as (
 select * from final
 where
     withheld_reason is not null
-    -- Not taken from is_better, which the model says of itself.
+    -- Computed here and not taken from is_better, which the model itself writes.
     or not coalesce(
         case
             when metric_name in ('brier_score', 'calibration_error')

@@ -1,6 +1,6 @@
 with
 
-heard_of as (
+expected_artists as (
 
     select artist_id
     from {{ ref('int_songs_latest') }}
@@ -27,10 +27,10 @@ artists as (
 final as (
 
     select
-        coalesce(heard_of.artist_id, artists.artist_id) as artist_id,
+        coalesce(expected_artists.artist_id, artists.artist_id) as artist_id,
         coalesce(artists.artist_count, 0) as artist_count
-    from heard_of
-    full outer join artists on heard_of.artist_id = artists.artist_id
+    from expected_artists
+    full outer join artists on expected_artists.artist_id = artists.artist_id
 
 )
 

@@ -1,5 +1,5 @@
-{% set files = ref('int_landed_revenue') %}
-{% set remembered = ref('int_landed_revenue_remembered') %}
+{% set from_files = ref('int_landed_revenue') %}
+{% set from_table = ref('int_landed_revenue_by_batch') %}
 with
 
 landed_per_day as (
@@ -10,12 +10,12 @@ landed_per_day as (
         sum(item_count) as item_count,
         sum(revenue) as revenue,
         sum(prices_checksum) as prices_checksum
-    from {{ files if tests_all_rows() else remembered }}
+    from {{ from_files if tests_all_rows() else from_table }}
     group by sold_on, currency
 
 ),
 
-published as (
+published_rates as (
 
     select
         currency,
@@ -26,14 +26,14 @@ published as (
 
 ),
 
--- The days of sales in between those of the ECB's lists, for the rate to carry over.
+-- Days with published rates and days with sales: rates carry over to the days of sales.
 days as (
 
     select
         currency,
         rate_date as day,
         rate
-    from published
+    from published_rates
 
     union all
 
@@ -53,7 +53,7 @@ days as (
 
 ),
 
-published_days as (
+rate_days as (
 
     select
         currency,
@@ -64,12 +64,12 @@ published_days as (
 
 ),
 
-numbered as (
+numbered_days as (
 
     select
         *,
         count(rate) over (partition by currency order by day) as list_number
-    from published_days
+    from rate_days
 
 ),
 
@@ -79,7 +79,7 @@ rates as (
         currency,
         day,
         max(rate) over (partition by currency, list_number) as rate
-    from numbered
+    from numbered_days
 
 ),
 
@@ -109,7 +109,7 @@ expected as (
 
 ),
 
-sold as (
+sold_per_day as (
 
     select
         cast(session_start_time as date) as sold_on,
@@ -126,19 +126,21 @@ sold as (
 final as (
 
     select
-        coalesce(expected.sold_on, sold.sold_on) as sold_on,
-        coalesce(expected.currency, sold.currency) as currency,
+        coalesce(expected.sold_on, sold_per_day.sold_on) as sold_on,
+        coalesce(expected.currency, sold_per_day.currency) as currency,
         expected.item_count as landed_item_count,
-        sold.item_count,
+        sold_per_day.item_count,
         expected.revenue as landed_revenue,
-        sold.revenue,
+        sold_per_day.revenue,
         expected.prices_checksum as landed_prices_checksum,
-        sold.prices_checksum,
+        sold_per_day.prices_checksum,
         expected.revenue_usd as landed_revenue_usd,
-        sold.revenue_usd
+        sold_per_day.revenue_usd
     from expected
-    full outer join sold
-        on expected.sold_on = sold.sold_on and expected.currency = sold.currency
+    full outer join sold_per_day
+        on
+            expected.sold_on = sold_per_day.sold_on
+            and expected.currency = sold_per_day.currency
 
 )
 
@@ -147,7 +149,7 @@ where
     landed_item_count is distinct from item_count
     or landed_revenue is distinct from revenue
     or landed_prices_checksum is distinct from prices_checksum
-    -- A cent, and what rounding each item to a millionth may add up to.
+    -- A tolerance of one cent, plus the rounding of each item to a millionth.
     or not coalesce(
         abs(landed_revenue_usd - revenue_usd) < 0.01 + 0.000001 * item_count, false
     )

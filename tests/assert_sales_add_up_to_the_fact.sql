@@ -14,7 +14,7 @@ totals as (
     {% for view in ['artist', 'country', 'song', 'day'] %}
         select
             sum(revenue_usd) as revenue_usd,
-            -- Of no rows a sum is null, and a count is not.
+            -- Without rows a sum is null, but a count is 0.
             coalesce(sum(item_count), 0) as item_count
         from {{ ref('sales_per_' ~ view ~ '_mv') }}
 
@@ -22,7 +22,7 @@ totals as (
     {% endfor %}
     select
         sum(cohorts.revenue_usd) as revenue_usd,
-        -- Cohorts count buyers, not items.
+        -- Cohorts count buyers and not items, so items are not compared.
         coalesce(any_value(fact.item_count), 0) as item_count
     from {{ ref('buyer_cohorts_mv') }} as cohorts
     cross join fact

@@ -25,7 +25,7 @@ final as (
 
 )
 
--- Trainings of the past may be older than the reasons.
+-- Only current trainings: earlier ones may have been written before reasons existed.
 select * from final
 where
     current_count <> 1

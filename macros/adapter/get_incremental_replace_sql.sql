@@ -1,23 +1,23 @@
-{# The strategy `replace`: the rows of a run take the place of all others, and only the
-   rows that differ are written; a run without rows leaves the table as it is. #}
+{# The incremental strategy `replace`: the rows of a run replace all rows of the table.
+   Only rows that differ are written. A run without rows leaves the table as it is. #}
 {% macro get_incremental_replace_sql(arg_dict) -%}
     {%- set columns = arg_dict.dest_columns | map(attribute='quoted') | list -%}
-    {%- set made = arg_dict.temp_relation -%}
-    {%- set held = arg_dict.target_relation -%}
-    delete from {{ held }} as held
+    {%- set temp_relation = arg_dict.temp_relation -%}
+    {%- set target_relation = arg_dict.target_relation -%}
+    delete from {{ target_relation }} as existing_rows
     where
-        exists (select * from {{ made }})
+        exists (select * from {{ temp_relation }})
         and not exists (
             select *
-            from {{ made }} as made
+            from {{ temp_relation }} as new_rows
             where
                 {%- for column in columns %}
-                made.{{ column }} is not distinct from held.{{ column }}
+                new_rows.{{ column }} is not distinct from existing_rows.{{ column }}
                 {%- if not loop.last %} and{% endif %}
                 {%- endfor %}
         );
-    insert into {{ held }} ({{ columns | join(', ') }})
-    select {{ columns | join(', ') }} from {{ made }}
+    insert into {{ target_relation }} ({{ columns | join(', ') }})
+    select {{ columns | join(', ') }} from {{ temp_relation }}
     except
-    select {{ columns | join(', ') }} from {{ held }}
+    select {{ columns | join(', ') }} from {{ target_relation }}
 {%- endmacro %}

@@ -1,5 +1,5 @@
-{# The adapter's own, but what is merged into a table waits in a temporary one, not in
-   the lake: a build with nothing new writes nothing there. #}
+{# Overrides dbt-duckdb's: rows to be merged wait in a temporary table and not in the
+   lake, so that a build with nothing new writes nothing to the lake. #}
 {% macro py_write_table(
     temporary, relation, compiled_code, partitioned_by=none, sorted_by=none
 ) -%}

@@ -1,5 +1,6 @@
-{# The adapter's own, asked once and of a name without quotes: dbt quotes it, asks for
-   each schema, and creates anew what it does not find. #}
+{# Overrides dbt-duckdb's: asks once per run, and for the database's name without
+   quotes. dbt asks for each schema with a quoted name, and creates each schema that it
+   does not find. #}
 {% macro duckdb__list_schemas(database) -%}
     {{ return(cached_query(
         "select schema_name from duckdb_schemas() where database_name = '"
@@ -7,18 +8,18 @@
     )) }}
 {%- endmacro %}
 
-{# DuckLake knows no cascade. #}
+{# Overrides dbt-duckdb's: DuckLake has no `cascade`. #}
 {% macro duckdb__drop_table(relation) -%}
     drop table if exists {{ relation }}
 {%- endmacro %}
 
-{# DuckLake knows no cascade. #}
+{# Overrides dbt-duckdb's: DuckLake has no `cascade`. #}
 {% macro duckdb__drop_view(relation) -%}
     drop view if exists {{ relation }}
 {%- endmacro %}
 
-{# DuckLake enforces not_null and refuses the other constraints: they stay declared in
-   the YAML, and tests prove them. #}
+{# Overrides dbt-duckdb's: DuckLake enforces `not null` and refuses other constraints.
+   Those stay declared in the YAML, and tests check them. #}
 {% macro duckdb__get_table_columns_and_constraints() -%}
     (
         {%- for column in model.columns.values() %}
@@ -30,12 +31,13 @@
     )
 {%- endmacro %}
 
-{# The adapter's own message names neither the relation nor what to do instead. #}
+{# Overrides dbt-duckdb's, whose message names neither the relation nor what to do
+   instead. #}
 {% macro duckdb__apply_grants(relation, grant_config, should_revoke=true) -%}
     {%- if grant_config -%}
         {%- do exceptions.warn(
-            'The grants of ' ~ relation.identifier ~ ' are ignored: DuckDB has none. '
-            ~ 'seeds/roles.csv says which role sees what.'
+            'The grants of ' ~ relation.identifier ~ ' are ignored: DuckDB has no grants. '
+            ~ 'Set what each role sees in seeds/roles.csv.'
         ) -%}
     {%- endif -%}
 {%- endmacro %}

@@ -1,21 +1,23 @@
 {% macro run_cache() -%}
-    {#- What a run of dbt has found out and need not ask again: most of what a small query
-        costs is dbt's own work. The graph is the one thing that all nodes share. -#}
+    {#- A cache for this invocation of dbt: most of the time of a small query is dbt's
+        own work. It lives in `graph`, because nodes share nothing else. -#}
     {{ return(graph.setdefault(invocation_id, {})) }}
 {%- endmacro %}
 
-{% macro cached_query(question) -%}
-    {#- The rows of a query whose answer no node of this run changes. -#}
-    {%- set answers = run_cache().setdefault('answers', {}) -%}
-    {%- if question not in answers -%}
-        {%- do answers.update({question: run_query(question).rows}) -%}
+{% macro cached_query(sql) -%}
+    {#- The rows of a query, run once per invocation. Only for queries whose result no
+        node of the invocation changes. -#}
+    {%- set results = run_cache().setdefault('query results', {}) -%}
+    {%- if sql not in results -%}
+        {%- do results.update({sql: run_query(sql).rows}) -%}
     {%- endif -%}
-    {{ return(answers[question]) }}
+    {{ return(results[sql]) }}
 {%- endmacro %}
 
 {% macro uncache_relation(relation) -%}
-    {#- What was known of a relation no longer holds: it has been made anew. -#}
-    {%- for known in ['view definitions', 'comments'] -%}
-        {%- do run_cache().get(known, {}).pop(relation.render(), none) -%}
+    {#- Forgets what the cache holds of a relation, because the relation is
+        replaced. -#}
+    {%- for entry in ['view definitions', 'comments'] -%}
+        {%- do run_cache().get(entry, {}).pop(relation.render(), none) -%}
     {%- endfor -%}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# dbt-duckdb 1.11 leaves safe_cast at a cast that fails. #}
+{# dbt-duckdb 1.11 does not implement safe_cast: dbt's default is a cast that fails. #}
 {% macro duckdb__safe_cast(field, type) -%}
     try_cast({{ field }} as {{ type }})
 {%- endmacro %}

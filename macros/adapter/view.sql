@@ -1,17 +1,18 @@
-{# dbt's own view materialization replaces a view at every run; each time that is a
-   commit to the lake. This one leaves a view alone that says the same already. #}
+{# Overrides dbt's view materialization, which replaces each view in every run: each
+   time a commit to the lake. This one leaves a view alone whose definition is the
+   same. #}
 {% materialization view, adapter='duckdb' -%}
-    {%- set held = load_cached_relation(this) -%}
+    {%- set existing = load_cached_relation(this) -%}
     {%- set view = this.incorporate(type='view') -%}
     {{ run_hooks(pre_hooks) }}
-    {%- if held is not none and not held.is_view -%}
-        {%- do adapter.drop_relation(held) -%}
+    {%- if existing is not none and not existing.is_view -%}
+        {%- do adapter.drop_relation(existing) -%}
     {%- endif -%}
     {%- if config.get('contract').enforced -%}
         {%- do get_assert_columns_equivalent(sql) -%}
     {%- endif -%}
-    {%- if held is not none and held.is_view
-        and view_definition(held) == _new_definition(sql) -%}
+    {%- if existing is not none and existing.is_view
+        and view_definition(existing) == _new_definition(sql) -%}
         {%- call noop_statement('main', 'UNCHANGED', 'UNCHANGED') -%}{%- endcall -%}
     {%- else -%}
         {%- call statement('main') -%}
@@ -25,24 +26,25 @@
     {{ return({'relations': [view]}) }}
 {%- endmaterialization %}
 
-{# What DuckDB holds as the definition of a view, formatted its way. #}
+{# The definition of a view as DuckDB stores it, in DuckDB's own formatting. #}
 {% macro view_definition(relation) -%}
-    {%- set known = run_cache().setdefault('view definitions', {}) -%}
+    {%- set definitions = run_cache().setdefault('view definitions', {}) -%}
     {%- set name = relation.render() -%}
-    {%- if name not in known -%}
+    {%- if name not in definitions -%}
         {%- for row in run_query(
             "select database_name, schema_name, view_name, sql[strpos(sql, ' AS ') :]"
             ~ " from duckdb_views() where database_name = '" ~ relation.database ~ "'"
         ).rows -%}
-            {%- do known.update({api.Relation.create(
+            {%- do definitions.update({api.Relation.create(
                 database=row[0], schema=row[1], identifier=row[2]
             ).render(): row[3]}) -%}
         {%- endfor -%}
     {%- endif -%}
-    {{ return(known[name]) }}
+    {{ return(definitions[name]) }}
 {%- endmacro %}
 
-{# The same of a query, made in memory, where it costs nothing. #}
+{# The definition that a view of this query would have: a temporary view in memory is no
+   commit to the lake. #}
 {% macro _new_definition(sql) -%}
     {{ return(run_query(
         'create or replace temporary view new_definition as (' ~ sql ~ ");"

@@ -1,20 +1,23 @@
-{% macro is_new_batch(entity=none) -%}
-    {%- if not (execute and _adds_to_a_table()) -%}
+{% macro is_new_batch(entity=none, column='_batch_id') -%}
+    {%- set is_test = model.resource_type == 'test' -%}
+    {%- if not execute
+        or ((batches_to_read() is none) if is_test else not _is_increment()) -%}
         true
     {%- else -%}
-        {%- if model.unique_id not in _batch_readers() -%}
+        {%- if not is_test and model.unique_id not in _batch_readers() -%}
             {{ exceptions.raise_compiler_error(
-                model.name ~ ' asks for new batches, so batch_reconciliation has to come '
-                ~ 'after it: add it to the depends_on there.'
+                model.name ~ ' calls is_new_batch, so batch_reconciliation has to run '
+                ~ 'after it. Add ' ~ model.name ~ ' to the depends_on comments of '
+                ~ 'batch_reconciliation.sql.'
             ) }}
         {%- endif -%}
-        {{ in_list('_batch_id', new_batches(entity)) }}
+        {{ in_list(column, new_batches(entity)) }}
     {%- endif -%}
 {%- endmacro %}
 
-{% macro _adds_to_a_table() -%}
-    {#- Whether the model at hand adds to rows that are there. An ephemeral model is a part
-        of the one that reads it: it reads as much as that one does. -#}
+{% macro _is_increment() -%}
+    {#- Whether the current model adds rows to an existing table. An ephemeral model is
+        part of the model that reads it, so that model decides. -#}
     {%- if model.config.materialized != 'ephemeral' -%}
         {{ return(is_incremental()) }}
     {%- endif -%}
@@ -28,29 +31,19 @@
         {%- endfor -%}
     {%- endfor -%}
     {%- set table = graph.nodes[tables | first] -%}
-    {%- set held = load_relation(api.Relation.create(
+    {%- set existing = load_relation(api.Relation.create(
         database=table.database, schema=table.schema, identifier=table.name
     )) -%}
-    {{ return(held is not none and not should_full_refresh()) }}
+    {{ return(existing is not none and not should_full_refresh()) }}
 {%- endmacro %}
 
-{% macro is_read(column='_batch_id') -%}
-    {#- A condition, for tests: the batch is one of those that this build reads. -#}
-    {%- set batches = batches_read() if execute -%}
-    {%- if batches is none -%}
-        true
-    {%- else -%}
-        {{ in_list(column, batches) }}
-    {%- endif -%}
-{%- endmacro %}
-
-{% macro batches_read() -%}
-    {#- The batches that this build reads: those that the lake does not hold for good
-        yet. None where it reads all that has been landed. -#}
+{% macro batches_to_read() -%}
+    {#- The new batches, or none if the current model or test reads all landed
+        batches. -#}
     {%- if flags.FULL_REFRESH or no_batch_is_settled()
         or (
             model.config.materialized in ['incremental', 'ephemeral']
-            and not _adds_to_a_table()
+            and not _is_increment()
         ) -%}
         {{ return(none) }}
     {%- endif -%}
@@ -58,12 +51,12 @@
 {%- endmacro %}
 
 {% macro _batch_readers() -%}
-    {#- The ids of batch_reconciliation and of all models upstream of it. -#}
+    {#- The unique ids of batch_reconciliation and of all models upstream of it. -#}
     {%- set cache = run_cache() -%}
     {%- if 'batch readers' not in cache -%}
-        {%- set ledger = 'model.' ~ project_name ~ '.batch_reconciliation' -%}
-        {%- set readers = graph.nodes | select('equalto', ledger) | list -%}
-        {#- Jinja's loop sees what is appended to its list while it runs. -#}
+        {%- set audit_table = 'model.' ~ project_name ~ '.batch_reconciliation' -%}
+        {%- set readers = graph.nodes | select('equalto', audit_table) | list -%}
+        {#- The loop also visits ids that are appended to the list while it runs. -#}
         {%- for id in readers -%}
             {%- for upstream in graph.nodes[id].depends_on.nodes
                 if upstream.startswith('model.') and upstream not in readers -%}
@@ -76,8 +69,9 @@
 {%- endmacro %}
 
 {% macro unselected_readers() -%}
-    {#- The names of the models that read batches and that this command leaves out. Only a
-        command that leaves out none settles the batches that it reads. -#}
+    {#- The names of the models that read batches and that are not selected in this
+        command. A command settles the batches that it reads only if it selects all of
+        them. -#}
     {%- set unselected = [] -%}
     {%- for id in _batch_readers() if id not in selected_resources
         and graph.nodes[id].config.materialized != 'ephemeral' -%}
@@ -86,8 +80,8 @@
     {{ return(unselected) }}
 {%- endmacro %}
 
-{# dbt's own, and for the models that read batches also where none is settled: what they
-   have read by other rules does not stay. #}
+{# Overrides dbt's: models that read batches are also refreshed in full if no batch is
+   settled, so that no row stays that was read under other rules. #}
 {% macro should_full_refresh() -%}
     {%- set wanted = config.get('full_refresh') -%}
     {%- if wanted is none -%}

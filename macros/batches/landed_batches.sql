@@ -1,5 +1,6 @@
 {% macro landed_batches(entity) -%}
-    {#- The graph, and with it the place of the files, is known from execution on. -#}
+    {#- Nothing while dbt parses: `graph`, which knows the path of the files, is empty
+        then. -#}
     {%- if execute -%}
         {{ return(adapter.dispatch('landed_batches')(entity)) }}
     {%- endif -%}
@@ -9,7 +10,7 @@
     select distinct _batch_id from {{ landed_files(entity) }}
 {%- endmacro %}
 
-{# The names of the folders say it: no file is opened. #}
+{# Reads the names of the folders and opens no file. #}
 {% macro duckdb__landed_batches(entity) -%}
     {%- set files = modules.re.search("'([^']+)'", landed_files(entity)).group(1) -%}
     select distinct regexp_extract(file, '_batch_id=([^/]+)', 1) as _batch_id
@@ -17,7 +18,8 @@
 {%- endmacro %}
 
 {% macro landed_files(entity) -%}
-    {#- Where the files of an entity are, as the sources say. -#}
+    {#- The relation of an entity's files, from meta.external_location of its
+        source. -#}
     {%- set source = graph.sources.values()
         | selectattr('name', 'equalto', entity) | first -%}
     {{ source.config.meta.external_location | replace('{name}', entity) }}
@@ -27,28 +29,30 @@
     (select max(_batch_id) from ({{ landed_batches(entity) }}) as batches)
 {%- endmacro %}
 
-{% macro last_look(entity) -%}
-    {#- What is fetched whole lands only when it has changed: an old batch may be what the
-        source says today. -#}
-    {{ return(adapter.dispatch('last_look')(entity)) }}
+{% macro latest_fetch(entity) -%}
+    {#- The latest batch is not enough: an extract is landed only if it differs from the
+        one before, so an old batch may still be up to date. -#}
+    {{ return(adapter.dispatch('latest_fetch')(entity)) }}
 {%- endmacro %}
 
-{% macro default__last_look(entity) -%}
+{% macro default__latest_fetch(entity) -%}
     select max(_ingested_at) from {{ landed_files(entity) }}
 {%- endmacro %}
 
-{# The names of the folders and of the loader's marks say it: no file is opened. #}
-{% macro duckdb__last_look(entity) -%}
+{# Reads the names of the folders and of the loader's marker files, and opens no
+   file. #}
+{% macro duckdb__latest_fetch(entity) -%}
     {%- set files = modules.re.search("'([^']+)'", landed_files(entity)).group(1) -%}
-    {%- set marks = files | replace(entity ~ '/*/*.parquet', '.fetched/' ~ entity ~ '/*') -%}
+    {%- set markers = files
+        | replace(entity ~ '/*/*.parquet', '.fetched/' ~ entity ~ '/*') -%}
     select
         max(strptime(regexp_extract(file, '\d{8}T\d{12}Z'), '%Y%m%dT%H%M%S%fZ'))
-    from (from glob('{{ files }}') union all from glob('{{ marks }}'))
+    from (from glob('{{ files }}') union all from glob('{{ markers }}'))
 {%- endmacro %}
 
 {% macro redelivered_batches() -%}
-    {#- The batches that hold a delivery of a session that this build reads: another
-        delivery may count now. -#}
+    {#- The batches with any delivery of a session that this build reads. Which delivery
+        is the latest may have changed, so these batches are processed again. -#}
     {%- set batches = new_batches('sessions') if execute -%}
     {%- if not batches -%}
         {{ return([]) }}

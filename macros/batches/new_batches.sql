@@ -1,38 +1,43 @@
 {% macro new_batches(entity=none) -%}
     {#- The landed batches that are not settled, of one entity or of all. A batch is
-        settled when every model that reads it has read it and its records balance, unless
-        the rules have changed since, or the exchange rates of its purchases. What was
-        landed after an unsettled batch is read again with it, so that the order in which
-        they were delivered decides, not the order in which they were read. -#}
-    {%- set known = run_cache().setdefault('new batches', {}) -%}
-    {%- if not known -%}
+        settled when every model that reads it has read it and its records balance. It
+        is no longer settled when the rules change, or the exchange rates of its
+        purchases. Batches that were landed after an unsettled batch of the same entity
+        are new as well, so that the order of delivery decides and not the order of
+        reading. -#}
+    {%- set batches = run_cache().setdefault('new batches', {}) -%}
+    {%- if not batches -%}
         {%- set entities = graph.sources.values() | map(attribute='name') | sort -%}
-        {%- for name in entities -%}{%- do known.update({name: []}) -%}{%- endfor -%}
-        {%- for row in run_query(_unsettled_batches(entities, batch_ledger())).rows -%}
-            {%- do known[row[0]].append(row[1]) -%}
+        {%- for name in entities -%}{%- do batches.update({name: []}) -%}{%- endfor -%}
+        {%- set query = _unsettled_batches(entities, batch_audit_table()) -%}
+        {%- for row in run_query(query).rows -%}
+            {%- do batches[row[0]].append(row[1]) -%}
         {%- endfor -%}
     {%- endif -%}
-    {{ return(known[entity] if entity else known.values() | sum(start=[])) }}
+    {{ return(batches[entity] if entity else batches.values() | sum(start=[])) }}
 {%- endmacro %}
 
-{# As the run has found it: a first build makes it on its way. One that an older version
-   of the project has made does not say what is settled, so that all is read again. #}
-{% macro batch_ledger() -%}
+{# quality.batch_reconciliation as of the start of the run; none before the first build.
+   A table of an older version of the project, without is_settled, counts as none, so
+   all batches are read again. #}
+{% macro batch_audit_table() -%}
     {%- set cache = run_cache() -%}
-    {%- if 'ledger' not in cache -%}
-        {%- set held = load_relation(api.Relation.create(
+    {%- if 'audit table' not in cache -%}
+        {%- set table = load_relation(api.Relation.create(
             database=target.database, schema='quality',
             identifier='batch_reconciliation'
         )) -%}
-        {%- set columns = run_query('select * from ' ~ held ~ ' limit 0').column_names
-            if held else [] -%}
-        {%- do cache.update({'ledger': held if 'is_settled' in columns else none}) -%}
+        {%- set columns = run_query('select * from ' ~ table ~ ' limit 0').column_names
+            if table else [] -%}
+        {%- do cache.update({
+            'audit table': table if 'is_settled' in columns else none
+        }) -%}
     {%- endif -%}
-    {{ return(cache['ledger']) }}
+    {{ return(cache['audit table']) }}
 {%- endmacro %}
 
-{% macro _unsettled_batches(entities, ledger) -%}
-    {#- The query behind new_batches. -#}
+{% macro _unsettled_batches(entities, audit_table) -%}
+    {#- The query of new_batches. -#}
     with
 
     landed as (
@@ -51,18 +56,20 @@
 
     settled as (
 
-        {% if ledger is none -%}
+        {% if audit_table is none -%}
         select '' as _batch_id
         where false
         {%- else -%}
         select _batch_id
-        from {{ ledger }}
+        from {{ audit_table }}
         group by _batch_id
         having bool_and(
             is_settled
             and missing_count = 0
             and rules_version = '{{ rejection_rules_version() }}'
-            and coalesce(last_rate_date < {{ _first_changed_rate_date(ledger) }}, true)
+            and coalesce(
+                last_rate_date < {{ _first_changed_rate_date(audit_table) }}, true
+            )
         )
         {%- endif %}
 
@@ -89,11 +96,11 @@
 {%- endmacro %}
 
 {% macro rejection_rules_version() -%}
-    {#- Changes when the rules do by which landed records are read: the models that judge
-        them, and the variables that these and their readers use. -#}
+    {#- A hash of the rules by which landed records are accepted or rejected: the code
+        of the models with the tag rejection_rules, and variables of the project. -#}
     {%- set rules = [] -%}
     {%- for node in graph.nodes.values() | sort(attribute='unique_id')
-        if node.resource_type == 'model' and 'judges_records' in node.tags -%}
+        if node.resource_type == 'model' and 'rejection_rules' in node.tags -%}
         {%- do rules.append(node.raw_code) -%}
     {%- endfor -%}
     {%- for name in [
@@ -106,18 +113,19 @@
 {%- endmacro %}
 
 {% macro no_batch_is_settled() -%}
-    {#- In a first build, or after the rules have changed: all that was landed is read. -#}
+    {#- True in a first build and after the rules have changed: all landed batches are
+        read. -#}
     {%- if not execute -%}
         {{ return(true) }}
     {%- endif -%}
     {%- set cache = run_cache() -%}
     {%- if 'no batch is settled' not in cache -%}
         {%- set landed = [] -%}
-        {%- for source in graph.sources.values() if batch_ledger() is not none -%}
+        {%- for source in graph.sources.values() if batch_audit_table() is not none -%}
             {%- do landed.extend(run_query(landed_batches(source.name)).rows) -%}
         {%- endfor -%}
         {%- do cache.update({
-            'no batch is settled': batch_ledger() is none
+            'no batch is settled': batch_audit_table() is none
                 or new_batches() | length == landed | length
         }) -%}
     {%- endif -%}
@@ -125,20 +133,20 @@
 {%- endmacro %}
 
 {% macro reopen_batches() -%}
-    {#- A batch that was settled and is to be read again, for a changed exchange rate for
-        instance, is unsettled before any model reads it. So it stays new, whatever this
-        command leaves out and wherever it stops. -#}
-    {%- set batches = new_batches() if batch_ledger() is not none else [] -%}
+    {#- Sets is_settled to false for batches that are read again, for example because an
+        exchange rate has changed. This happens before any model reads them, so that
+        they stay new even if this command leaves out models or stops early. -#}
+    {%- set batches = new_batches() if batch_audit_table() is not none else [] -%}
     {%- if batches -%}
         {%- do run_query(
-            'update ' ~ batch_ledger() ~ ' set is_settled = false where is_settled and '
-            ~ in_list('_batch_id', batches)
+            'update ' ~ batch_audit_table() ~ ' set is_settled = false'
+            ~ ' where is_settled and ' ~ in_list('_batch_id', batches)
         ) -%}
     {%- endif -%}
 {%- endmacro %}
 
 {% macro _changed_rate_dates(settled, newest) -%}
-    {#- The query behind first_changed_rate_date. -#}
+    {#- The query of _first_changed_rate_date. -#}
     with
 
     rates as (
@@ -162,7 +170,8 @@
 
         union all
 
-        -- Carried provisionally until a list came that goes on.
+        -- Rates after the last day of the settled list were provisional. They change if
+        -- the newest list continues beyond that day.
         select {{ dbt.dateadd('day', 1, 'max(rate_date)') }} as rate_date
         from rates
         where _batch_id = '{{ settled }}'
@@ -178,14 +187,13 @@
     select cast(min(rate_date) as date) from changed
 {%- endmacro %}
 
-{% macro _first_changed_rate_date(ledger) -%}
+{% macro _first_changed_rate_date(audit_table) -%}
     {#- A date literal: the first day whose exchange rate differs between the newest
-        extract of the ECB's list and the last one that is settled; a cast null where
-        there is no such day. Days after the end of the settled list had provisional
-        rates. Purchases from that day on are converted again. -#}
+        extract of the ECB's list and the last settled one; null if there is no such
+        day. Purchases from that day on are converted again. -#}
     {%- set newest = run_query('select ' ~ latest_batch('exchange_rates')).rows[0][0] -%}
     {%- set settled = run_query(
-        'select max(_batch_id) from ' ~ ledger
+        'select max(_batch_id) from ' ~ audit_table
         ~ " where entity = 'exchange_rates' and is_settled"
     ).rows[0][0] -%}
     {%- set changed = none -%}

@@ -26,9 +26,9 @@
 {%- endmacro %}
 
 {% macro parse_utc_timestamp(text) -%}
-    {#- ISO 8601, so that engines read the same: their casts also take names of zones,
-        which are ambiguous (IST), single digits, words such as `epoch`, and offsets that
-        no place on earth has. -#}
+    {#- Only ISO 8601, so that all engines parse the same texts. Their casts also accept
+        names of time zones, which are ambiguous (IST), single digits, words such as
+        `epoch`, and offsets that no place on earth has. -#}
     {%- set pattern -%}
     [0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?
     {{- '(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)?)?)?' -}}
@@ -36,8 +36,8 @@
     {{ return(adapter.dispatch('parse_utc_timestamp')(text, pattern)) }}
 {%- endmacro %}
 
-{# `24:00` is the end of a day, which a cast does not know. What is extracted is compared
-   with the text, as a pattern's end would also stand before a line's end. #}
+{# A cast does not know `24:00`, the end of a day. The extracted text is compared with
+   the whole text, because `$` in a pattern also matches before a line break. #}
 {% macro default__parse_utc_timestamp(text, pattern) -%}
     {%- set moment = "try_cast(regexp_replace(" ~ text ~ ", '^(.{11})24:', '$100:')"
         ~ " as timestamp_ltz)" -%}
@@ -56,9 +56,9 @@
     end
 {%- endmacro %}
 
-{# A cast straight to timestamp drops the offset of a text that has one. To count
-   microseconds is quicker than another cast, which would ask the connection's time
-   zone. #}
+{# A cast to `timestamp` would drop the offset of the text, so the text is cast to
+   `timestamptz`. `epoch_us` is quicker than a second cast, which would use the time
+   zone of the connection. #}
 {% macro duckdb__parse_utc_timestamp(text, pattern) -%}
     case
         when
@@ -79,8 +79,8 @@
     end
 {%- endmacro %}
 
-{# A zone that the engine does not know is null, not the end of the build: `try` does
-   not catch its error. #}
+{# Null for a time zone that the engine does not know: its error would end the build,
+   and `try` does not catch it. #}
 {% macro duckdb__to_local_time(utc_timestamp, timezone) -%}
     case
         when {{ timezone }} in {{ timezones() }}
@@ -102,8 +102,8 @@
 {%- endmacro %}
 
 {% macro _timezone_names() -%}
-    {#- As literals, for engines on Java, which cannot be asked. Java 17 does not know the
-        youngest one, and a zone that it does not know is an error. -#}
+    {#- Literals, because engines on Java cannot list their time zones. Java 17 does not
+        know the newest zone and raises an error, so that zone is left out. -#}
     '{{ modules.pytz.all_timezones | reject('equalto', 'America/Coyhaique')
         | join("', '") }}'
 {%- endmacro %}

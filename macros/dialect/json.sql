@@ -2,7 +2,7 @@
     {{ return(adapter.dispatch('json_number')(text, field)) }}
 {%- endmacro %}
 
-{# get_json_object would not tell the text "1" from the number 1. #}
+{# get_json_object does not distinguish the text "1" from the number 1. #}
 {% macro default__json_number(text, field) -%}
     {%- set value = "try_variant_get(try_parse_json(" ~ text ~ "), '$." ~ field ~ "', " -%}
     case
@@ -27,7 +27,7 @@
     {{ return(adapter.dispatch('json_object_text')(columns)) }}
 {%- endmacro %}
 
-{# Spark leaves out what is null unless it is told not to. #}
+{# Spark leaves out null fields unless the option says otherwise. #}
 {% macro default__json_object_text(columns) -%}
     to_json(named_struct(
         {%- for column in columns %}'{{ column }}', {{ column }}

@@ -12,7 +12,7 @@
 {%- endmacro %}
 
 {% macro row_hash(columns) -%}
-    {#- A whole number; sums of it tell whether the rows are the same. -#}
+    {#- A whole number. Comparing its sums compares two sets of rows. -#}
     {{ return(adapter.dispatch('row_hash')(columns)) }}
 {%- endmacro %}
 
@@ -20,7 +20,7 @@
     cast(xxhash64({{ columns | join(', ') }}) as decimal(20, 0))
 {%- endmacro %}
 
-{# Parquet has no integers of 16 bytes, which sums of integers of 8 would be. #}
+{# A decimal: the sum of 8-byte integers is a 16-byte integer, which Parquet lacks. #}
 {% macro duckdb__row_hash(columns) -%}
     cast(hash({{ columns | join(', ') }}) as decimal(20, 0))
 {%- endmacro %}
@@ -38,8 +38,8 @@
 {%- endmacro %}
 
 {% macro _natural_key(columns) -%}
-    {#- Of several columns each comes with its length, so that no two records have the
-        same text. -#}
+    {#- The natural key as text. With several columns, the length stands before each
+        value, so that different keys never give the same text. -#}
     {%- set texts = [] -%}
     {%- for column in columns -%}
         {%- do texts.append("cast(" ~ column ~ " as " ~ dbt.type_string() ~ ")") -%}

@@ -1,5 +1,5 @@
-{# For a common table expression that is read more than once and may be larger than the
-   memory: DuckDB would keep all of it, and on the disk what does not fit. #}
+{# For a CTE that is read more than once and may be larger than memory: DuckDB would
+   materialize all of it and spill what does not fit to disk. #}
 {% macro not_materialized() -%}
     {{ return(adapter.dispatch('not_materialized')()) }}
 {%- endmacro %}

@@ -1,19 +1,19 @@
 {% macro to_usd(price, usd_per_unit) -%}
-    {#- Rounded to millionths; null where that has too many digits. -#}
+    {#- Rounded to millionths; null if the result has too many digits. -#}
     {{ return(adapter.dispatch('to_usd')(price, usd_per_unit)) }}
 {%- endmacro %}
 
-{# Both factors in 18 digits: of a wider product Spark would round the last digit before
-   this does. #}
+{# Both factors have 18 digits: Spark would round a wider product before this macro
+   does. #}
 {% macro default__to_usd(price, usd_per_unit) -%}
     {{ dbt.safe_cast(
         'cast(' ~ price ~ ' as decimal(18, 4)) * ' ~ usd_per_unit, 'decimal(18, 6)'
     ) }}
 {%- endmacro %}
 
-{# Rounding a decimal of 128 bits takes fifteen times as long as all of this in 64. The
-   casts to bigint are exact below 2^51, of 10^-12 as of 10^-4; the rate is multiplied in
-   two parts, so that no product reaches 2^63. #}
+{# Works in 64 bits: rounding a decimal of 128 bits takes fifteen times as long. The
+   casts to bigint are exact below 2^51, both in units of 10^-12 and of 10^-4. The rate
+   is multiplied in two parts, so that no product reaches 2^63. #}
 {% macro duckdb__to_usd(price, usd_per_unit) -%}
     {%- set units = 'cast(cast(' ~ price ~ ' as double) * 10000 as bigint)' -%}
     {%- set rate = 'cast(cast(' ~ usd_per_unit
@@ -25,7 +25,7 @@
                 + ({{ units }} * ({{ rate }} % 10000000000) + 5000000000) // 10000000000
                 as decimal(18, 0)
             ) * 0.000001 as decimal(18, 6))
-        -- DuckDB would keep a product of 18 digits by 18 in 64 bits.
+        -- 20 digits: DuckDB would keep the product of 18 by 18 digits in 64 bits.
         else {{ dbt.safe_cast(
             'cast(' ~ price ~ ' as decimal(20, 4)) * ' ~ usd_per_unit, 'decimal(18, 6)'
         ) }}

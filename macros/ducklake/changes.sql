@@ -1,89 +1,91 @@
 {% macro snapshot_changes(snapshot_id) -%}
-    {#- What happened to the tables and views of the lake after a snapshot, by id, whether
-        every snapshot since then is remembered, and the spans of snapshots that changed
-        anything: files written anew without the rows that they had lost are no change.
-        The catalogue's own tables say it in a tenth of the time that ducklake_snapshots
-        takes. -#}
+    {#- What has changed in the lake after a snapshot. `snapshot_id`: the latest
+        snapshot. `has_all_snapshots`: none in between has expired. `change_types`: by
+        the id of a table or view. `snapshot_ranges`: all snapshots but those that only
+        rewrote files without their deleted rows. The query reads the catalogue's
+        tables, which takes a tenth of the time of ducklake_snapshots. -#}
     {%- set rows = run_query(
         'select snapshot_id, changes_made from ' ~ ducklake_catalog()
         ~ 'snapshot_changes where snapshot_id >= ' ~ snapshot_id
         ~ ' order by snapshot_id'
     ).rows -%}
     {%- set current = (rows | last)[0] | int if rows else snapshot_id -%}
-    {%- set kinds = {} -%}
-    {%- set spans = [] -%}
-    {%- set span = namespace(start=snapshot_id + 1) -%}
+    {%- set change_types = {} -%}
+    {%- set ranges = [] -%}
+    {%- set current_range = namespace(start=snapshot_id + 1) -%}
     {%- for row in rows if row[0] > snapshot_id -%}
-        {%- for kind, id in modules.re.findall('(\\w+):(\\d+)(?=,|$)', row[1] or '') -%}
-            {%- do kinds.setdefault(id | int, []).append(kind) -%}
+        {%- for type, id in modules.re.findall('(\\w+):(\\d+)(?=,|$)', row[1] or '') -%}
+            {%- do change_types.setdefault(id | int, []).append(type) -%}
         {%- endfor -%}
         {%- set is_rewrite = 'rewrite_delete' in (row[1] or '') -%}
         {%- set end = row[0] - 1 if is_rewrite else row[0] -%}
-        {%- if (is_rewrite or loop.last) and span.start <= end -%}
-            {%- do spans.append((span.start, end)) -%}
+        {%- if (is_rewrite or loop.last) and current_range.start <= end -%}
+            {%- do ranges.append((current_range.start, end)) -%}
         {%- endif -%}
-        {%- if is_rewrite -%}{%- set span.start = row[0] + 1 -%}{%- endif -%}
+        {%- if is_rewrite -%}{%- set current_range.start = row[0] + 1 -%}{%- endif -%}
     {%- endfor -%}
     {{ return({
         'snapshot_id': current,
-        'is_whole': rows | length == current - snapshot_id + 1,
-        'kinds': kinds,
-        'spans': spans,
+        'has_all_snapshots': rows | length == current - snapshot_id + 1,
+        'change_types': change_types,
+        'snapshot_ranges': ranges,
     }) }}
 {%- endmacro %}
 
 {% macro changed_tables(state, changes) -%}
-    {#- The tables that have moved since a refresh, what forbids to look at their changes
-        alone, and the tables whose files were merged since: from before that, their
-        feed loses deletions. -#}
+    {#- `names`: the tables that have changed since a refresh. `fallback_reason`: why
+        the change feed cannot be used, or none. `compacted`: the tables whose files
+        were merged since then, because DuckLake's feed omits deletions across a
+        merge. -#}
     {%- set merges = ['merge_adjacent', 'compacted_table'] -%}
-    {%- set harmless = merges + ['rewrite_delete'] -%}
+    {%- set rewrites = merges + ['rewrite_delete'] -%}
     {%- set names = [] -%}
-    {%- set doubts = [] -%}
-    {%- set merged = [] -%}
-    {%- for base in state.bases -%}
-        {%- set told = changes.kinds.get(base.id, []) -%}
-        {%- set kinds = told | reject('in', harmless) | list -%}
-        {%- if told | select('in', merges) | list -%}
-            {%- do merged.append(base.name) -%}
+    {%- set reasons = [] -%}
+    {%- set compacted = [] -%}
+    {%- for table in state.base_tables -%}
+        {%- set all_types = changes.change_types.get(table.id, []) -%}
+        {%- set types = all_types | reject('in', rewrites) | list -%}
+        {%- if all_types | select('in', merges) | list -%}
+            {%- do compacted.append(table.name) -%}
         {%- endif -%}
-        {%- if base.id is none -%}
-            {%- do doubts.append('nobody can tell when ' ~ base.name ~ ' moves') -%}
-        {%- elif kinds | reject('in', ['inserted_into_table', 'deleted_from_table'])
+        {%- if table.id is none -%}
+            {%- do reasons.append('the lake has no history of ' ~ table.name) -%}
+        {%- elif types | reject('in', ['inserted_into_table', 'deleted_from_table'])
             | list -%}
-            {%- do doubts.append(base.name ~ ' was altered or made anew') -%}
-        {%- elif kinds -%}
-            {%- do names.append(base.name) -%}
-            {%- if state.is_additive and not base.is_linear -%}
-                {%- do doubts.append(
-                    base.name ~ ' moved, which is read twice, outer-joined or in a view'
+            {%- do reasons.append(table.name ~ ' was altered or replaced') -%}
+        {%- elif types -%}
+            {%- do names.append(table.name) -%}
+            {%- if state.is_additive and not table.is_linear -%}
+                {%- do reasons.append(
+                    table.name ~ ' changed, and the query reads it twice, outer-joins'
+                    ~ ' it or reads it through a view'
                 ) -%}
             {%- endif -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- if not changes.is_whole -%}
-        {%- do doubts.append('a snapshot in between is forgotten') -%}
+    {%- if not changes.has_all_snapshots -%}
+        {%- do reasons.append('a snapshot since then has expired') -%}
     {%- elif names and not state.is_additive and not state.group_key -%}
-        {%- do doubts.append(
-            names[0] ~ ' moved, and the view has neither additive nor a group_key'
+        {%- do reasons.append(
+            names[0] ~ ' changed, and the view has neither additive nor group_key'
         ) -%}
     {%- endif -%}
     {{ return({
         'names': names,
-        'doubt': doubts | first,
-        'merged': merged,
+        'fallback_reason': reasons | first,
+        'compacted': compacted,
     }) }}
 {%- endmacro %}
 
 {% macro tables_at_snapshot(snapshot_id, models) -%}
-    {#- Name and id of the tables of the lake at a snapshot, for changed_tables. -#}
+    {#- The tables of the lake at a snapshot, in the form that changed_tables needs. -#}
     {%- set lake = ducklake_catalog() -%}
     {%- set tables = [] -%}
     {%- for row in run_query(
         'select schema_name, table_name, table_id from ' ~ lake
-        ~ 'table as known inner join ' ~ lake ~ 'schema using (schema_id)'
-        ~ ' where known.begin_snapshot <= ' ~ snapshot_id
-        ~ ' and coalesce(known.end_snapshot > ' ~ snapshot_id ~ ', true) order by all'
+        ~ 'table as tables inner join ' ~ lake ~ 'schema using (schema_id)'
+        ~ ' where tables.begin_snapshot <= ' ~ snapshot_id
+        ~ ' and coalesce(tables.end_snapshot > ' ~ snapshot_id ~ ', true) order by all'
     ).rows if (row[0], row[1]) in models -%}
         {%- do tables.append({
             'name': target.database ~ '.' ~ row[0] ~ '.' ~ row[1],

@@ -1,8 +1,9 @@
 {% macro resolve_base_tables(sql) -%}
-    {#- A query with the views that it reads written out, what is known of it, and the
-        tables and views that it rests on, with their ids. What is not in the lake, such
-        as a file, has none: nobody knows when it moves. -#}
-    {%- set held = {} -%}
+    {#- Resolves a query down to base tables. `sql`: the query with each view replaced
+        by the view's query. `query`: what _read_query says of it. `base_tables`: the
+        tables and views that it reads, with their ids in the catalogue. Something that
+        is not in the lake, such as a file, has no id: its changes are unknown. -#}
+    {%- set catalog = {} -%}
     {%- set metadata = ducklake_catalog() -%}
     {%- for row in run_query(
         "select lower(concat_ws('.', '" ~ target.database ~ "', s.schema_name, r.name)),"
@@ -12,43 +13,54 @@
         ~ " end_snapshot from " ~ metadata ~ "view) as r on s.schema_id = r.schema_id"
         ~ " where r.end_snapshot is null"
     ).rows -%}
-        {%- do held.update({row[0]: {
+        {%- do catalog.update({row[0]: {
             'id': row[1] | int,
             'view': (row[2] or '') | replace('{DUCKLAKE_CATALOG}', target.database),
         }}) -%}
     {%- endfor -%}
-    {%- set traced = namespace(sql=sql, query=_read_query(sql)) -%}
-    {%- set bases = [] -%}
-    {#- Jinja's loop sees what is appended to its list while it runs. -#}
-    {%- set names = traced.query.relations | list -%}
-    {%- for name in names if held.get(name, {}).view -%}
-        {%- do bases.append({'name': name, 'id': held[name].id, 'is_linear': false}) -%}
-        {%- set traced.sql = inline_view(traced.sql, name, held[name].view) -%}
-        {%- set traced.query = _read_query(traced.sql) -%}
-        {%- do names.extend(traced.query.relations | reject('in', names)) -%}
-    {%- endfor -%}
-    {%- for name in traced.query.relations -%}
-        {%- do bases.append({
+    {%- set resolved = namespace(sql=sql, query=_read_query(sql)) -%}
+    {%- set base_tables = [] -%}
+    {#- The loop also visits names that are appended to the list while it runs. -#}
+    {%- set names = resolved.query.relations | list -%}
+    {%- for name in names if catalog.get(name, {}).view -%}
+        {%- do base_tables.append({
             'name': name,
-            'id': held.get(name, {}).id,
-            'is_linear': name in traced.query.tables,
+            'id': catalog[name].id,
+            'is_linear': false,
+        }) -%}
+        {%- set resolved.sql = inline_view(resolved.sql, name, catalog[name].view) -%}
+        {%- set resolved.query = _read_query(resolved.sql) -%}
+        {%- do names.extend(resolved.query.relations | reject('in', names)) -%}
+    {%- endfor -%}
+    {%- for name in resolved.query.relations -%}
+        {%- do base_tables.append({
+            'name': name,
+            'id': catalog.get(name, {}).id,
+            'is_linear': name in resolved.query.tables,
         }) -%}
     {%- endfor -%}
-    {%- if not traced.query.is_closed -%}
-        {%- do bases.append({'name': 'a file', 'id': none, 'is_linear': false}) -%}
+    {%- if not resolved.query.is_closed -%}
+        {%- do base_tables.append({
+            'name': 'a file', 'id': none, 'is_linear': false
+        }) -%}
     {%- endif -%}
-    {{ return({'sql': traced.sql, 'query': traced.query, 'bases': bases}) }}
+    {{ return({
+        'sql': resolved.sql,
+        'query': resolved.query,
+        'base_tables': base_tables,
+    }) }}
 {%- endmacro %}
 
 {% macro _read_query(sql) -%}
-    {#- What the text of a query says, as scripts/deftunes/dbt_plugin/queries.py reads it. -#}
+    {#- Facts about a query, from parsing its text. read_query in
+        scripts/deftunes/dbt_plugin/queries.py describes them. -#}
     {{ return(fromjson(run_query(
         "select read_query('" ~ sql | replace("'", "''") ~ "')"
     ).columns[0][0])) }}
 {%- endmacro %}
 
 {% macro inline_view(sql, name, view) -%}
-    {#- A query with that of a view in the place of the view's name. -#}
+    {#- A query in which the name of a view is replaced by the view's query. -#}
     {%- set literals = [] -%}
     {%- for text in [sql, name, view] -%}
         {%- do literals.append("'" ~ text | replace("'", "''") ~ "'") -%}

@@ -1,56 +1,58 @@
-{% macro live_view(relation, traced, state, changes) -%}
-    {#- The statement that makes the live variant of a materialized view: its rows, with
-        what has changed in its tables since the refresh added as they are read. Of a
-        query that is not additive in all that it reads, or whose sums may be null, it is
-        the query itself. -#}
+{% macro live_view(relation, resolved, state, changes) -%}
+    {#- The statement that creates the live variant of a materialized view: the rows of
+        the view plus the changes of its tables since the last refresh, computed when it
+        is read. If the query is not additive in each of its tables, or a sum may be
+        null, the live variant is the query itself. -#}
     {%- set live = relation.incorporate(
         path={'identifier': relation.identifier ~ '_live'}, type='view'
     ) -%}
-    {%- set query = traced.query -%}
+    {%- set query = resolved.query -%}
     create or replace view {{ live }} as
-    {% if not state.is_additive or traced.bases | rejectattr('is_linear') | list
+    {% if not state.is_additive or resolved.base_tables | rejectattr('is_linear') | list
         or nullable_aggregates(query) -%}
         {{ state.definition }}
     {%- else -%}
         {%- set since = changes.snapshot_id -%}
-        {#- When this transaction began, which ends with the first commit to look at. Of a
-            file that was merged the feed names wrong snapshots. -#}
+        {#- The feed is read by time, from the start of this transaction, because it
+            names wrong snapshots for files that were merged. This transaction ends with
+            the first commit that the feed has to include. -#}
         {%- set read_at = run_query('select now()').columns[0][0] -%}
         {%- set feeds = {} -%}
         {%- set ids = [] -%}
         with
-        {%- for base in traced.bases %}
+        {%- for base in resolved.base_tables %}
             {%- set number = loop.index -%}
             {%- do ids.append("'" ~ base.id ~ "'") -%}
             {%- do feeds.update({base.name: [
-                'gained_' ~ number, 'lost_' ~ number
+                'inserted_' ~ number, 'deleted_' ~ number
             ]}) -%}
-            {%- for rows, kind in [('gained', 'insert|update_postimage'),
-                ('lost', 'delete|update_preimage')] %}
+            {%- for rows, types in [('inserted', 'insert|update_postimage'),
+                ('deleted', 'delete|update_preimage')] %}
             {{ rows }}_{{ number }} as (
                 select * exclude (snapshot_id, rowid, change_type)
                 from ducklake_table_changes(
                     '{{ base.name.split('.') | join("', '") }}',
                     timestamptz '{{ read_at }}', now()
                 )
-                where regexp_full_match(change_type, '{{ kind }}')
-                -- Of a file that one commit first loses rows of and then drops, DuckLake
-                -- says those rows twice.
+                where regexp_full_match(change_type, '{{ types }}')
+                -- DuckLake returns a deleted row twice if one commit deletes rows of a
+                -- file and then drops the file.
                 qualify row_number() over (partition by snapshot_id, rowid) = 1
             ),
             {%- endfor %}
         {%- endfor %}
-        {{ _live_groups(relation, traced, feeds, ids, since) }}
+        {{ _live_groups(relation, resolved, feeds, ids, since) }}
     {%- endif -%}
 {%- endmacro %}
 
-{% macro _live_groups(relation, traced, feeds, ids, since) -%}
-    {#- The end of the live variant's query: the rows of the view and their changes, added
-        up. It fails with a clear message where the changes cannot be read any more. -#}
-    {%- set query = traced.query -%}
+{% macro _live_groups(relation, resolved, feeds, ids, since) -%}
+    {#- The last part of the live variant's query: adds the changes to the rows of the
+        view. The query fails with a clear message if the changes can no longer be
+        read. -#}
+    {%- set query = resolved.query -%}
     {%- set keys = query['keys'] | join(', ') -%}
     {%- set sums = query.sums | list -%}
-    {%- set delta = delta_queries(traced.sql, feeds, since) | join(
+    {%- set delta = delta_queries(resolved.sql, feeds, since) | join(
         ' union all ', attribute='query'
     ) -%}
     signed as (
@@ -69,7 +71,8 @@
         group by {{ keys }}
     ),
 
-    {#- Tables that were altered or made anew, and forgotten snapshots, have no feed. -#}
+    {#- There is no feed across an expired snapshot, or an altered or replaced
+        table. -#}
     guard as (
         select case
             when count(*) filter (snapshot_id = {{ since }}) = 0

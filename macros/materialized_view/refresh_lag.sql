@@ -9,7 +9,7 @@
             views.view_name,
             count(snapshots.snapshot_id) as commit_count,
             cast(min(snapshots.snapshot_time) as timestamp) as first_commit_at
-        from {{ target.database }}.operations.materialized_views as views
+        from {{ materialized_views() }} as views
         cross join ducklake_snapshots('{{ target.database }}') as snapshots
         where
             snapshots.snapshot_id > views.snapshot_id

@@ -1,6 +1,6 @@
 {% macro materialized_view_registry() -%}
-    {#- The table with what was done to each materialized view; none in a lake that has
-        no materialized view yet. -#}
+    {#- The table with the state of each materialized view; none in a lake without
+        materialized views. -#}
     {%- set registry = api.Relation.create(
         database=target.database, schema='operations', identifier='materialized_views',
         type='table'
@@ -18,8 +18,8 @@
 {%- endmacro %}
 
 {% macro materialized_view_states() -%}
-    {#- What the registry holds of each materialized view, by `schema.name`, and how its
-        groups follow from tables, which the project says. -#}
+    {#- The state of each materialized view by `schema.name`: its entry in the registry,
+        and the options group_key and refresh_groups_when of its model. -#}
     {%- set cache = run_cache() -%}
     {%- if 'materialized views' not in cache -%}
         {%- set states = {} -%}
@@ -27,18 +27,18 @@
         {%- for row in (run_query(
             "select concat(schema_name, '.', view_name) as name, definition, columns,"
             ~ " is_additive, snapshot_id, recompute_seconds, feed_pace, base_row_count,"
-            ~ " row_count, cast(to_json(base_tables) as varchar) as bases from "
+            ~ " row_count, cast(to_json(base_tables) as varchar) as base_tables from "
             ~ registry
         ).rows if registry is not none else []) -%}
             {%- set state = dict(row.dict()) -%}
-            {%- do state.update({'bases': fromjson(state.bases)}) -%}
+            {%- do state.update({'base_tables': fromjson(state.base_tables)}) -%}
             {%- do states.update({state.name: state}) -%}
         {%- endfor -%}
         {%- for node in graph.nodes.values()
             if node.schema ~ '.' ~ node.name in states -%}
             {%- do states[node.schema ~ '.' ~ node.name].update({
                 'group_key': node.config.get('group_key'),
-                'stale_when': node.config.get('stale_when'),
+                'refresh_groups_when': node.config.get('refresh_groups_when'),
             }) -%}
         {%- endfor -%}
         {%- do cache.update({'materialized views': states}) -%}
@@ -52,7 +52,7 @@
 
 {% macro create_materialized_view_registry() -%}
     create schema if not exists {{ target.database }}.operations;
-    create table if not exists {{ target.database }}.operations.materialized_views (
+    create table if not exists {{ materialized_views() }} (
         schema_name varchar,
         view_name varchar,
         definition varchar,
@@ -71,22 +71,22 @@
     );
 {%- endmacro %}
 
-{% macro record_refresh(relation, state, traced, changes, choice, seconds) -%}
-    {#- The statements that note a refresh in the registry. -#}
-    {%- set registry = target.database ~ '.operations.materialized_views' -%}
-    {#- What this run knew of the view is no longer so; no run refreshes it twice. -#}
+{% macro record_refresh(relation, state, resolved, changes, choice, seconds) -%}
+    {#- SQL that records a refresh in the registry. -#}
+    {%- set registry = materialized_views() -%}
+    {#- The cached state of the view is outdated now. -#}
     {%- do run_cache().get('materialized views', {}).pop(
         relation.schema ~ '.' ~ relation.identifier, none
     ) -%}
-    {%- set bases = [] -%}
-    {%- for base in traced.bases -%}
-        {%- do bases.append(
-            "{'name': '" ~ base.name ~ "', 'id': "
-            ~ (base.id if base.id else 'null') ~ ", 'is_linear': "
-            ~ base.is_linear | lower ~ "}"
+    {%- set base_tables = [] -%}
+    {%- for table in resolved.base_tables -%}
+        {%- do base_tables.append(
+            "{'name': '" ~ table.name ~ "', 'id': "
+            ~ (table.id if table.id else 'null') ~ ", 'is_linear': "
+            ~ table.is_linear | lower ~ "}"
         ) -%}
     {%- endfor -%}
-    {{ live_view(relation, traced, state, changes) }};
+    {{ live_view(relation, resolved, state, changes) }};
     delete from {{ registry }}
     where schema_name = '{{ relation.schema }}' and view_name = '{{ relation.identifier }}';
     insert into {{ registry }} by name
@@ -96,7 +96,7 @@
         '{{ state.definition | replace("'", "''") }}' as definition,
         '{{ state.columns | replace("'", "''") }}' as columns,
         {{ state.is_additive | lower }} as is_additive,
-        [{{ bases | join(', ') }}] as base_tables,
+        [{{ base_tables | join(', ') }}] as base_tables,
         {{ changes.snapshot_id }} as snapshot_id,
         cast(now() as timestamp) as refreshed_at,
         '{{ choice.method }}' as method,
@@ -107,13 +107,13 @@
         {{ seconds / choice.work }} as feed_pace,
         {{ state.base_row_count }} as base_row_count,
         {%- else %}
-        {#- Recomputing also compares with what is held; seconds on two cores, tried with
-            one to ten million facts. #}
+        {#- Unlike a creation, a recomputation also compares rows; seconds on two cores,
+            measured with one to ten million facts. #}
         {{ seconds }}
         {%- if choice.method == 'created' %} + 0.05 + 2.5e-7 * count(*){% endif %}
             as recompute_seconds,
         {{ state.feed_pace or 'null' }} as feed_pace,
-        {{ base_row_counts(traced.bases, changes.snapshot_id).values()
+        {{ base_row_counts(resolved.base_tables, changes.snapshot_id).values()
             | sum(attribute='live') }} as base_row_count,
         {%- endif %}
         count(*) as row_count

@@ -1,4 +1,4 @@
-{# The adapter's own, knowing materialized views: tables that the registry names. #}
+{# Overrides dbt-duckdb's: tables that are in the registry are materialized views. #}
 {% macro duckdb__list_relations_without_caching(schema_relation) -%}
     {%- set registry = materialized_view_registry() -%}
     {{ return(run_query(
@@ -13,8 +13,7 @@
     )) }}
 {%- endmacro %}
 
-{# The adapter's own, knowing materialized views: what takes another name is one no
-   longer. #}
+{# Overrides dbt-duckdb's: a materialized view that is renamed becomes a plain table. #}
 {% macro duckdb__rename_relation(from_relation, to_relation) -%}
     {%- do uncache_relation(from_relation) -%}
     {%- do uncache_relation(to_relation) -%}
@@ -29,7 +28,8 @@
     {%- endcall -%}
 {%- endmacro %}
 
-{# DuckLake knows no cascade, and a materialized view as a table. #}
+{# Overrides dbt-duckdb's: DuckLake has no `cascade`, and a materialized view is a table
+   there. #}
 {% macro duckdb__drop_relation(relation) -%}
     {%- do uncache_relation(relation) -%}
     {%- call statement('drop_relation', auto_begin=false) -%}
@@ -37,19 +37,20 @@
     {%- endcall -%}
 {%- endmacro %}
 
-{# Its table, and what the registry holds of it. #}
+{# Drops the live variant, the table and the entry in the registry. #}
 {% macro duckdb__drop_materialized_view(relation) -%}
     drop view if exists {{ relation.incorporate(
         path={'identifier': relation.identifier ~ '_live'}
     ) }};
     drop table if exists {{ relation }};
-    delete from {{ target.database }}.operations.materialized_views
+    delete from {{ materialized_views() }}
     where
         schema_name = '{{ relation.schema }}'
         and view_name = '{{ relation.identifier }}'
 {%- endmacro %}
 
-{# dbt's own, for what is there: each attempt to drop is a commit. #}
+{# Overrides dbt's: drops only relations that exist, because each attempt is a
+   commit. #}
 {% macro materialized_view_teardown(
     backup_relation, intermediate_relation, post_hooks
 ) -%}

@@ -2,14 +2,14 @@
     {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot', 'test'] -%}
         {%- if target.threads > 1 -%}
             {{ exceptions.raise_compiler_error(
-                'Run dbt with one thread: two on one DuckLake lose commits. Leave out '
-                ~ '--threads; DuckDB uses all cores all the same.'
+                'Run dbt with one thread: with two threads, DuckLake loses commits. '
+                ~ 'Leave out --threads; DuckDB uses all cores anyway.'
             ) }}
         {%- endif -%}
         {%- if flags.EMPTY -%}
             {{ exceptions.raise_compiler_error(
-                '--empty would leave the views of this lake empty. To check that the '
-                ~ 'models compile, use dbt compile.'
+                '--empty would leave empty views in the lake. To check that the models '
+                ~ 'compile, use dbt compile.'
             ) }}
         {%- endif -%}
         {%- do lock_lake() -%}
@@ -24,10 +24,10 @@
         {%- endfor -%}
         {%- if flags.WHICH in ['build', 'run'] -%}
             {%- do reopen_batches() -%}
-            {%- if batch_ledger() is not none and no_batch_is_settled() -%}
+            {%- if batch_audit_table() is not none and no_batch_is_settled() -%}
                 {%- do log(
-                    'No landed batch is settled by the rules that hold now: models that '
-                    ~ 'read them are built from nothing.', info=True
+                    'No landed batch is settled under the current rules: models that '
+                    ~ 'read batches are rebuilt in full.', info=True
                 ) -%}
             {%- endif -%}
         {%- endif -%}
@@ -36,14 +36,15 @@
 
 {% macro lock_lake() -%}
     {%- do run_query('select hold_lock()') -%}
-    {#- Whoever rewrote files may have been killed, or be no part of this project. -#}
+    {#- A command that rewrote files may have been killed, or may not belong to this
+        project, and may not have restored the statistics. -#}
     {%- do restore_column_statistics() -%}
 {%- endmacro %}
 
 {% macro log_new_batches() -%}
-    {#- At the end of a command that reads batches and has not settled them. -#}
+    {#- Compares with the audit table as it is now, at the end of the command. -#}
     {%- if execute and flags.WHICH in ['build', 'run'] and new_batches() -%}
-        {%- do run_cache().pop('ledger') -%}
+        {%- do run_cache().pop('audit table') -%}
         {%- do run_cache().pop('new batches') -%}
         {%- set batches = new_batches() -%}
         {%- set unselected = unselected_readers() | sort -%}
@@ -60,7 +61,7 @@
 {%- endmacro %}
 
 {% macro log_withheld_models(results) -%}
-    {#- Runs at the end of every dbt command that trained, or looked whether to. -#}
+    {#- Logs something only if the command ran ml_model_evaluations. -#}
     {%- if execute -%}
         {%- for result in results if result.node.name == 'ml_model_evaluations'
             and result.node.resource_type == 'model' and result.status == 'success' -%}

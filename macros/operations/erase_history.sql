@@ -1,13 +1,13 @@
 {% macro erase_history() -%}
-    {#- Leaves the lake as it is and nothing of what it was. Readers who have an earlier
-        catalogue open lose it. -#}
+    {#- Keeps only the current state of the lake. Readers who have an earlier catalogue
+        open lose access to it. -#}
     {%- do lock_lake() -%}
-    {%- do refuse_strange_files() -%}
+    {%- do refuse_foreign_files() -%}
     {%- set lake = "'" ~ target.database ~ "'" -%}
-    {#- Tables that no model makes are not made anew: rows that somebody has deleted are
-        still in their files. -#}
+    {#- The full refresh does not rebuild tables that no model builds, so rows that were
+        deleted from them are still in their files. -#}
     {%- do rewrite_files() -%}
-    {%- for table in lake_tables() if not table.is_made -%}
+    {%- for table in lake_tables() if not table.is_built -%}
         {%- do recompute_text_statistics(table) -%}
     {%- endfor -%}
     {%- do run_query(
@@ -19,31 +19,35 @@
 {%- endmacro %}
 
 {% macro survey_person() -%}
-    {#- `make forget` asks before it erases: how many rows tell of the person, by table.
-        A table that no model makes is not built anew, so nobody may be told of there. -#}
-    {%- set strange = [] -%}
-    {%- do refuse_strange_files() -%}
+    {#- `make forget` shows these numbers before it erases. A rebuild does not erase the
+        person from tables that no model builds, so those may have no such rows. -#}
+    {%- set unmanaged = [] -%}
+    {%- do refuse_foreign_files() -%}
     {%- for table in lake_tables() -%}
-        {%- if not table.is_made -%}
-            {%- set told = "tells_of_person(to_json(told)::varchar)" -%}
+        {%- if not table.is_built -%}
+            {%- set is_about_person = 'tells_of_person(to_json(row_of_table)::varchar)'
+            -%}
         {%- elif 'user_id' in table.columns -%}
-            {%- set told = 'is_person(told.user_id)' -%}
+            {%- set is_about_person = 'is_person(row_of_table.user_id)' -%}
         {%- else -%}
-            {%- set told = 'false' -%}
+            {%- set is_about_person = 'false' -%}
         {%- endif -%}
         {%- set rows = run_query(
-            'select count(*) from ' ~ table.name ~ ' as told where ' ~ told
-        ).columns[0][0] if told != 'false' else 0 -%}
+            'select count(*) from ' ~ table.name ~ ' as row_of_table where '
+            ~ is_about_person
+        ).columns[0][0] if is_about_person != 'false' else 0 -%}
         {%- if rows -%}
             {%- do print(
                 target.name ~ ': ' ~ table.name ~ ', ' ~ rows ~ ' row'
                 ~ ('s' if rows > 1 else '')
             ) -%}
-            {%- if not table.is_made -%}{%- do strange.append(table.name) -%}{%- endif -%}
-        {%- elif not table.is_made -%}
+            {%- if not table.is_built -%}
+                {%- do unmanaged.append(table.name) -%}
+            {%- endif -%}
+        {%- elif not table.is_built -%}
             {%- do print(
-                target.name ~ ': ' ~ table.name ~ ' stays, no model makes it. It was '
-                ~ 'searched for the id and the whole name, and holds neither.'
+                target.name ~ ': ' ~ table.name ~ ' stays, no model builds it. It was '
+                ~ 'searched for the id and the whole name, and contains neither.'
             ) -%}
         {%- endif -%}
     {%- endfor -%}
@@ -51,12 +55,12 @@
         "select schema_name || '.' || view_name from duckdb_views() where not internal"
         ~ " and database_name = '" ~ target.database ~ "' and tells_of_person(sql)"
     ).columns[0] -%}
-        {%- do strange.append(view) -%}
+        {%- do unmanaged.append(view) -%}
     {%- endfor -%}
-    {%- if strange -%}
+    {%- if unmanaged -%}
         {{ exceptions.raise_compiler_error(
-            'No model makes ' ~ strange | join(', ') ~ ', which tells of the person. '
-            ~ 'Delete these rows or drop it, then run the same again.'
+            'No model builds ' ~ unmanaged | join(', ') ~ ', which has rows about the '
+            ~ 'person. Delete these rows or drop it, then run the same command again.'
         ) }}
     {%- endif -%}
 {%- endmacro %}

@@ -1,35 +1,37 @@
 {% macro refresh_materialized_views(names=none) -%}
-    {#- `dbt run-operation refresh_materialized_views`, or of some of them with
-        `--args '{names: [sales_per_artist_mv]}'`. What a view reads comes before it. -#}
+    {#- `dbt run-operation refresh_materialized_views`; some views only with `--args
+        '{names: [sales_per_artist_mv]}'`. A view is refreshed after the views that it
+        reads. -#}
     {%- do lock_lake() -%}
     {%- set states = materialized_view_states() -%}
-    {%- set known = {} -%}
-    {%- for place, state in states.items() -%}
-        {%- do known.update({place.split('.')[1]: {
-            'schema': place.split('.')[0],
-            'bases': state.bases | map(attribute='name') | list,
+    {%- set views = {} -%}
+    {%- for schema_and_name, state in states.items() -%}
+        {%- do views.update({schema_and_name.split('.')[1]: {
+            'schema': schema_and_name.split('.')[0],
+            'base_tables': state.base_tables | map(attribute='name') | list,
         }}) -%}
     {%- endfor -%}
-    {%- for name in names or [] if name not in known -%}
+    {%- for name in names or [] if name not in views -%}
         {{ exceptions.raise_compiler_error(
-            name ~ ' is no materialized view of this lake, which has '
-            ~ (known | join(', ') or 'none') ~ '. dbt build creates them.'
+            name ~ ' is not a materialized view of this lake. It has: '
+            ~ (views | join(', ') or 'none') ~ '. `dbt build` creates them.'
         ) }}
     {%- endfor -%}
     {%- set ordered = [] -%}
-    {%- for _ in known -%}
-        {%- for name in known if name not in ordered -%}
-            {%- set above = [] -%}
-            {%- for other in known if other not in ordered and (target.database ~ '.'
-                ~ known[other].schema ~ '.' ~ other) | lower in known[name].bases -%}
-                {%- do above.append(other) -%}
+    {%- for _ in views -%}
+        {%- for name in views if name not in ordered -%}
+            {%- set upstream = [] -%}
+            {%- for other in views if other not in ordered
+                and (target.database ~ '.' ~ views[other].schema ~ '.' ~ other) | lower
+                in views[name].base_tables -%}
+                {%- do upstream.append(other) -%}
             {%- endfor -%}
-            {%- if not above -%}{%- do ordered.append(name) -%}{%- endif -%}
+            {%- if not upstream -%}{%- do ordered.append(name) -%}{%- endif -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- for name in ordered if name in (names or known) -%}
+    {%- for name in ordered if name in (names or views) -%}
         {%- set sql = duckdb__refresh_materialized_view(api.Relation.create(
-            database=target.database, schema=known[name].schema, identifier=name,
+            database=target.database, schema=views[name].schema, identifier=name,
             type='materialized_view'
         )) -%}
         {%- if sql -%}

@@ -1,12 +1,12 @@
 {% macro rollback() -%}
-    {#- `make rollback`: publishes again what was published before, as it was, for the
-        roles of today. Once more, and what was rolled back is published again. -#}
+    {#- `make rollback`: publishes the previous publication again, unchanged, for the
+        current roles. A second rollback undoes the first. -#}
     {%- do lock_lake() -%}
-    {%- set settled = run_query('select settle_publishing()').columns[0][0] -%}
-    {%- if settled -%}
+    {%- set finished = run_query('select settle_publishing()').columns[0][0] -%}
+    {%- if finished -%}
         {%- do log(
-            'Published ' ~ settled ~ ', as a killed run had begun to. To roll that back, '
-            ~ 'run this again.', info=True
+            'Published ' ~ finished ~ ', which a killed run had begun. To roll that '
+            ~ 'back, run the same command again.', info=True
         ) -%}
         {{ return('') }}
     {%- endif -%}
@@ -40,7 +40,8 @@
         ~ ' select schema_name, view_name from duckdb_views()'
         ~ " where database_name = 'published' and not internal order by all"
     ).rows -%}
-    {#- With what a build would publish now, so that it does not while nothing is new. -#}
+    {#- The definition is that of a build, so that the next build with nothing new does
+        not publish and the rollback stays. -#}
     {%- set definition = published_definition(
         role_databases(target.database, published_models())
     ) -%}

@@ -1,12 +1,12 @@
 {% macro upkeep() -%}
-    {#- Keeps the lake small and quick: `dbt run-operation upkeep`. Rows that were deleted
-        leave their files, small files become large ones, snapshots older than
-        retention_days are forgotten, and files that nothing names any more are removed.
-        What has happened since the oldest publication that is kept stays: its catalogue
-        names files that the lake itself may have replaced. A materialized view that was
-        last refreshed before what is still known is refreshed. -#}
+    {#- Maintenance of the lake: `dbt run-operation upkeep`. Rewrites files without
+        their deleted rows, merges small files, expires snapshots older than
+        retention_days, and deletes files that nothing refers to. Snapshots since the
+        oldest kept publication stay, because its catalogue names files that the lake
+        may have replaced. At the end all materialized views are refreshed: the snapshot
+        of their last refresh may have expired. -#}
     {%- do lock_lake() -%}
-    {%- do refuse_strange_files() -%}
+    {%- do refuse_foreign_files() -%}
     {%- set lake = "'" ~ target.database ~ "'" -%}
     {%- set publications = publications() -%}
     {%- set age = "now() - interval '" ~ var('retention_days') ~ " days'" -%}
@@ -16,19 +16,19 @@
         ~ ' where list_contains(kept_publications(), publication_id))'
     ).columns[0][0] if publications -%}
     {%- if kept_since -%}
-        {#- DuckLake compares times with those of a SQLite catalogue by the day. -#}
+        {#- With a catalogue in SQLite, DuckLake compares times by the day. -#}
         {%- set age = 'least(' ~ age ~ ", date '" ~ kept_since ~ "' - interval 1 day)" -%}
     {%- endif -%}
-    {%- set rewritten = rewrite_files() -%}
-    {%- do log('ducklake_rewrite_data_files: ' ~ rewritten.rows | length, info=True) -%}
+    {%- set result = rewrite_files() -%}
+    {%- do log('ducklake_rewrite_data_files: ' ~ result.rows | length, info=True) -%}
     {%- for step in [
         'ducklake_merge_adjacent_files(' ~ lake ~ ')',
         'ducklake_expire_snapshots(' ~ lake ~ ', older_than => ' ~ age ~ ')',
         'ducklake_cleanup_old_files(' ~ lake ~ ', older_than => ' ~ age ~ ')',
         'ducklake_delete_orphaned_files(' ~ lake ~ ', older_than => ' ~ age ~ ')',
     ] -%}
-        {%- set done = run_query('from ' ~ step) -%}
-        {%- do log(step.split('(')[0] ~ ': ' ~ done.rows | length, info=True) -%}
+        {%- set result = run_query('from ' ~ step) -%}
+        {%- do log(step.split('(')[0] ~ ': ' ~ result.rows | length, info=True) -%}
     {%- endfor -%}
     {%- do refresh_materialized_views() -%}
 {%- endmacro %}

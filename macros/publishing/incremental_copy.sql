@@ -1,87 +1,100 @@
-{% macro publication_changes(bases, models) -%}
-    {#- A table that was altered or made anew has everything written anew: what it held
-        may be what somebody asked to forget, and free space of a database would keep
-        it. The first of the bases that can be told what has changed since is taken. A
-        table whose files were merged since is written anew by itself. -#}
-    {%- set found = {
+{% macro publication_changes(publications, models) -%}
+    {#- What has to be changed in the databases of an earlier publication. `base`: its
+        id, empty if all tables have to be rewritten. `rows`: by table, the names of
+        temporary tables with the inserted and the deleted rows, or an empty list for an
+        unchanged table; a table that is not in it has to be rewritten, such as one
+        whose files were merged. The first publication whose changes are known is the
+        base. If any table was altered or replaced, everything is rewritten: the old
+        rows may be those of a person to erase, and would stay in the free space of a
+        database. -#}
+    {%- set result = {
         'base': '',
         'rows': {},
-        'doubt': 'nothing is in place that was written this way from a snapshot that is'
-            ~ ' known',
+        'fallback_reason': 'no earlier publication has the same definition and a known'
+            ~ ' snapshot',
     } -%}
-    {%- for base in bases if base and not found.base -%}
+    {%- for publication in publications if publication and not result.base -%}
         {%- set state = {
-            'bases': tables_at_snapshot(base.snapshot_id, models),
+            'base_tables': tables_at_snapshot(publication.snapshot_id, models),
             'is_additive': true,
-            'snapshot_id': base.snapshot_id | int,
+            'snapshot_id': publication.snapshot_id | int,
         } -%}
         {%- set changes = snapshot_changes(state.snapshot_id) -%}
-        {%- set moved = changed_tables(state, changes) -%}
-        {%- do found.update({
-            'doubt': 'a rollback is in place' if base.is_rollback else moved.doubt
+        {%- set table_changes = changed_tables(state, changes) -%}
+        {%- do result.update({
+            'fallback_reason': 'a rollback is published' if publication.is_rollback
+                else table_changes.fallback_reason
         }) -%}
-        {%- if not found.doubt -%}
-            {%- do found.update({'base': base.publication_id}) -%}
-            {%- set counts = base_row_counts(state.bases, state.snapshot_id) -%}
-            {%- for table in state.bases -%}
-                {%- if table.name not in moved.names -%}
-                    {%- do found.rows.update({table.name: []}) -%}
-                {%- elif table.name not in moved.merged
+        {%- if not result.fallback_reason -%}
+            {%- do result.update({'base': publication.publication_id}) -%}
+            {%- set counts = base_row_counts(state.base_tables, state.snapshot_id) -%}
+            {%- for table in state.base_tables -%}
+                {%- if table.name not in table_changes.names -%}
+                    {%- do result.rows.update({table.name: []}) -%}
+                {%- elif table.name not in table_changes.compacted
                     and counts[table.name].changed * 2 <= counts[table.name].live -%}
-                    {%- set feed = ['gained_' ~ loop.index, 'lost_' ~ loop.index] -%}
-                    {%- do materialize_change_feed(table.name, none, state, changes, feed) -%}
-                    {%- do found.rows.update({table.name: feed}) -%}
+                    {%- set rows = ['inserted_' ~ loop.index, 'deleted_' ~ loop.index]
+                    -%}
+                    {%- do materialize_change_feed(table.name, none, changes, rows) -%}
+                    {%- do result.rows.update({table.name: rows}) -%}
                 {%- endif -%}
             {%- endfor -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- if found.doubt -%}
-        {%- do log('All is written anew: ' ~ found.doubt) -%}
+    {%- if result.fallback_reason -%}
+        {%- do log('All tables are rewritten: ' ~ result.fallback_reason) -%}
     {%- endif -%}
-    {{ return(found) }}
+    {{ return(result) }}
 {%- endmacro %}
 
-{# By its key, where the database has it: as many columns less to read. A role may see none
-   of it; then as many copies of a row go as were lost of it. #}
-{% macro sync_rows(table, gained, lost) -%}
-    {%- set seen = table.seen.values() | join(', ') -%}
+{# SQL that applies inserted and deleted rows to a published table. Deleted rows are
+   found by the table's unique key, which is quicker because fewer columns are read. If
+   the role's file does not have the key, they are found by all visible columns, and as
+   many copies of a row are deleted as were deleted from the lake. #}
+{% macro sync_rows(table, inserted_rows, deleted_rows) -%}
+    {%- set visible_columns = table.visible_columns.values() | join(', ') -%}
     {%- set key = _tested_unique_key(table) %}
     delete from readers.{{ table.relation }}
     where
         rowid in (
             {% if key -%}
-            select held.rowid
-            from readers.{{ table.relation }} as held
-            inner join {{ lost }} on {{ null_safe_join_condition(key, lost, 'held') }}
+            select published_rows.rowid
+            from readers.{{ table.relation }} as published_rows
+            inner join {{ deleted_rows }}
+                on {{ null_safe_join_condition(key, deleted_rows, 'published_rows') }}
             {%- else -%}
-            select found._rowid
+            select numbered._rowid
             from (
                 select
-                    held.rowid as _rowid,
-                    {{ lost }}._copies,
+                    published_rows.rowid as _rowid,
+                    {{ deleted_rows }}._copies,
                     row_number() over (
-                        partition by held.{{ table.seen | join(', held.') }}
+                        partition by
+                            published_rows.
+                            {{- table.visible_columns | join(', published_rows.') }}
                     ) as _copy
-                from readers.{{ table.relation }} as held
+                from readers.{{ table.relation }} as published_rows
                 inner join
                     (
-                        select {{ seen }}, count(*) as _copies
-                        from {{ lost }}
+                        select {{ visible_columns }}, count(*) as _copies
+                        from {{ deleted_rows }}
                         group by all
-                    ) as {{ lost }}
-                    on {{ null_safe_join_condition(table.seen, lost, 'held') }}
-            ) as found
-            where found._copy <= found._copies
+                    ) as {{ deleted_rows }}
+                    on {{ null_safe_join_condition(
+                        table.visible_columns, deleted_rows, 'published_rows'
+                    ) }}
+            ) as numbered
+            where numbered._copy <= numbered._copies
             {%- endif %}
         );
     insert into readers.{{ table.relation }}
-    select {{ seen }}
-    from {{ gained }}
+    select {{ visible_columns }}
+    from {{ inserted_rows }}
 {%- endmacro %}
 
 {% macro _tested_unique_key(table) -%}
-    {#- The columns, quoted, of a table of a database that readers open, which a test
-        proves to be unique; none where the database lacks them as they are. -#}
+    {#- The quoted columns of a published table that a uniqueness test covers; none if a
+        role's file lacks or rounds one of them. -#}
     {%- set keys = [] -%}
     {%- set models = [] -%}
     {%- for node in graph.nodes.values()
@@ -93,17 +106,19 @@
             'unique', 'expect_compound_columns_to_be_unique'
         ]
         and test.attached_node in models -%}
-        {%- set tested = test.test_metadata.kwargs -%}
+        {%- set arguments = test.test_metadata.kwargs -%}
         {%- set key = [] -%}
-        {%- for name in tested.column_list or [tested.column_name] -%}
+        {%- for name in arguments.column_list or [arguments.column_name] -%}
             {%- do key.append(adapter.quote(name)) -%}
         {%- endfor -%}
-        {%- set exact = [] -%}
-        {%- for column, form in table.seen.items()
-            if column in key and form.startswith('cast(') -%}
-            {%- do exact.append(column) -%}
+        {%- set exact_columns = [] -%}
+        {%- for column, expression in table.visible_columns.items()
+            if column in key and expression.startswith('cast(') -%}
+            {%- do exact_columns.append(column) -%}
         {%- endfor -%}
-        {%- if exact | length == key | length -%}{%- do keys.append(key) -%}{%- endif -%}
+        {%- if exact_columns | length == key | length -%}
+            {%- do keys.append(key) -%}
+        {%- endif -%}
     {%- endfor -%}
     {{ return(keys | first) }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {% macro publish(results) -%}
-    {#- Runs at the end of every dbt command, after failures too. Only a whole build in
-        which everything passed is published. -#}
+    {#- Runs at the end of each dbt command, also after failures. Publishes only after a
+        whole build in which everything passed. -#}
     {%- if execute and flags.WHICH == 'build' -%}
         {%- set passed = [] -%}
         {%- set failed = [] -%}
@@ -16,7 +16,7 @@
                 {%- do tests.update({status: tests[status] + 1}) -%}
             {%- endif -%}
         {%- endfor -%}
-        {%- set left_out = graph.nodes.values()
+        {%- set unselected = graph.nodes.values()
             | selectattr('resource_type', 'in', ['model', 'seed', 'snapshot', 'test'])
             | selectattr('config.enabled')
             | rejectattr('config.materialized', 'equalto', 'ephemeral')
@@ -26,7 +26,7 @@
                 'Not published: ' ~ failed | length ~ ' nodes failed or were skipped. '
                 ~ 'What was published before stays.', info=True
             ) -%}
-        {%- elif left_out -%}
+        {%- elif unselected -%}
             {%- do log(
                 'Not published: only a part was built. `dbt build` publishes.',
                 info=True
@@ -38,16 +38,16 @@
 {%- endmacro %}
 
 {% macro publish_lake(passed, warned) -%}
-    {#- Publishes the models of the published schemas, unless they are published as they
-        are. -#}
+    {#- Publishes the models of the published schemas, unless their current state is
+        already published. -#}
     {%- do run_query('select settle_publishing()') -%}
     {%- set models = published_models() -%}
     {%- set databases = role_databases(target.database, models) -%}
     {%- set definition = published_definition(databases) -%}
     {%- set current = run_query('select kept_publications()[1]').columns[0][0] -%}
     {%- set damage = publication_damage(current) -%}
-    {%- set held = published_snapshot(current, definition) -%}
-    {%- if held and not damage and is_published(held.snapshot_id, models) -%}
+    {%- set published = published_snapshot(current, definition) -%}
+    {%- if published and not damage and is_published(published.snapshot_id, models) -%}
         {%- do log(
             'Nothing new to publish. What was published before stays.', info=True
         ) -%}
@@ -57,7 +57,7 @@
         {%- endif -%}
         {%- do rewrite_files_with_deletes() -%}
         {%- set reusable = run_query('select reusable_publication()').columns[0][0] -%}
-        {%- set bases = [published_snapshot(reusable, definition), held] -%}
+        {%- set bases = [published_snapshot(reusable, definition), published] -%}
         {%- set id = next_publication() -%}
         {%- set folder = run_query(
             "select start_publishing('" ~ id ~ "', '')"
@@ -76,29 +76,30 @@
 {%- endmacro %}
 
 {% macro publish_files(folder, databases, publication_id, changes={}) -%}
-    {#- Writes the databases from the catalogue in the folder, or brings those of an
-        earlier publication up to date, then puts them and it in the place of what was
-        published, all at once. -#}
+    {#- Writes the databases from the catalogue in the folder, or updates copies of the
+        databases of an earlier publication. Then the whole folder replaces what was
+        published, in one step. -#}
     {%- for name, tables in databases -%}
         {%- set is_started = changes.base and run_query(
             "select start_database('" ~ name ~ "', '" ~ changes.base ~ "')"
         ).columns[0][0] -%}
         {%- do run_query("attach '" ~ folder ~ '/' ~ name ~ "' as readers; begin") -%}
-        {%- set done = {'left': [], 'brought up to date': [], 'written anew': []} -%}
+        {%- set names_by_result = {'unchanged': [], 'updated': [], 'rewritten': []} -%}
         {%- for table in tables -%}
             {%- set rows = changes.rows.get(table.name) if is_started else none -%}
-            {%- do done[_publish_table(table, rows)].append(table.name) -%}
+            {%- do names_by_result[_publish_table(table, rows)].append(table.name) -%}
         {%- endfor -%}
         {%- do run_query('commit; detach readers') -%}
-        {#- It holds everything, and the rows of the views: nobody computes them twice. -#}
+        {#- The role files are filled from deftunes.duckdb: it has the rows of the
+            views, which are then not computed again. -#}
         {%- if name == 'deftunes.duckdb' -%}
             {%- do run_query(
                 "detach published; attach '" ~ folder ~ '/' ~ name
                 ~ "' as published (read_only)"
             ) -%}
         {%- endif -%}
-        {%- for what, names in done.items() if names -%}
-            {%- do log(name ~ ', ' ~ what ~ ': ' ~ names | join(', ')) -%}
+        {%- for result, names in names_by_result.items() if names -%}
+            {%- do log(name ~ ', ' ~ result ~ ': ' ~ names | join(', ')) -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- do run_query('detach published') -%}
@@ -108,8 +109,9 @@
 {%- endmacro %}
 
 {% macro _publish_table(table, rows) -%}
-    {#- A copy whose rows do not add up in the end is not trusted. One row more may show or
-        hide other groups. -#}
+    {#- Writes a table and returns what was done. A table with hidden small groups is
+        always rewritten, because one more row may show or hide other groups. A table is
+        also rewritten if its row count is wrong after an update. -#}
     {%- set rows = none if table.groups and rows else rows -%}
     {%- if rows -%}
         {%- do run_query(sync_rows(table, *rows)) -%}
@@ -120,15 +122,16 @@
         ~ (table.groups or 'published.' ~ table.relation) ~ ')'
     ).columns[0][0] -%}
         {%- do run_query(table.statements | join(';\n')) -%}
-        {{ return('written anew') }}
+        {{ return('rewritten') }}
     {%- endif -%}
-    {{ return('brought up to date' if rows else 'left') }}
+    {{ return('updated' if rows else 'unchanged') }}
 {%- endmacro %}
 
 {% macro record_publication(id, is_rollback, snapshot_id, passed, warned, definition) -%}
-    {#- The row is a commit of its own, named after the publication. It is written before
-        the files, so that they hold it; rows of publications that were interrupted
-        before readers saw them go. -#}
+    {#- Inserts the row of a publication, in a commit whose message names the
+        publication. This happens before the files are written, so that they contain the
+        row. Rows of publications that were interrupted before readers saw them are
+        deleted. -#}
     {%- set publications = target.database ~ '.quality.publications' -%}
     {%- do run_query(
         'begin; call ' ~ target.database ~ ".set_commit_message('dbt', 'Publication "

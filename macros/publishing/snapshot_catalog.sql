@@ -1,6 +1,7 @@
 {% macro snapshot_catalog(path, tables) -%}
-    {#- An empty catalogue that DuckLake makes itself is filled with what the lake's says
-        of these tables at its latest snapshot: no history, nothing of other tables. -#}
+    {#- Writes a catalogue that has these tables as of the lake's latest snapshot,
+        without history and without other tables. DuckLake creates the empty catalogue,
+        and the rows are copied from the catalogue of the lake. -#}
     {%- set lake = ducklake_catalog() -%}
     {%- set snapshot = run_query(
         "select id from ducklake_current_snapshot('" ~ target.database ~ "')"
@@ -21,33 +22,36 @@
             ~ tables | map('first') | unique | join("', '") ~ "')",
     } -%}
     {%- do run_query(
-        "attach 'ducklake:" ~ path ~ "' as frozen; detach frozen; attach '" ~ path
-        ~ "' as frozen"
+        "attach 'ducklake:" ~ path ~ "' as snapshot; detach snapshot; attach '" ~ path
+        ~ "' as snapshot"
     ) -%}
     {%- set statements = [] -%}
     {%- for table, columns in run_query(
         'select table_name, list(column_name) from duckdb_columns()'
-        ~ " where database_name = 'frozen' group by table_name order by table_name"
+        ~ " where database_name = 'snapshot' group by table_name order by table_name"
     ).rows -%}
         {%- set kept = ['true'] -%}
         {%- for column, condition in conditions.items() if column in columns -%}
             {%- do kept.append(condition) -%}
         {%- endfor -%}
         {%- do statements.append(
-            'delete from frozen.' ~ table ~ '; insert into frozen.' ~ table
+            'delete from snapshot.' ~ table ~ '; insert into snapshot.' ~ table
             ~ ' by name select * from ' ~ lake ~ table.removeprefix('ducklake_')
             ~ ' where ' ~ kept | join(' and ')
         ) -%}
     {%- endfor -%}
-    {%- do run_query('begin; ' ~ statements | join('; ') ~ '; commit; detach frozen') -%}
+    {%- do run_query(
+        'begin; ' ~ statements | join('; ') ~ '; commit; detach snapshot'
+    ) -%}
 {%- endmacro %}
 
 {% macro attach_snapshot(folder) -%}
-    {#- The catalogue may come from before the lakehouse was moved. -#}
+    {#- Attaches the catalogue of a publication as `published`. The path of the lake's
+        files is set first, because the lakehouse may have been moved since. -#}
     {%- set catalogue = folder ~ '/deftunes.ducklake' -%}
     {%- do run_query(
-        "attach '" ~ catalogue ~ "' as frozen; update frozen.ducklake_metadata"
-        ~ " set value = '" ~ data_path() ~ "' where key = 'data_path'; detach frozen;"
+        "attach '" ~ catalogue ~ "' as snapshot; update snapshot.ducklake_metadata"
+        ~ " set value = '" ~ data_path() ~ "' where key = 'data_path'; detach snapshot;"
         ~ " attach 'ducklake:" ~ catalogue ~ "' as published (read_only)"
     ) -%}
 {%- endmacro %}

@@ -1,11 +1,12 @@
 {% macro churn_is_known() -%}
-    {#- Of an order, as far as the purchases tell. -#}
+    {#- For an order: at least churn_days lie between it and the last day with
+        purchases. -#}
     {{ dbt.datediff('session_start_time', _last_purchase_date(), 'day') }}
     >= {{ var('churn_days') }}
 {%- endmacro %}
 
 {% macro _last_purchase_date() -%}
-    {#- A SQL expression, the date of the last day with purchases (UTC). -#}
+    {#- A scalar subquery: the last day with purchases (UTC). -#}
     (
         select max(dates.date)
         from {{ ref('int_purchases_per_day') }} as purchases

@@ -1,24 +1,28 @@
-{# dbt's own macro knowing more, so that a test costs what the day weighs. With
-   `where: is_new_batch` it looks at the batches that the build at hand reads; in a large
-   lake, of a table with `meta.grows_by`, at the rows that share that column with one
-   that is not published yet, be it of another table, `meta.grows_with`. #}
+{# Overrides dbt's get_where_subquery so that a build tests only new rows. With `where:
+   is_new_batch` a test reads only the batches of this build. In a large lake, a test of
+   a table with `meta.increment_column` reads only rows that share a value of this
+   column with an unpublished row of the table, or of `meta.increment_source`. #}
 {% macro default__get_where_subquery(relation) -%}
     {%- set where = config.get('where') -%}
     {%- set node = graph.nodes.get('model.' ~ project_name ~ '.' ~ relation.identifier)
         if execute -%}
     {%- if where == 'is_new_batch' and execute -%}
-        {%- set where = is_read() | trim -%}
-        {%- if where != 'false' -%}{%- set relation = read_once(relation) -%}{%- endif -%}
-    {%- elif node and node.config.meta.grows_by
-        and flags.WHICH == 'build' and batch_ledger() is not none
+        {%- set where = is_new_batch() | trim -%}
+        {%- if where != 'false' -%}
+            {%- set relation = cached_view(relation) -%}
+        {%- endif -%}
+    {%- elif node and node.config.meta.increment_column
+        and flags.WHICH == 'build' and batch_audit_table() is not none
         and _above_full_test_limit() -%}
         {%- set meta = node.config.meta -%}
-        {%- set grown = relation if not meta.grows_with
-            else relation.incorporate(path={
-                'schema': graph.nodes['model.' ~ project_name ~ '.' ~ meta.grows_with].schema,
-                'identifier': meta.grows_with,
-            }) -%}
-        {%- set where = is_unpublished(grown, meta.grows_by) ~ (' and ' ~ where if where else '') -%}
+        {%- set source_node = graph.nodes[
+            'model.' ~ project_name ~ '.' ~ (meta.increment_source or node.name)
+        ] -%}
+        {%- set source_relation = relation.incorporate(path={
+            'schema': source_node.schema, 'identifier': source_node.name
+        }) -%}
+        {%- set where = is_unpublished(source_relation, meta.increment_column)
+            ~ (' and ' ~ where if where else '') -%}
     {%- endif -%}
     {%- if where -%}
         (select * from {{ relation }} where {{ where }}) as dbt_subquery
@@ -28,8 +32,8 @@
 {%- endmacro %}
 
 {% macro _above_full_test_limit() -%}
-    {#- Whether the lake holds more purchases than a build looks at again each time. A
-        table that somebody has dropped holds none. -#}
+    {#- Whether the lake has more purchases than items_tested_whole. A fact table that
+        was dropped has none. -#}
     {%- set fact = load_relation(api.Relation.create(
         database=target.database, schema='marts', identifier='fact_order_items'
     )) -%}
@@ -39,9 +43,9 @@
 {%- endmacro %}
 
 {% macro tests_all_rows() -%}
-    {#- Whether a test that could compare all that was ever landed is to do so. Where that
-        would take long, a build compares what it has read itself, and `dbt test` all.
-        What was published has passed, and is as it was if its commit is the last one. -#}
+    {#- Whether a test is to read all rows. `dbt test` always does. A build does not in
+        a large lake, nor if the latest commit is the publication: all rows passed the
+        tests before they were published. -#}
     {%- if not execute or flags.WHICH != 'build' -%}
         {{ return(true) }}
     {%- endif -%}
@@ -53,8 +57,9 @@
 {%- endmacro %}
 
 {% macro is_unpublished(table, column) -%}
-    {#- A condition: the row has a value of the column of which the table has gained rows
-        since what is published. True where that cannot be told. -#}
+    {#- A condition: the row has a value of the column that also a row has which was
+        inserted into the table after the latest publication. True if that cannot be
+        determined. -#}
     {%- set since = published_commit() -%}
     {%- if since is none -%}
         {{ return('true') }}
@@ -63,24 +68,26 @@
     {%- if changes.snapshot_id == since -%}
         {{ return('false') }}
     {%- endif -%}
-    {%- set bases = tables_at_snapshot(since, [(table.schema, table.identifier)]) -%}
-    {%- set moved = changed_tables({'bases': bases, 'is_additive': true}, changes) -%}
-    {%- if not bases or moved.doubt or moved.merged -%}
+    {%- set tables = tables_at_snapshot(since, [(table.schema, table.identifier)]) -%}
+    {%- set table_changes = changed_tables(
+        {'base_tables': tables, 'is_additive': true}, changes
+    ) -%}
+    {%- if not tables or table_changes.fallback_reason or table_changes.compacted -%}
         {{ return('true') }}
-    {%- elif not moved.names -%}
+    {%- elif not table_changes.names -%}
         {{ return('false') }}
     {%- endif -%}
-    {%- set told = [] -%}
-    {%- for first, last in changes.spans -%}
-        {%- do told.append(
-            'select distinct ' ~ column ~ " from ducklake_table_insertions('" ~ table.database
-            ~ "', '" ~ table.schema ~ "', '" ~ table.identifier ~ "', " ~ first ~ ', '
-            ~ last ~ ')'
+    {%- set queries = [] -%}
+    {%- for first, last in changes.snapshot_ranges -%}
+        {%- do queries.append(
+            'select distinct ' ~ column ~ " from ducklake_table_insertions('"
+            ~ table.database ~ "', '" ~ table.schema ~ "', '" ~ table.identifier ~ "', "
+            ~ first ~ ', ' ~ last ~ ')'
         ) -%}
     {%- endfor -%}
-    {%- set gained = told | join(' union ') -%}
+    {%- set inserted_values = queries | join(' union ') -%}
     {%- if column != '_batch_id' -%}
-        {{ return(column ~ ' in (' ~ gained ~ ')') }}
+        {{ return(column ~ ' in (' ~ inserted_values ~ ')') }}
     {%- endif -%}
-    {{ return(in_list(column, cached_query(gained) | map('first') | list)) }}
+    {{ return(in_list(column, cached_query(inserted_values) | map('first') | list)) }}
 {%- endmacro %}

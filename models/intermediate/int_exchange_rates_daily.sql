@@ -12,7 +12,7 @@ exchange_rates as (
     where
         rejection_reason is null
         and {{ is_new_batch('exchange_rates') }}
-        -- Every extract is whole, so the newest one says it all.
+        -- Each extract is the whole list, so only the newest one is read.
         and _batch_id = {{ latest_batch('exchange_rates') if execute }}
 
 ),
@@ -55,7 +55,7 @@ days as (
 
 ),
 
-carried as (
+daily_rates as (
 
     select
         days.rate_date,
@@ -69,15 +69,15 @@ carried as (
             days.published_date = exchange_rates.rate_date
             and days.currency = exchange_rates.currency
     where
-        -- A weekend or a holiday; longer, and the ECB has ceased to quote the currency.
+        -- Over weekends and holidays; after a longer gap the currency is discontinued.
         days.rate_date
         <= {{ dbt.dateadd('day', var('carry_days'), 'days.published_date') }}
-        -- After the last list everything is carried until the next one is landed.
+        -- After the last list, all rates are carried until the next list is landed.
         or days.published_date = days.last_date
 
     union all
 
-    -- The ECB quotes against the euro, so the euro itself is not on its list.
+    -- The ECB quotes against the euro, so the euro itself is not in its list.
     select
         rate_date,
         'EUR' as currency,
@@ -89,13 +89,13 @@ carried as (
 
 ),
 
-us_dollar as (
+usd_rates as (
 
     select
         rate_date,
         units_per_euro as usd_per_euro,
         published_date
-    from carried
+    from daily_rates
     where currency = 'USD'
 
 ),
@@ -103,17 +103,17 @@ us_dollar as (
 final as (
 
     select
-        carried.rate_date,
-        carried.currency,
-        -- Engines divide decimals differently, doubles alike.
+        daily_rates.rate_date,
+        daily_rates.currency,
+        -- Engines divide decimals differently, but doubles in the same way.
         cast(
-            cast(us_dollar.usd_per_euro as double)
-            / cast(carried.units_per_euro as double) as decimal(18, 12)
+            cast(usd_rates.usd_per_euro as double)
+            / cast(daily_rates.units_per_euro as double) as decimal(18, 12)
         ) as usd_per_unit,
-        carried.is_provisional,
-        coalesce(carried.published_date, us_dollar.published_date) as published_date
-    from carried
-    inner join us_dollar on carried.rate_date = us_dollar.rate_date
+        daily_rates.is_provisional,
+        coalesce(daily_rates.published_date, usd_rates.published_date) as published_date
+    from daily_rates
+    inner join usd_rates on daily_rates.rate_date = usd_rates.rate_date
 
 )
 

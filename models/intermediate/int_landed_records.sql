@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
--- The rows of Postgres and of the ECB have no position.
+-- Rows of Postgres and of the ECB have no position.
 {% set entities = [
     ('users', ref('stg_api__users'), 'user_id', true),
     ('sessions', ref('stg_api__sessions'), 'session_id', true),

@@ -1,16 +1,16 @@
 {{ config(materialized='view') }}
 
--- What the star is measured by: int_counted_deliveries reads the files alone.
+-- An independent check of the star: int_counted_deliveries reads only the landed files.
 with
 
-delivered as (
+counted_deliveries as (
 
     select *
     from {{ ref('int_counted_deliveries') }}
 
 ),
 
-rejected as (
+rejected_items as (
 
     select
         record_number,
@@ -28,11 +28,11 @@ items as (
         {{ unnest_with_position('session_items', 'item', 'item_position') }},
         record_number,
         _batch_id
-    from delivered
+    from counted_deliveries
 
 ),
 
-typed as (
+typed_items as (
 
     select
         sold_on,
@@ -46,21 +46,21 @@ typed as (
 
 ),
 
-landed as (
+accepted_items as (
 
     select
-        typed.sold_on,
-        typed.currency,
-        typed.delivered_price,
-        typed.price,
-        typed._batch_id
-    from typed
-    left join rejected
+        typed_items.sold_on,
+        typed_items.currency,
+        typed_items.delivered_price,
+        typed_items.price,
+        typed_items._batch_id
+    from typed_items
+    left join rejected_items
         on
-            typed._batch_id = rejected._batch_id
-            and typed.record_number = rejected.record_number
-            and typed.item_number = rejected.item_number
-    where rejected._batch_id is null
+            typed_items._batch_id = rejected_items._batch_id
+            and typed_items.record_number = rejected_items.record_number
+            and typed_items.item_number = rejected_items.item_number
+    where rejected_items._batch_id is null
 
 ),
 
@@ -71,11 +71,11 @@ final as (
         currency,
         count(*) as item_count,
         sum(price) as revenue,
-        -- The cast rounds as that of staging does, so a sum alone would not show it. A
-        -- negative zero is zero.
+        -- Staging casts prices in the same way, so a sum would not show if the cast
+        -- rounded one. Adding 0 makes a negative zero a zero.
         sum({{ row_hash(['delivered_price + 0']) }}) as prices_checksum,
         _batch_id
-    from landed
+    from accepted_items
     group by sold_on, currency, _batch_id
 
 )

@@ -9,7 +9,6 @@ order_items as (
         song_key,
         buyer_key,
         artist_key,
-        date_key,
         price_usd,
         liked,
         liked_since,

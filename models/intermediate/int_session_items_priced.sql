@@ -1,4 +1,4 @@
-{{ config(materialized='view', tags=['judges_records', 'spooled']) }}
+{{ config(materialized='view', tags=['rejection_rules', 'cached']) }}
 
 with
 

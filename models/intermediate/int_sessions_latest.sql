@@ -1,4 +1,4 @@
-{{ config(unique_key='session_id', meta={'grows_by': '_batch_id'}) }}
+{{ config(unique_key='session_id', meta={'increment_column': '_batch_id'}) }}
 
 with
 
@@ -14,7 +14,7 @@ sessions as {{ not_materialized() }} (
         _position,
         _ingested_at,
         _batch_id
-    from {{ read_once(ref('stg_api__sessions')) }}
+    from {{ cached_view(ref('stg_api__sessions')) }}
     where rejection_reason is null and {{ is_new_batch('sessions') }}
 
 ),
@@ -33,8 +33,8 @@ deliveries as {{ not_materialized() }} (
 
 ),
 
--- They are few, so only they are compared.
-delivered_again as (
+-- Only sessions with several deliveries have to be compared, and they are few.
+redelivered_sessions as (
 
     select session_id
     from deliveries
@@ -43,7 +43,7 @@ delivered_again as (
 
 ),
 
-compared as (
+redeliveries as (
 
     select
         *,
@@ -51,11 +51,12 @@ compared as (
             partition by session_id order by _batch_id, _position
         ) as previous_hash
     from deliveries
-    where session_id in (select delivered_again.session_id from delivered_again)
+    where
+        session_id in (select redelivered_sessions.session_id from redelivered_sessions)
 
 ),
 
--- A session delivered again as it was is no new version.
+-- An unchanged redelivery is no new version.
 versions as (
 
     select
@@ -63,7 +64,7 @@ versions as (
         row_number() over (
             partition by session_id order by _batch_id desc, _position desc
         ) as recency
-    from compared
+    from redeliveries
     where _version_hash is distinct from previous_hash
 
 ),
@@ -87,7 +88,10 @@ final as (
 
     select *
     from deliveries
-    where session_id not in (select delivered_again.session_id from delivered_again)
+    where
+        session_id not in (
+            select redelivered_sessions.session_id from redelivered_sessions
+        )
 
 )
 

@@ -19,12 +19,12 @@ songs as (
         _version_hash,
         _ingested_at,
         _batch_id
-    from {{ read_once(ref('stg_postgres__songs')) }}
+    from {{ cached_view(ref('stg_postgres__songs')) }}
     where rejection_reason is null and {{ is_new_batch('songs') }}
 
 ),
 
-extracts as (
+new_and_current_songs as (
 
     select * from songs
     {% if is_incremental() %}
@@ -36,24 +36,24 @@ extracts as (
 
 ),
 
-compared as (
+songs_with_previous_hash as (
 
     select
         *,
         lag(_version_hash) over (
             partition by track_id order by _batch_id
         ) as previous_hash
-    from extracts
+    from new_and_current_songs
 
 ),
 
--- A song listed again as it was is no new version.
+-- A song that is unchanged in a later extract is no new version.
 versions as (
 
     select
         *,
         row_number() over (partition by track_id order by _batch_id desc) as recency
-    from compared
+    from songs_with_previous_hash
     where _version_hash is distinct from previous_hash
 
 ),

@@ -10,12 +10,12 @@ session_items as (
         song_name as song_title,
         nullif(artist_name, '') as artist_name,
         _batch_id
-    from {{ read_once(ref('stg_api__session_items')) }}
+    from {{ cached_view(ref('stg_api__session_items')) }}
     where rejection_reason is null and {{ is_new_batch('sessions') }}
 
 ),
 
-deliveries as (
+new_and_known_songs as (
 
     select * from session_items
     {% if is_incremental() %}
@@ -35,7 +35,7 @@ final as (
         min(song_title) as song_title,
         min(artist_name) as artist_name,
         max(_batch_id) as _batch_id
-    from deliveries
+    from new_and_known_songs
     group by song_id, artist_id
 
 )

@@ -21,13 +21,13 @@ users as (
         cast(null as timestamp) as valid_from,
         _version_hash,
         _batch_id
-    from {{ read_once(ref('stg_api__users')) }}
+    from {{ cached_view(ref('stg_api__users')) }}
     where rejection_reason is null and {{ is_new_batch('users') }}
 
 ),
 
 {% if is_incremental() %}
-    current_from as (
+    current_versions as (
 
         select
             user_id,
@@ -46,21 +46,21 @@ observations as (
         union all
         select
             {% for attribute in attributes -%}
-                known.{{ attribute }},
+                versions.{{ attribute }},
             {% endfor -%}
-            known.valid_from,
-            known._version_hash,
-            known._batch_id
-        from {{ this }} as known
-        inner join current_from
+            versions.valid_from,
+            versions._version_hash,
+            versions._batch_id
+        from {{ this }} as versions
+        inner join current_versions
             on
-                known.user_id = current_from.user_id
-                and known.valid_from = current_from.valid_from
+                versions.user_id = current_versions.user_id
+                and versions.valid_from = current_versions.valid_from
     {% endif %}
 
 ),
 
-compared as (
+observations_with_previous_hash as (
 
     select
         *,
@@ -71,18 +71,18 @@ compared as (
 
 ),
 
-changes as (
+numbered_versions as (
 
     select
         *,
         row_number() over (partition by user_id order by _batch_id) as version_number
-    from compared
+    from observations_with_previous_hash
     where _version_hash is distinct from previous_hash
 
 ),
 
--- Nobody knows since when the first version held, so it holds from the beginning.
-dated as (
+-- The start of the first version is unknown, so it is valid from the beginning of time.
+dated_versions as (
 
     select
         *,
@@ -94,7 +94,7 @@ dated as (
             end,
             {{ batch_ingested_at('_batch_id') }}
         ) as version_from
-    from changes
+    from numbered_versions
 
 ),
 
@@ -109,7 +109,7 @@ final as (
             as valid_to,
         _version_hash,
         _batch_id
-    from dated
+    from dated_versions
 
 )
 

@@ -12,7 +12,7 @@
 
 with
 
-listed as (
+catalogue_artists as (
 
     select *
     from {{ ref('int_catalogue_artists') }}
@@ -30,7 +30,7 @@ songs_sold as (
 
 ),
 
-sold as (
+sold_artists as (
 
     select
         artist_id,
@@ -51,16 +51,19 @@ sold as (
 members as (
 
     select
-        coalesce(listed.artist_id, sold.artist_id) as artist_id,
-        listed.artist_mbid,
-        coalesce(listed.artist_name, sold.artist_name, 'Unknown') as artist_name,
-        coalesce(listed.aliases, {{ text_array() }}) as aliases,
-        listed.artist_familiarity,
-        listed.artist_hotness,
-        coalesce(listed.track_count, 0) as track_count,
-        listed.artist_id is null as is_inferred
-    from listed
-    full outer join sold on listed.artist_id = sold.artist_id
+        coalesce(catalogue_artists.artist_id, sold_artists.artist_id) as artist_id,
+        catalogue_artists.artist_mbid,
+        coalesce(
+            catalogue_artists.artist_name, sold_artists.artist_name, 'Unknown'
+        ) as artist_name,
+        coalesce(catalogue_artists.aliases, {{ text_array() }}) as aliases,
+        catalogue_artists.artist_familiarity,
+        catalogue_artists.artist_hotness,
+        coalesce(catalogue_artists.track_count, 0) as track_count,
+        catalogue_artists.artist_id is null as is_inferred
+    from catalogue_artists
+    full outer join sold_artists
+        on catalogue_artists.artist_id = sold_artists.artist_id
 
 ),
 
@@ -73,7 +76,7 @@ final as (
 
     union all
 
-    -- No record has an empty id, so none is taken for the unknown member.
+    -- The unknown member. Its id is empty, which no record's id is.
     select
         {{ unknown_member_key() }} as artist_key,
         '' as artist_id,

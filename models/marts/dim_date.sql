@@ -13,8 +13,8 @@
 
 with
 
--- Whole years, so that a year has its empty days and months too.
-span as (
+-- Whole years, so that days and months without a sale are included.
+date_range as (
 
     select
         cast(
@@ -28,7 +28,7 @@ span as (
 days as (
 
     select {{ explode_date_series('first_date', 'last_date') }} as date
-    from span
+    from date_range
 
 ),
 
@@ -49,7 +49,7 @@ final as (
         cast(extract(day from date) as integer) as day,
         cast(extract(week from date) as integer) as week,
         cast(extract(week from date) as integer) as iso_week,
-        -- The year that the week's Thursday lies in.
+        -- By ISO 8601, the year of the week's Thursday.
         cast(
             extract(year from {{ dbt.dateadd('day', 3, 'first_day_of_week') }})
             as integer

@@ -16,9 +16,8 @@ songs_sold as (
 
 ),
 
--- A catalogue is landed whole: when it is new, all songs are looked at, for a song that
--- was sold may be another track's now.
-changed as (
+-- An extract is the whole catalogue: in a new one, a song_id may have another track.
+changed_songs as (
 
     {% if is_new_batch('songs') | trim == 'false' %}
         select distinct song_id as track_id
@@ -32,26 +31,26 @@ changed as (
 
 ),
 
-sold as (
+sold_songs as (
 
     select
         song_id as track_id,
         min(nullif(artist_id, '')) as artist_id,
         min(song_title) as song_title
     from songs_sold
-    where song_id in (select changed.track_id from changed)
+    where song_id in (select changed_songs.track_id from changed_songs)
     group by song_id
 
 ),
 
--- A song_id may stand on several tracks.
+-- Several tracks may have the same song_id.
 first_tracks as (
 
     select
         song_id,
         min(track_id) as track_id
     from songs
-    where song_id in (select changed.track_id from changed)
+    where song_id in (select changed_songs.track_id from changed_songs)
     group by song_id
 
 ),
@@ -59,22 +58,23 @@ first_tracks as (
 members as (
 
     select
-        changed.track_id,
+        changed_songs.track_id,
         listed.song_id,
-        coalesce(listed.artist_id, sold.artist_id) as artist_id,
+        coalesce(listed.artist_id, sold_songs.artist_id) as artist_id,
         case
-            when listed.track_id is null then sold.song_title else listed.song_title
+            when listed.track_id is null then sold_songs.song_title
+            else listed.song_title
         end as song_title,
         listed.release,
         listed.duration,
         listed.year,
         listed.track_id is null as is_inferred
-    from changed
-    left join songs as by_track on changed.track_id = by_track.track_id
-    left join first_tracks on changed.track_id = first_tracks.song_id
+    from changed_songs
+    left join songs as same_id on changed_songs.track_id = same_id.track_id
+    left join first_tracks on changed_songs.track_id = first_tracks.song_id
     left join songs as listed
-        on coalesce(by_track.track_id, first_tracks.track_id) = listed.track_id
-    left join sold on changed.track_id = sold.track_id
+        on coalesce(same_id.track_id, first_tracks.track_id) = listed.track_id
+    left join sold_songs on changed_songs.track_id = sold_songs.track_id
 
 ),
 
@@ -100,7 +100,7 @@ final as (
 
     union all
 
-    -- No record has an empty id, so none is taken for the unknown member.
+    -- The unknown member. Its id is empty, which no record's id is.
     select
         {{ unknown_member_key() }} as song_key,
         {{ unknown_member_key() }} as artist_key,

@@ -29,16 +29,16 @@ changed_users as (
     where {{ is_new_batch('users') }}
 
     {% if is_incremental() %}
-        -- The names of the countries are in no batch.
+        -- The names of countries come from a seed and not from a batch.
         union
 
-        select held.user_id
-        from {{ this }} as held
+        select existing.user_id
+        from {{ this }} as existing
         left join {{ ref('countries') }} as countries
-            on held.country_code = countries.country_code
+            on existing.country_code = countries.country_code
         where
-            held.country_name <> coalesce(countries.country_name, 'Unknown')
-            or held.has_known_country <> (countries.country_name is not null)
+            existing.country_name <> coalesce(countries.country_name, 'Unknown')
+            or existing.has_known_country <> (countries.country_name is not null)
     {% endif %}
 
 ),
@@ -54,7 +54,7 @@ members as (
 
     union all
 
-    -- Bought something and is in no extract yet.
+    -- Inferred members: they bought something and are in no extract yet.
     select distinct
         user_id,
         {{ beginning }} as valid_from,
@@ -66,7 +66,7 @@ members as (
 
     union all
 
-    -- No record has an empty id, so none is taken for the unknown member.
+    -- The unknown member. Its id is empty, which no record's id is.
     select
         '' as user_id,
         {{ beginning }} as valid_from,

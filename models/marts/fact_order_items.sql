@@ -1,21 +1,21 @@
-{#- The date is no part of the key, but lets a merge read its files alone. -#}
+{#- fact_key alone is unique; with date_key, a merge reads only files of that day. -#}
 {{
     config(
         unique_key=['fact_key', 'date_key'],
-        meta={'grows_by': '_batch_id'},
+        meta={'increment_column': '_batch_id'},
         partitioned_by=['year(session_start_time)', 'month(session_start_time)'],
         pre_hook="{{ delete_rejected_items() }}",
         post_hook="{{ delete_superseded_items() }}",
     )
 }}
 
--- What the hooks ask: {{ ref('int_sessions_latest') }}
+-- The hooks read: {{ ref('int_sessions_latest') }}
 with
 
 session_items as (
 
     select *
-    from {{ read_once(ref('int_session_items_priced')) }}
+    from {{ cached_view(ref('int_session_items_priced')) }}
     where rejection_reason is null and {{ is_new_batch('sessions') }}
 
 ),
@@ -53,7 +53,7 @@ new_items as (
         buyers.local_time,
         session_items._batch_id
     from session_items
-    -- A batch's time is its own, and far shorter than its id.
+    -- Each batch has its own time, which is far shorter than its id.
     inner join buyers
         on
             session_items._ingested_at = buyers._ingested_at
@@ -68,22 +68,23 @@ items as (
     {% if is_incremental() %}
         union all
 
-        -- Of earlier builds, as more is known of the user.
+        -- Restated items: loaded by earlier builds, with newer data of the user.
         select
             {% for column in [
                 'fact_key', 'song_key', 'artist_key', 'date_key', 'session_id',
                 'song_id', 'currency', 'item_number', 'price', 'price_usd', 'liked',
                 'liked_since', 'session_start_time'
             ] -%}
-                loaded.{{ column }},
+                existing.{{ column }},
             {% endfor -%}
             buyers.user_key,
             buyers.buyer_key,
             buyers.has_known_timezone,
             buyers.local_time,
-            loaded._batch_id
-        from {{ this }} as loaded
-        inner join buyers on loaded.session_id = buyers.session_id and not buyers.is_new
+            existing._batch_id
+        from {{ this }} as existing
+        inner join buyers
+            on existing.session_id = buyers.session_id and not buyers.is_new
     {% endif %}
 
 ),

@@ -1,9 +1,10 @@
 {{
     config(
         materialized='materialized_view',
-        meta={'grows_by': 'buyer_key'},
+        meta={'increment_column': 'buyer_key'},
         group_key='buyer_key',
-        stale_when='(is_followed_by_churn is not null) <> ({{ churn_is_known() }})',
+        refresh_groups_when=
+            '(is_followed_by_churn is not null) <> ({{ churn_is_known() }})',
     )
 }}
 
@@ -51,7 +52,7 @@ orders as (
 
 ),
 
-numbered as (
+numbered_orders as (
 
     select
         *,
@@ -70,7 +71,7 @@ numbered as (
 
 ),
 
-spaced as (
+orders_with_intervals as (
 
     select
         *,
@@ -82,7 +83,7 @@ spaced as (
             {{ dbt.datediff('session_start_time', 'next_start_time', 'day') }}
             as integer
         ) as days_to_next_order
-    from numbered
+    from numbered_orders
 
 ),
 
@@ -106,7 +107,7 @@ final as (
         local_date,
         local_day_of_week,
         local_hour
-    from spaced
+    from orders_with_intervals
 
 )
 

@@ -5,12 +5,12 @@
     )
 }}
 
--- A batch that is settled here is no longer new, so every model that reads new batches
--- is upstream of this one, and a command that leaves one of them out settles nothing.
+-- A batch that is settled here is no longer new. So every model that reads new batches
+-- is upstream of this one, and a command without one of them settles nothing.
 -- depends_on: {{ ref('int_songs_latest') }}, {{ ref('int_songs_sold') }}
 -- depends_on: {{ ref('int_user_versions') }}, {{ ref('dim_artists') }}
 -- depends_on: {{ ref('rejected_records') }}, {{ ref('revenue_reconciliation') }}
--- depends_on: {{ ref('int_landed_revenue_remembered') }}
+-- depends_on: {{ ref('int_landed_revenue_by_batch') }}
 with
 
 counts as (
@@ -37,8 +37,8 @@ counts as (
 
 ),
 
--- An empty batch has been read too.
-read_batches as (
+-- Empty batches are included.
+new_batches as (
 
     {% for entity in [
         'users', 'sessions', 'session_items', 'songs', 'exchange_rates'
@@ -57,7 +57,7 @@ read_batches as (
 final as (
 
     select
-        read_batches.entity,
+        new_batches.entity,
         coalesce(counts.landed_count, 0) as landed_count,
         coalesce(counts.loaded_count, 0) as loaded_count,
         coalesce(counts.rejected_count, 0) as rejected_count,
@@ -66,13 +66,13 @@ final as (
         '{{ rejection_rules_version() if execute }}' as rules_version,
         {{ 'false' if execute and unselected_readers() else 'true' }} as is_settled,
         counts.last_rate_date,
-        {{ batch_ingested_at('read_batches._batch_id') }} as _ingested_at,
-        read_batches._batch_id
-    from read_batches
+        {{ batch_ingested_at('new_batches._batch_id') }} as _ingested_at,
+        new_batches._batch_id
+    from new_batches
     left join counts
         on
-            read_batches.entity = counts.entity
-            and read_batches._batch_id = counts._batch_id
+            new_batches.entity = counts.entity
+            and new_batches._batch_id = counts._batch_id
 
 )
 

@@ -6,7 +6,7 @@
     )
 }}
 
--- Publishing writes the rows, in the macro record_publication; this makes the table.
+-- Creates the table. The macro record_publication inserts the rows.
 with
 
 final as (

@@ -7,7 +7,7 @@
 
 with
 
--- Items of a rejected session lie in the payload of the session.
+-- Items of a rejected session are in the payload of the session.
 rejected as (
 
     select
@@ -20,12 +20,12 @@ rejected as (
         _ingested_at,
         _source,
         _batch_id
-    from {{ read_once(ref('int_landed_records')) }}
+    from {{ cached_view(ref('int_landed_records')) }}
     where rejection_reason <> 'session_rejected' and {{ is_new_batch() }}
 
 ),
 
--- Rows of Postgres and of the ECB have no position: twins are told apart by counting.
+-- Rows of Postgres and of the ECB have no position, so equal rows are numbered.
 numbered as (
 
     select
@@ -33,7 +33,7 @@ numbered as (
         row_number() over (
             partition by entity, _batch_id, _position, item_number, _payload
             order by record_id
-        ) as twin_number
+        ) as duplicate_number
     from rejected
 
 ),
@@ -42,7 +42,8 @@ final as (
 
     select
         {{ surrogate_key([
-            'entity', '_batch_id', '_position', 'item_number', '_payload', 'twin_number'
+            'entity', '_batch_id', '_position', 'item_number', '_payload',
+            'duplicate_number',
         ]) }} as rejected_record_key,
         entity,
         record_id,

@@ -19,7 +19,7 @@ session_items as (
         _position,
         _ingested_at,
         _batch_id
-    from {{ read_once(ref('int_session_items_priced')) }}
+    from {{ cached_view(ref('int_session_items_priced')) }}
     where price is not null and {{ is_new_batch('sessions') }}
 
 ),
@@ -44,7 +44,7 @@ order_items as (
 
 ),
 
-landed as (
+landed_per_batch as (
 
     select
         session_items._batch_id,
@@ -54,7 +54,7 @@ landed as (
             when session_items.rejection_reason is not null then session_items.price
             else 0
         end) as rejected_revenue,
-        -- Of another delivery of the session if not of this one.
+        -- Items of a superseded delivery are not expected.
         sum(case
             when
                 session_items.rejection_reason is null
@@ -71,7 +71,7 @@ landed as (
 
 ),
 
-sold as (
+sold_per_batch as (
 
     select
         _batch_id,
@@ -82,17 +82,20 @@ sold as (
 
 ),
 
-balanced as (
+reconciled_batches as (
 
     select
-        landed._batch_id,
-        landed.currency,
-        landed.landed_revenue,
-        landed.rejected_revenue,
-        landed.expected_revenue - coalesce(sold.sold_revenue, 0) as missing_revenue
-    from landed
-    left join sold
-        on landed._batch_id = sold._batch_id and landed.currency = sold.currency
+        landed_per_batch._batch_id,
+        landed_per_batch.currency,
+        landed_per_batch.landed_revenue,
+        landed_per_batch.rejected_revenue,
+        landed_per_batch.expected_revenue
+        - coalesce(sold_per_batch.sold_revenue, 0) as missing_revenue
+    from landed_per_batch
+    left join sold_per_batch
+        on
+            landed_per_batch._batch_id = sold_per_batch._batch_id
+            and landed_per_batch.currency = sold_per_batch.currency
 
 ),
 
@@ -106,7 +109,7 @@ final as (
         missing_revenue,
         {{ batch_ingested_at('_batch_id') }} as _ingested_at,
         _batch_id
-    from balanced
+    from reconciled_batches
 
 )
 

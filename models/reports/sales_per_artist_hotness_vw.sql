@@ -24,7 +24,7 @@ sales_per_artist as (
 banded as (
 
     select
-        -- A step of 0.2, as exact decimals.
+        -- Bands of 0.2, numbered so that their limits are exact decimals.
         cast(floor(artists.artist_hotness * 5) as integer) as step,
         sales_per_artist.revenue_usd,
         coalesce(sales_per_artist.item_count, 0) as item_count,

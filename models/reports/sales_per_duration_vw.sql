@@ -23,7 +23,7 @@ sales_per_song as (
 banded as (
 
     select
-        -- Songs of eight minutes and more are few: one band.
+        -- One band for eight minutes and more, because such songs are few.
         case
             when songs.duration >= 8 * 60 then 8
             else cast(floor(songs.duration / 60) as integer)

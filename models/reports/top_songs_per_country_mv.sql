@@ -18,7 +18,7 @@ users as (
         user_key,
         country_code,
         country_name,
-        -- A number is quicker to group by than two texts.
+        -- Grouping by a number is quicker than by two texts.
         cast(dense_rank() over (
             order by country_code, country_name
         ) as integer) as country_number
@@ -68,8 +68,8 @@ sales as (
 
 ),
 
--- The key decides between songs that earned the same. Of one value to order by, the
--- engine keeps the first ten of each country instead of sorting all.
+-- The key decides between songs with the same revenue. With one value to order by, the
+-- engine keeps the first ten of each country instead of sorting all songs.
 best_sellers as (
 
     select *

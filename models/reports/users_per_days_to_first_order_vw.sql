@@ -38,7 +38,7 @@ days as (
         first_orders.buyer_key is null as has_no_order
     from users
     left join first_orders on users.buyer_key = first_orders.buyer_key
-    -- The unknown member is somebody only if somebody unknown has bought.
+    -- The unknown member counts only if it has orders.
     where
         users.buyer_key <> {{ unknown_member_key() }}
         or first_orders.buyer_key is not null
@@ -51,7 +51,7 @@ banded as (
         case
             when has_no_order then 8
             when is_unknown then 9
-            -- Possible: the account was made anew, or a clock was wrong.
+            -- Possible: the account was created again, or a clock was wrong.
             when days_to_first_order < 0 then 1
             when days_to_first_order = 0 then 2
             when days_to_first_order <= 7 then 3

@@ -1,4 +1,8 @@
-{{ config(meta={'grows_by': '_batch_id', 'grows_with': 'fact_order_items'}) }}
+{{
+    config(
+        meta={'increment_column': '_batch_id', 'increment_source': 'fact_order_items'},
+    )
+}}
 
 with
 

@@ -577,7 +577,7 @@ def _quiet_refresh(home: Lakehouse) -> dict[str, float]:
             elapsed = 0.0
         elif event["info"]["name"] == "SQLQueryStatus":
             elapsed += event["data"]["elapsed"]
-        elif "nothing has moved" in message:
+        elif "no table has changed" in message:
             took[message.partition(":")[0].split()[-1]] = elapsed
     return took
 

@@ -1,4 +1,4 @@
-{#- Several columns in one scan of the table. -#}
+{#- Tests several columns with one scan of the table. -#}
 {% test columns_not_null(model, column_list) %}
 select {{ column_list | join(', ') }}
 from {{ model }}

@@ -300,7 +300,7 @@ def test_a_table_of_the_users_own_that_tells_of_the_person_is_named(
 ) -> None:
     said = memory.refused.stdout + memory.refused.stderr
     assert memory.refused.returncode == 1, said
-    assert 'No model makes lake."own"."guests", which tells of the person' in said
+    assert 'No model builds lake."own"."guests", which has rows about' in said
     assert 'local: lake."own"."seats" stays' in said
     assert "Traceback" not in said
     assert "Nothing was changed" in said

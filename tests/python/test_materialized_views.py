@@ -65,7 +65,8 @@ MODELS = {
     "shared_mv": """
         {{ config(
             materialized='materialized_view', group_key='kind',
-            stale_when='artist_count <> (select count(*) from lake.shop.artists)'
+            refresh_groups_when=
+                'artist_count <> (select count(*) from lake.shop.artists)'
         ) }}
         select kind, max(price) as highest, count(*) as item_count,
             (select count(*) from lake.shop.artists) as artist_count
@@ -233,7 +234,7 @@ def test_a_refresh_of_what_has_not_moved_writes_nothing(shop: Shop) -> None:
     shop.refresh()
     before = shop.ask("select * from ducklake_current_snapshot('lake')")
     said = shop.refresh() + shop.dbt("run")
-    assert said.count("nothing has moved") == 2 * len(shop.methods())
+    assert said.count("no table has changed") == 2 * len(shop.methods())
     assert shop.ask("select * from ducklake_current_snapshot('lake')") == before
 
 
@@ -336,7 +337,7 @@ def test_a_catalogue_in_postgres_knows_what_has_moved(
         shop.refresh()
         assert shop.differences() == shop.differences("_live") == {} == shop.behind()
         assert set(shop.methods().values()) == {"feed", "recomputed"}
-        assert shop.refresh().count("nothing has moved") == len(shop.methods())
+        assert shop.refresh().count("no table has changed") == len(shop.methods())
         # After a rewrite the first file has nothing but null.
         shop.change(
             "create table shop.readings (value integer)",

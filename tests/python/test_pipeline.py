@@ -655,7 +655,7 @@ def test_a_catalogue_in_postgres_holds_the_same(
                 environment=environment | {"DBT_TARGET": "lake_pg"},
             )
             assert (upkeep.returncode != 0) == refused, upkeep.stdout
-            assert (f"{strange} is of no table" in upkeep.stdout) == refused
+            assert (f"{strange} belongs to no table" in upkeep.stdout) == refused
             strange.unlink(missing_ok=True)
         assert other.tables(*BUILT, catalogue=f"postgres:{dsn}") == held
     # Without the database of the catalogue.

@@ -861,7 +861,7 @@ def check_dimensions(truth: Truth, rows: Rows) -> None:
 
 
 def check_landed_revenue(rows: Rows) -> None:
-    of_files, remembered = "int_landed_revenue", "int_landed_revenue_remembered"
+    of_files, remembered = "int_landed_revenue", "int_landed_revenue_by_batch"
     for one, other in ((of_files, remembered), (remembered, of_files)):
         query = f"from intermediate.{one} except all from intermediate.{other}"
         assert rows(query) == [], f"in {one} alone"

@@ -415,7 +415,7 @@ def publish_changes(shop: Shop, *changes: str) -> tuple[str, dict[str, dict[str,
         found.setdefault(file, {}).update(
             {name.removeprefix("lake."): way for name in names.split(", ")}
         )
-    return "".join(re.findall("All is written anew: (.*)", said)), found
+    return "".join(re.findall("All tables are rewritten: (.*)", said)), found
 
 
 def test_files_that_keep_losing_rows_are_written_anew(shop: Shop) -> None:
@@ -462,12 +462,12 @@ def test_what_has_changed_is_published_as_if_all_were_written_anew(shop: Shop) -
     assert {*done} == {*FORMS}
     for tables in done.values():
         assert {
-            "marts.fact_order_items": "brought up to date",
-            "marts.dim_users": "brought up to date",
-            "reports.sales_per_song_mv": "brought up to date",
-            "marts.dim_songs": "left",
-            "marts.dim_date": "left",
-            "reports.revenue_per_day_vw": "written anew",
+            "marts.fact_order_items": "updated",
+            "marts.dim_users": "updated",
+            "reports.sales_per_song_mv": "updated",
+            "marts.dim_songs": "unchanged",
+            "marts.dim_date": "unchanged",
+            "reports.revenue_per_day_vw": "rewritten",
         }.items() <= tables.items()
     # Of three rows that are the same two go; of a table most rows change.
     reason, done = publish_changes(
@@ -483,9 +483,9 @@ def test_what_has_changed_is_published_as_if_all_were_written_anew(shop: Shop) -
     )
     assert not reason
     for tables in done.values():
-        assert tables["reports.sales_per_song_mv"] == "brought up to date"
-        assert tables["marts.dim_users"] == "brought up to date"
-        assert tables["marts.dim_artists"] == "written anew"
+        assert tables["reports.sales_per_song_mv"] == "updated"
+        assert tables["marts.dim_users"] == "updated"
+        assert tables["marts.dim_artists"] == "rewritten"
     # What was there before is in other files by now.
     reason, done = publish_changes(
         shop,
@@ -496,15 +496,15 @@ def test_what_has_changed_is_published_as_if_all_were_written_anew(shop: Shop) -
     )
     assert not reason
     for tables in done.values():
-        assert tables["marts.fact_order_items"] == "brought up to date"
-        assert tables["marts.dim_songs"] == "left"
+        assert tables["marts.fact_order_items"] == "updated"
+        assert tables["marts.dim_songs"] == "unchanged"
     reason, done = publish_changes(
         shop, "call ducklake_merge_adjacent_files('lake')", MORE_FACTS
     )
     assert not reason
     for tables in done.values():
-        assert tables["marts.fact_order_items"] == "written anew"
-        assert tables["marts.dim_songs"] == "left"
+        assert tables["marts.fact_order_items"] == "rewritten"
+        assert tables["marts.dim_songs"] == "unchanged"
     # The one after that starts from before it.
     publish_changes(shop, MORE_FACTS)
     reason, done = publish_changes(
@@ -515,8 +515,8 @@ def test_what_has_changed_is_published_as_if_all_were_written_anew(shop: Shop) -
     )
     assert not reason
     for tables in done.values():
-        assert tables["marts.fact_order_items"] == "brought up to date"
-        assert tables["marts.dim_users"] == "brought up to date"
+        assert tables["marts.fact_order_items"] == "updated"
+        assert tables["marts.dim_users"] == "updated"
     published = {form: shop.tables(form) for form in FORMS}
     described = {form: comments(shop, form) for form in FORMS}
     # What is rolled back to is written anew from its catalogue.
@@ -540,13 +540,13 @@ def test_in_doubt_all_is_written_anew(shop: Shop) -> None:
     for _ in "ab":
         shop.rollback()
     reason, _ = publish_changes(shop, MORE_FACTS)
-    assert reason == "a rollback is in place"
+    assert reason == "a rollback is published"
 
     reason, _ = publish_changes(
         shop,
         "create or replace table lake.marts.dim_date as from lake.marts.dim_date",
     )
-    assert reason == "lake.marts.dim_date was altered or made anew"
+    assert reason == "lake.marts.dim_date was altered or replaced"
 
     with shop.lakehouse.writing() as lake:
         lake.execute(MORE_FACTS)
@@ -555,10 +555,10 @@ def test_in_doubt_all_is_written_anew(shop: Shop) -> None:
         ).fetchone() or [None]
     expire = "call ducklake_expire_snapshots('lake', {})".format
     reason, _ = publish_changes(shop, MORE_FACTS, expire(f"versions => [{between}]"))
-    assert reason == "a snapshot in between is forgotten"
+    assert reason == "a snapshot since then has expired"
 
     reason, _ = publish_changes(shop, MORE_FACTS, expire("older_than => 'infinity'"))
-    assert reason.startswith("nothing is in place that was written this way")
+    assert reason.startswith("no earlier publication has the same definition")
 
 
 def databases(shop: Shop) -> dict[str, dict[str, int]]:
@@ -580,8 +580,8 @@ def test_the_databases_of_the_publication_before_the_last_are_brought_up_to_date
     reason, done = publish_changes(shop, MORE_FACTS)
     assert not reason
     for tables in done.values():
-        assert tables["marts.fact_order_items"] == "brought up to date"
-        assert tables["marts.dim_songs"] == "left"
+        assert tables["marts.fact_order_items"] == "updated"
+        assert tables["marts.dim_songs"] == "unchanged"
     after = databases(shop)
     assert after[(shop.serving / "current").readlink().name] == before[older]
     assert after[last] == before[last]
@@ -596,7 +596,7 @@ def test_whoever_still_reads_an_older_publication_keeps_it(shop: Shop) -> None:
         reason, done = publish_changes(shop, MORE_FACTS)
         assert not reason
         assert rows_of(reader) == held
-    assert done["roles/finance.duckdb"]["marts.dim_songs"] == "left"
+    assert done["roles/finance.duckdb"]["marts.dim_songs"] == "unchanged"
     inodes = {inode for forms in before.values() for inode in forms.values()}
     current = databases(shop)[(shop.serving / "current").readlink().name]
     assert not inodes & {*current.values()}
@@ -628,12 +628,12 @@ def test_a_file_that_is_no_use_is_written_anew(shop: Shop) -> None:
     reason, done = publish_changes(shop, MORE_FACTS)
     assert not reason
     for form in FORMS[:3]:
-        assert {*done[form].values()} == {"written anew"}
+        assert {*done[form].values()} == {"rewritten"}
         assert (shop.serving / form).stat().st_size < 2 * sizes[form]
         assert not {"main.mine", "main.kept"} & {*shop.tables(form)}
     seen = done["roles/marketing.duckdb"]
-    assert seen["marts.dim_songs"] == "left"
-    assert seen["marts.dim_date"] == seen["marts.fact_order_items"] == "written anew"
+    assert seen["marts.dim_songs"] == "unchanged"
+    assert seen["marts.dim_date"] == seen["marts.fact_order_items"] == "rewritten"
     for name in ("marts.dim_date", "marts.fact_order_items"):
         assert len(shop.tables("roles/marketing.duckdb")[name]) == len(
             shop.tables()[name]
@@ -782,7 +782,7 @@ def test_a_killed_publication_is_mended_by_the_same_command(
 
 def test_without_the_copy_the_catalogue_and_the_roles_are_published(shop: Shop) -> None:
     said = shop.publish("--vars", "{publish_copy: false}", "--log-level", "debug")
-    assert "All is written anew: nothing is in place that was written this way" in said
+    assert "All tables are rewritten: no earlier publication has the same" in said
     assert f"Published {shop.serving / 'deftunes.ducklake'}" in said
     assert not (shop.serving / "deftunes.duckdb").is_symlink()
     assert {*shop.tables("deftunes.ducklake")} > {*shop.tables("roles/analyst.duckdb")}
@@ -804,7 +804,7 @@ def test_a_lakehouse_that_was_moved_is_published_where_it_is(shop: Shop) -> None
     moved = replace(shop.lakehouse, home=home.rename(home.with_name("moved")))
     there = replace(shop, lakehouse=moved)
     reason, done = publish_changes(there)
-    assert "nothing is in place that was written this way" in reason
+    assert "no earlier publication has the same definition" in reason
     assert {*done} == {*FORMS}
     assert publish_changes(there) == ("", {})
     # The publication before that names the place where the files were.

@@ -1,6 +1,6 @@
 with
 
-newly_sold as (
+newly_sold_artists as (
 
     select artist_id
     from {{ ref('int_songs_sold') }}
@@ -19,15 +19,17 @@ songs as (
     from {{ ref('int_songs_latest') }}
     where
         artist_id is not null
-        -- A catalogue is landed whole: a new one may tell more of any artist.
+        -- An extract is the whole catalogue, so a new one may change any artist.
         and (
             {{ (is_new_batch('songs') | trim != 'false') | lower }}
-            or artist_id in (select newly_sold.artist_id from newly_sold)
+            or artist_id in (
+                select newly_sold_artists.artist_id from newly_sold_artists
+            )
         )
 
 ),
 
-names as (
+ranked_names as (
 
     select
         artist_id,
@@ -42,18 +44,18 @@ names as (
 
 ),
 
-named as (
+artist_names as (
 
     select
         artist_id,
         min(case when name_rank = 1 then artist_name end) as artist_name,
         {{ distinct_sorted_array('artist_name', 'name_rank > 1') }} as aliases
-    from names
+    from ranked_names
     group by artist_id
 
 ),
 
-mbids as (
+ranked_mbids as (
 
     select
         artist_id,
@@ -83,16 +85,16 @@ final as (
 
     select
         measures.artist_id,
-        mbids.artist_mbid,
-        named.artist_name,
-        named.aliases,
+        ranked_mbids.artist_mbid,
+        artist_names.artist_name,
+        artist_names.aliases,
         measures.artist_familiarity,
         measures.artist_hotness,
         measures.track_count
     from measures
-    left join named on measures.artist_id = named.artist_id
-    left join mbids
-        on measures.artist_id = mbids.artist_id and mbids.mbid_rank = 1
+    left join artist_names on measures.artist_id = artist_names.artist_id
+    left join ranked_mbids
+        on measures.artist_id = ranked_mbids.artist_id and ranked_mbids.mbid_rank = 1
 
 )
 

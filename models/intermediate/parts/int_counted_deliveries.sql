@@ -1,5 +1,5 @@
--- From the files alone, past all that staging makes of them: it is what the star is
--- measured by.
+-- Reads the landed files and not staging, because it is part of an independent check of
+-- the star. So it repeats the rule of int_sessions_latest.
 with
 
 sessions as {{ not_materialized() }} (
@@ -9,7 +9,7 @@ sessions as {{ not_materialized() }} (
 
 ),
 
-rejected as (
+rejected_sessions as (
 
     select
         record_number,
@@ -26,16 +26,16 @@ deliveries as (
         sessions._position,
         sessions._batch_id
     from sessions
-    left join rejected
+    left join rejected_sessions
         on
-            sessions._batch_id = rejected._batch_id
-            and sessions._position + 1 = rejected.record_number
-    where rejected._batch_id is null
+            sessions._batch_id = rejected_sessions._batch_id
+            and sessions._position + 1 = rejected_sessions.record_number
+    where rejected_sessions._batch_id is null
 
 ),
 
--- They are few, so only they are compared.
-delivered_again as (
+-- Only sessions with several deliveries have to be ranked, and they are few.
+redelivered_sessions as (
 
     select session_id
     from deliveries
@@ -44,7 +44,7 @@ delivered_again as (
 
 ),
 
-compared as (
+ranked_redeliveries as (
 
     select
         _position,
@@ -53,16 +53,17 @@ compared as (
             partition by session_id order by _batch_id desc, _position desc
         ) as recency
     from deliveries
-    where session_id in (select delivered_again.session_id from delivered_again)
+    where
+        session_id in (select redelivered_sessions.session_id from redelivered_sessions)
 
 ),
 
-not_counted as (
+excluded_deliveries as (
 
     select
         _batch_id,
         _position + 1 as record_number
-    from compared
+    from ranked_redeliveries
     where recency > 1
 
     union all
@@ -70,7 +71,7 @@ not_counted as (
     select
         _batch_id,
         record_number
-    from rejected
+    from rejected_sessions
 
 ),
 
@@ -82,11 +83,11 @@ final as (
         sessions._position + 1 as record_number,
         sessions._batch_id
     from sessions
-    left join not_counted
+    left join excluded_deliveries
         on
-            sessions._batch_id = not_counted._batch_id
-            and sessions._position + 1 = not_counted.record_number
-    where not_counted._batch_id is null
+            sessions._batch_id = excluded_deliveries._batch_id
+            and sessions._position + 1 = excluded_deliveries.record_number
+    where excluded_deliveries._batch_id is null
 
 )
 

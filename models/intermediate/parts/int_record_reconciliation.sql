@@ -1,9 +1,9 @@
-{% set landed_records = read_once(ref('int_landed_records')) %}
+{% set landed_records = cached_view(ref('int_landed_records')) %}
 
 with
 
--- What is landed is read where it is needed: DuckDB would keep all of it to read it
--- twice. A text with a NUL must not become a value to look for in the lake.
+-- Landed records are read twice, because DuckDB would materialize a shared CTE.
+-- Rejected ids become null: DuckLake cannot prune files by an id with a NUL byte.
 records as (
 
     select
@@ -37,8 +37,7 @@ lost_sessions as (
 
 ),
 
--- What the lake holds of each kind of record.
-held as (
+loaded_records as (
 
     select distinct
         'users' as entity,
@@ -63,21 +62,23 @@ held as (
 
 ),
 
-judged as (
+checked_records as (
 
     select
         records.entity,
         records._batch_id,
         records.rejection_reason is not null as is_rejected,
-        held.record_id is not null
-        -- Each list of rates is whole: the newest one replaces what it does not repeat.
+        loaded_records.record_id is not null
+        -- The newest list of rates replaces all rates of older lists.
         or (
             records.entity = 'exchange_rates'
             and records._batch_id < {{ latest_batch('exchange_rates') if execute }}
         ) as is_loaded
     from records
-    left join held
-        on records.entity = held.entity and records.record_id = held.record_id
+    left join loaded_records
+        on
+            records.entity = loaded_records.entity
+            and records.record_id = loaded_records.record_id
 
     union all
 
@@ -102,7 +103,7 @@ final as (
         count(case when is_loaded and not is_rejected then 1 end) as loaded_count,
         count(case when is_rejected then 1 end) as rejected_count,
         _batch_id
-    from judged
+    from checked_records
     group by entity, _batch_id
 
 )

@@ -20,14 +20,14 @@ latest_sessions as {{ not_materialized() }} (
         _ingested_at,
         _batch_id
     from {{ ref('int_sessions_latest') }}
-    -- None is null, but with a filter on the items alone DuckDB expects fewer of them
-    -- than of these, and would keep them in memory to join.
+    -- Never null. Without this filter DuckDB expects fewer items than sessions, and
+    -- would keep the items in memory for the join.
     where session_id is not null
 
 ),
 
--- Of users of whom a new extract tells more, all: another version may have been valid
--- at the purchase, or the time zone is known by now.
+-- New sessions, and all sessions of users with new data: another version may have been
+-- valid at the purchase, or the time zone may be known now.
 sessions as {{ not_materialized() }} (
 
     select
@@ -52,9 +52,9 @@ sessions as {{ not_materialized() }} (
 
 ),
 
--- The user as of the purchase. Each session finds its buyer; one that did not would be
--- an error, not be lost.
-bought as {{ not_materialized() }} (
+-- The user version as of each session. A left join, so that a session without one would
+-- raise an error and not be lost.
+buyers as {{ not_materialized() }} (
 
     select
         users.user_key,
@@ -76,16 +76,16 @@ bought as {{ not_materialized() }} (
 
 ),
 
--- A clock that is as far off at a day's end as at its start is so in between: asking
--- the time zone of each session takes as long as all keys of its items.
-clocks as (
+-- If the UTC offset is the same at the start and the end of a day, it is used all day.
+-- Converting the time of each session takes as long as computing all keys of its items.
+utc_offsets as (
 
     select
         timezone,
         session_date,
         {{ to_local_time(start, 'timezone') }} - {{ start }} as offset_at_start,
         {{ to_local_time(end, 'timezone') }} - {{ end }} as offset_at_end
-    from bought
+    from buyers
     group by timezone, session_date
 
 ),
@@ -93,26 +93,26 @@ clocks as (
 final as (
 
     select
-        bought.user_key,
-        bought.buyer_key,
-        bought.session_id,
-        bought.has_known_timezone,
-        bought.is_new,
+        buyers.user_key,
+        buyers.buyer_key,
+        buyers.session_id,
+        buyers.has_known_timezone,
+        buyers.is_new,
         coalesce(
             case
-                when clocks.offset_at_start = clocks.offset_at_end
-                    then bought.session_start_time + clocks.offset_at_start
-                else {{ to_local_time('bought.session_start_time', 'bought.timezone') }}
+                when utc_offsets.offset_at_start = utc_offsets.offset_at_end
+                    then buyers.session_start_time + utc_offsets.offset_at_start
+                else {{ to_local_time('buyers.session_start_time', 'buyers.timezone') }}
             end,
-            bought.session_start_time
+            buyers.session_start_time
         ) as local_time,
-        bought._position,
-        bought._ingested_at
-    from bought
-    left join clocks
+        buyers._position,
+        buyers._ingested_at
+    from buyers
+    left join utc_offsets
         on
-            bought.timezone = clocks.timezone
-            and bought.session_date = clocks.session_date
+            buyers.timezone = utc_offsets.timezone
+            and buyers.session_date = utc_offsets.session_date
 
 )
 

@@ -1,6 +1,6 @@
 with
 
--- A text with a NUL must not become a value to look for in the lake.
+-- Rejected ids become null: DuckLake cannot prune files by an id with a NUL byte.
 session_items as {{ not_materialized() }} (
 
     select
@@ -10,12 +10,12 @@ session_items as {{ not_materialized() }} (
         rate_date,
         _position,
         _batch_id
-    from {{ read_once(ref('int_landed_records')) }}
+    from {{ cached_view(ref('int_landed_records')) }}
     where entity = 'session_items' and {{ is_new_batch() }}
 
 ),
 
-judged as {{ not_materialized() }} (
+checked_items as {{ not_materialized() }} (
 
     select
         session_items.session_id,
@@ -40,7 +40,7 @@ accepted_and_sold as {{ not_materialized() }} (
         _batch_id,
         1 as accepted_count,
         0 as sold_count
-    from judged
+    from checked_items
     where not is_rejected and not is_superseded
 
     union all
@@ -56,8 +56,8 @@ accepted_and_sold as {{ not_materialized() }} (
 
 ),
 
--- All items at once take more memory than there is: what is sold of a batch is what was
--- accepted if the checksums are the same.
+-- Batches whose accepted items are not exactly the sold ones, found by checksums:
+-- comparing all items would need more memory than there is.
 differing_batches as (
 
     select _batch_id
@@ -84,7 +84,7 @@ items_of_differing_batches as (
 
 ),
 
-found as (
+found_counts as (
 
     select
         _batch_id,
@@ -101,17 +101,19 @@ final as (
         count(*) as landed_count,
         count(
             case
-                when judged.is_rejected then null
-                when judged.is_superseded or differing_batches._batch_id is null then 1
+                when checked_items.is_rejected then null
+                when
+                    checked_items.is_superseded or differing_batches._batch_id is null
+                    then 1
             end
-        ) + coalesce(max(found.item_count), 0) as loaded_count,
-        count(case when judged.is_rejected then 1 end) as rejected_count,
-        max(judged.rate_date) as last_rate_date,
-        judged._batch_id
-    from judged
-    left join differing_batches on judged._batch_id = differing_batches._batch_id
-    left join found on judged._batch_id = found._batch_id
-    group by judged._batch_id
+        ) + coalesce(max(found_counts.item_count), 0) as loaded_count,
+        count(case when checked_items.is_rejected then 1 end) as rejected_count,
+        max(checked_items.rate_date) as last_rate_date,
+        checked_items._batch_id
+    from checked_items
+    left join differing_batches on checked_items._batch_id = differing_batches._batch_id
+    left join found_counts on checked_items._batch_id = found_counts._batch_id
+    group by checked_items._batch_id
 
 )
 

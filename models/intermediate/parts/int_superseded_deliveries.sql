@@ -1,6 +1,6 @@
 with
 
--- A text with a NUL must not become a value to look for in the lake.
+-- Rejected ids become null: DuckLake cannot prune files by an id with a NUL byte.
 sessions as {{ not_materialized() }} (
 
     select
@@ -9,7 +9,7 @@ sessions as {{ not_materialized() }} (
         _position,
         _ingested_at,
         _batch_id
-    from {{ read_once(ref('int_landed_records')) }}
+    from {{ cached_view(ref('int_landed_records')) }}
     where entity = 'sessions' and {{ is_new_batch() }}
 
 ),
@@ -24,8 +24,7 @@ latest_sessions as {{ not_materialized() }} (
 
 ),
 
--- They are few, so only their sessions are looked for.
-other_deliveries as (
+superseded_deliveries as (
 
     select
         sessions.session_id,
@@ -40,22 +39,27 @@ other_deliveries as (
 
 ),
 
-found as (
+-- Superseded deliveries are few, so only their sessions are looked up.
+loaded_sessions as (
 
     select session_id
     from latest_sessions
-    where session_id in (select other_deliveries.session_id from other_deliveries)
+    where
+        session_id in (
+            select superseded_deliveries.session_id from superseded_deliveries
+        )
 
 ),
 
 final as (
 
     select
-        other_deliveries._position,
-        other_deliveries._batch_id,
-        found.session_id is null as is_lost
-    from other_deliveries
-    left join found on other_deliveries.session_id = found.session_id
+        superseded_deliveries._position,
+        superseded_deliveries._batch_id,
+        loaded_sessions.session_id is null as is_lost
+    from superseded_deliveries
+    left join loaded_sessions
+        on superseded_deliveries.session_id = loaded_sessions.session_id
 
 )
 

@@ -1,6 +1,6 @@
-{{ config(tags=['judges_records']) }}
+{{ config(tags=['rejection_rules']) }}
 {% set price = dbt.safe_cast('item.price', 'decimal(18, 4)') %}
-{% set exact = 'cast(' ~ price ~ ' as double)' %}
+{% set price_as_double = 'cast(' ~ price ~ ' as double)' %}
 with
 
 sessions as (
@@ -23,7 +23,7 @@ items as (
     select
         sessions.session_id,
         sessions.user_id,
-        judged_sessions.rejection_reason as session_rejection_reason,
+        rejected_sessions.rejection_reason as session_rejection_reason,
         sessions.session_start_time,
         {{ unnest_with_position('sessions.session_items', 'item', '_item_position') }},
         sessions._position,
@@ -31,15 +31,15 @@ items as (
         sessions._source,
         sessions._batch_id
     from sessions
-    left join {{ ref('stg_api__sessions') }} as judged_sessions
+    left join {{ ref('stg_api__sessions') }} as rejected_sessions
         on
-            sessions._batch_id = judged_sessions._batch_id
-            and sessions._position = judged_sessions._position
-            and judged_sessions.rejection_reason is not null
+            sessions._batch_id = rejected_sessions._batch_id
+            and sessions._position = rejected_sessions._position
+            and rejected_sessions.rejection_reason is not null
 
 ),
 
-typed as (
+typed_items as (
 
     select
         session_id,
@@ -52,13 +52,13 @@ typed as (
         coalesce(
             item.price,
             {{ json_number('item._payload', 'price') }},
-            -- A number that no double holds is landed as text.
+            -- The loader lands a number that does not fit into a double as text.
             {{ json_number('item._rescued', 'price') }}
         ) as delivered_price,
-        -- A cast rounds; a price that is another one then is none. Above 900 billion a
-        -- double does not hold four decimals.
+        -- Null if the cast would round the price. Above 900 billion a double does not
+        -- hold four decimals.
         case
-            when abs(item.price) < 900000000000 and {{ exact }} = item.price
+            when abs(item.price) < 900000000000 and {{ price_as_double }} = item.price
                 then {{ price }}
         end as price,
         upper(trim(item.currency)) as currency,
@@ -113,7 +113,7 @@ final as (
         _ingested_at,
         _source,
         _batch_id
-    from typed
+    from typed_items
 
 )
 

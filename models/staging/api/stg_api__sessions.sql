@@ -1,4 +1,4 @@
-{{ config(tags=['judges_records', 'spooled']) }}
+{{ config(tags=['rejection_rules', 'cached']) }}
 
 with
 
@@ -20,7 +20,7 @@ sessions as (
 
 ),
 
-typed as (
+typed_sessions as (
 
     select
         session_id,
@@ -29,8 +29,8 @@ typed as (
         session_start_time as delivered_start_time,
         {{ parse_utc_timestamp('session_start_time') }} as session_start_time,
         {{ array_size('session_items') }} as item_count,
-        -- Of the engine's own making, as it is quick; another release may have another
-        -- one, and a session that comes again then is loaded again.
+        -- The engine's own hash, because it is quick. If another release of the engine
+        -- computes other hashes, a session that is delivered again is loaded again.
         {{ surrogate_key([row_hash([
             'user_id', 'user_agent', 'session_start_time', 'session_items', '_rescued',
         ])]) }} as _version_hash,
@@ -48,7 +48,7 @@ typed as (
 
 ),
 
-judged as (
+validated_sessions as (
 
     select
         *,
@@ -67,7 +67,7 @@ judged as (
                 then 'timestamp_out_of_range'
             when item_count is null then 'missing_items'
         end as rejection_reason
-    from typed
+    from typed_sessions
 
 ),
 
@@ -91,7 +91,7 @@ final as (
         _ingested_at,
         _source,
         _batch_id
-    from judged
+    from validated_sessions
 
 )
 

@@ -1,8 +1,8 @@
-{{ config(tags=['judges_records', 'spooled']) }}
+{{ config(tags=['rejection_rules', 'cached']) }}
 
 with
 
-located as (
+users as (
 
     select
         landed.user_id,
@@ -20,7 +20,8 @@ located as (
         {{ array_element('landed.user_location', 2) }} as delivered_longitude,
         {{ array_element('landed.user_location', 3) }} as place_name,
         upper(trim({{ array_element('landed.user_location', 4) }})) as country_code,
-        -- As the engine writes it; one that it does not know stays as delivered.
+        -- In the engine's spelling. A time zone that the engine does not know stays as
+        -- it was delivered.
         coalesce(timezones.timezone, {{ array_element('landed.user_location', 5) }})
             as timezone
     from {{ source('api', 'users') }} as landed
@@ -31,14 +32,14 @@ located as (
 
 ),
 
-typed as (
+typed_users as (
 
     select
         *,
         {{ dbt.safe_cast('delivered_latitude', 'decimal(9, 6)') }} as latitude,
         {{ dbt.safe_cast('delivered_longitude', 'decimal(9, 6)') }} as longitude,
         {{ parse_utc_timestamp('user_since') }} as parsed_since,
-        -- Another spelling of a country or a time zone makes no version.
+        -- Another spelling of a country code or a time zone is no new version.
         {{ surrogate_key([
             'user_name', 'user_lastname',
             to_json_string(text_array([
@@ -51,11 +52,11 @@ typed as (
             'user_id', 'user_name', 'user_lastname', 'user_location', 'user_since',
             '_rescued',
         ]) }} as _delivered
-    from located
+    from users
 
 ),
 
-judged as (
+validated_users as (
 
     select
         *,
@@ -70,7 +71,7 @@ judged as (
                 or {{ array_size('user_location') }} <> 5
                 or latitude is null or latitude not between -90 and 90
                 or longitude is null or longitude not between -180 and 180
-                -- A cast may take other digits, and underscores between them.
+                -- A cast may accept other digits, and underscores between digits.
                 or translate(
                     concat(delivered_latitude, delivered_longitude),
                     '0123456789+-.eE ', ''
@@ -79,7 +80,7 @@ judged as (
             when user_since is not null and parsed_since is null
                 then 'unparsable_timestamp'
         end as rejection_reason
-    from typed
+    from typed_users
 
 ),
 
@@ -106,7 +107,7 @@ final as (
         _ingested_at,
         _source,
         _batch_id
-    from judged
+    from validated_users
 
 )
 

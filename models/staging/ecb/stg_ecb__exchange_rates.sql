@@ -1,4 +1,4 @@
-{{ config(tags=['judges_records']) }}
+{{ config(tags=['rejection_rules']) }}
 
 with
 

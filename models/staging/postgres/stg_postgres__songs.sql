@@ -1,4 +1,4 @@
-{{ config(tags=['judges_records', 'spooled']) }}
+{{ config(tags=['rejection_rules', 'cached']) }}
 
 with
 
@@ -28,7 +28,7 @@ songs as (
 
 ),
 
-typed as (
+typed_songs as (
 
     select
         track_id,
@@ -38,8 +38,7 @@ typed as (
         title as song_title,
         release,
         artist_name,
-        -- What cannot be is as unknown as what is missing: 0, NaN, a year before the
-        -- first recording.
+        -- Impossible values become null: 0, NaN, a year before the first recording.
         case when duration between 0 and 86400 then duration end as duration,
         case when year between 1860 and 2100 then year end as year,
         case
@@ -71,7 +70,7 @@ typed as (
 
 ),
 
-judged as (
+validated_songs as (
 
     select
         *,
@@ -79,7 +78,7 @@ judged as (
             {{ malformed_record_cases('_payload', ['track_id']) }}
             when coalesce(track_id, '') = '' then 'missing_key'
         end as rejection_reason
-    from typed
+    from typed_songs
 
 ),
 
@@ -111,7 +110,7 @@ final as (
         _ingested_at,
         _source,
         _batch_id
-    from judged
+    from validated_songs
 
 )
 

@@ -104,7 +104,7 @@
     {#- The terms that changes of tables add to the result of an additive query, each with
         its query, and with a guard or none: without rows of the guard the query has none. -#}
     {{ return(fromjson(run_query(
-        "select delta_terms('" ~ sql | replace("'", "''") ~ "', '"
+        "select delta_queries('" ~ sql | replace("'", "''") ~ "', '"
         ~ tojson(feeds) | replace("'", "''") ~ "', " ~ snapshot_id ~ ')'
     ).columns[0][0])) }}
 {%- endmacro %}

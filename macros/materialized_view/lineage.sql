@@ -41,7 +41,8 @@
 {%- endmacro %}
 
 {% macro _read_query(sql) -%}
-    {#- What the text of a query says, as scripts/deftunes/dbt_plugin/queries.py reads it. -#}
+    {#- What the text of a query says; `read_query` is in
+        scripts/deftunes/dbt_plugin/view_maintenance.py. -#}
     {{ return(fromjson(run_query(
         "select read_query('" ~ sql | replace("'", "''") ~ "')"
     ).columns[0][0])) }}

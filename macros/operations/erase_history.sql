@@ -25,7 +25,7 @@
     {%- do refuse_strange_files() -%}
     {%- for table in lake_tables() -%}
         {%- if not table.is_made -%}
-            {%- set told = "tells_of_person(to_json(told)::varchar)" -%}
+            {%- set told = "mentions_person(to_json(told)::varchar)" -%}
         {%- elif 'user_id' in table.columns -%}
             {%- set told = 'is_person(told.user_id)' -%}
         {%- else -%}
@@ -49,7 +49,7 @@
     {%- endfor -%}
     {%- for view in run_query(
         "select schema_name || '.' || view_name from duckdb_views() where not internal"
-        ~ " and database_name = '" ~ target.database ~ "' and tells_of_person(sql)"
+        ~ " and database_name = '" ~ target.database ~ "' and mentions_person(sql)"
     ).columns[0] -%}
         {%- do strange.append(view) -%}
     {%- endfor -%}

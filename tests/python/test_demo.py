@@ -130,8 +130,8 @@ def test_an_older_python_is_refused_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "code", "reason"),
     [
-        (["demo.py", "--items", "400"], 1, f"holds the demo of {OPTIONS}"),
-        (["land.py", "--start", "2024-01-01"], 2, "holds the demo's made-up data"),
+        (["demo.py", "--items", "400"], 1, f"contains the demo with {OPTIONS}"),
+        (["land.py", "--start", "2024-01-01"], 2, "contains the demo's made-up data"),
     ],
 )
 def test_nothing_else_lands_where_the_demo_did(

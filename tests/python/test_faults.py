@@ -32,7 +32,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, copy_of_project, song
 from deftunes.landing import manifest
-from deftunes.landing.loader import Plan, _Journal, run
+from deftunes.landing.loader import LandingPlan, _Journal, run
 from deftunes.landing.zone import LandingZone, LandingZoneError, check_landing_zone
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
@@ -608,8 +608,8 @@ def test_a_full_disk_while_landing(home: Path, many_songs: str, rates: Path) -> 
         healed = command(home, *window, **made)
     assert full.returncode == 1
     assert "No space left on device" in full.stderr
-    assert "the connection string is no use" not in full.stderr
-    assert "run the same again" in full.stdout
+    assert "the connection string is not valid" not in full.stderr
+    assert "run the same command again" in full.stdout
     assert "Traceback" not in full.stderr
     assert healed.returncode == 0, healed.stderr
     assert seen < len(batches(home)) == (END - START).days + 3
@@ -627,7 +627,7 @@ def test_a_full_disk_once_all_has_landed(
     new.unlink()
     assert full.returncode == 1
     assert "songs" in full.stdout
-    assert "run the same again" in full.stdout
+    assert "run the same command again" in full.stdout
     assert f"{home / 'landing' / '.manifest'} was not written" in full.stderr
     assert "Traceback" not in full.stderr
     healed = command(home, *window, **made)
@@ -790,7 +790,7 @@ def test_a_copy_that_is_cut_lands_nothing_and_the_same_command_lands_all(
         assert cut.returncode == 1
         assert not batches(home)
         assert "songs did not land: deftunes.songs cannot be read: " in cut.stderr
-        assert "the connection string is no use" not in cut.stderr
+        assert "the connection string is not valid" not in cut.stderr
         assert "Traceback" not in cut.stderr
         proxy.after = None
         again = command(home, "songs", **made)
@@ -905,7 +905,7 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, P
         yield settings, home / "landing"
 
 
-WEEK = Plan(("users", "sessions"), date(2024, 1, 5), date(2024, 1, 7), wait=0)
+WEEK = LandingPlan(("users", "sessions"), date(2024, 1, 5), date(2024, 1, 7), wait=0)
 
 
 def contents(landing: Path) -> dict[Path, Any]:
@@ -1072,7 +1072,7 @@ def test_a_kill_while_a_batch_appears_or_is_replaced_leaves_no_fault(
         if step == "rename":
             rows = rows.select("* exclude (_batch_id, _source, _ingested_at)")
             of: Any = {"source": "api:/users", "ingested_at": zone.next_time()}
-            work = partial(zone.land, "users", "all", rows, misfit="false", **of)
+            work = partial(zone.land, "users", "all", rows, is_malformed="false", **of)
         patch.setattr(Path, step, killed)
         with pytest.raises(KeyboardInterrupt):
             work()

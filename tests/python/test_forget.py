@@ -25,8 +25,8 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, song
 from deftunes.landing.zone import LandingZone
-from deftunes.privacy.forget import Erased, IncompleteError, forget
-from deftunes.privacy.forgotten import PSEUDONYM, canonical, canonical_sql
+from deftunes.privacy.erasure_registry import PSEUDONYM, canonical, canonical_sql
+from deftunes.privacy.forget import ErasureCounts, IncompleteError, forget
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres
 from demo_sources.service import Records
@@ -395,7 +395,7 @@ def raw(memory: Memory, tmp_path: Path) -> Lakehouse:
     return replace(memory.lakehouse, home=home)
 
 
-def forget_landed(lakehouse: Lakehouse, user_id: str) -> Erased:
+def forget_landed(lakehouse: Lakehouse, user_id: str) -> ErasureCounts:
     """Forget a person where there is no lake."""
     scratch = lakehouse.home / "dbt"
     settings = Settings(
@@ -595,7 +595,7 @@ def test_every_lake_that_the_settings_name_is_gone_through(
     settings: Callable[..., Settings], home: Path, postgres_dsn: str
 ) -> None:
     def lakes(**given: str) -> list[str]:
-        return deftunes.privacy.forget._lakes(settings(**given))
+        return deftunes.privacy.forget._targets_with_lake(settings(**given))
 
     assert lakes() == []
     (home / "lake").mkdir(parents=True)
@@ -628,7 +628,7 @@ def test_every_lake_that_the_settings_name_is_gone_through(
         assert named == ["local", "lake_pg"]
         assert lakes(catalogue_dsn=dsn) == ["lake_pg", "local"]
         assert traces(folder / "base", ["Wilhelmine"])
-        deftunes.privacy.forget._vacuum(dsn)
+        deftunes.privacy.forget._vacuum_postgres(dsn)
         with postgres.connected(dsn) as connection:
             execute(connection, "checkpoint")
         assert traces(folder / "base", ["Wilhelmine"]) == {}
@@ -715,9 +715,9 @@ def test_whoever_reads_the_old_catalogue_is_waited_for(
             reader.execute("begin")
             reader.execute("select * from names").fetchall()
             writer.execute("delete from names")
-            with pytest.raises(IncompleteError, match="run the same again"):
-                deftunes.privacy.forget._compact(catalogue)
-        deftunes.privacy.forget._compact(catalogue)
+            with pytest.raises(IncompleteError, match="run the same command again"):
+                deftunes.privacy.forget._vacuum_sqlite(catalogue)
+        deftunes.privacy.forget._vacuum_sqlite(catalogue)
         assert traces(tmp_path) == {}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 from conftest import Lakehouse
-from deftunes.landing.loader import Task, land
+from deftunes.landing.loader import LandingTask, land
 from deftunes.landing.zone import WHOLE, Batch, LandingZone
 
 NOW = datetime.now(timezone.utc)
@@ -51,7 +51,7 @@ def test_a_source_is_stale_when_it_is_no_longer_fetched(
 def test_an_extract_that_has_not_changed_was_fetched_all_the_same(
     tmp_path: Path,
 ) -> None:
-    task = Task(
+    task = LandingTask(
         "users",
         WHOLE,
         "api:/users",

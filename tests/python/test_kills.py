@@ -354,7 +354,7 @@ FORGETTING: dict[str, Callable[[], Moment]] = {
     "noted": lambda: noted,
     "first batch": lambda: rewritten(1),
     "third batch": lambda: rewritten(3),
-    "building": lambda: begun("anew ..."),
+    "building": lambda: begun("Rebuilding the lake"),
     "publishing": lambda: STEPS["begun"],
     "catalogue": lambda: STEPS["catalogue"],
     "renamed": lambda: STEPS["renamed"],

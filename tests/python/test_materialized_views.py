@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import Lakehouse, differing_views
-from deftunes.dbt_plugin.queries import delta_terms, read_query
+from deftunes.dbt_plugin.view_maintenance import delta_queries, read_query
 from deftunes.settings import PROJECT
 from demo_sources import postgres
 from hypothesis import HealthCheck, Phase, given, settings
@@ -472,7 +472,7 @@ def test_changed_rows_are_looked_for_by_their_keys_first(
     groups = "with artists as (select a from l.s.artists) select 2 as k, count(*) as n"
     query = f"{groups} from {source} group by k"
     (term,) = json.loads(
-        delta_terms(query, json.dumps({"l.s.artists": ["changed", None]}), 1)
+        delta_queries(query, json.dumps({"l.s.artists": ["changed", None]}), 1)
     )
     assert bool(term["guard"]) == is_guarded
     if not is_guarded:

@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, differing_views, song
-from deftunes.landing.loader import ENTITIES, Plan, run
+from deftunes.landing.loader import ENTITIES, LandingPlan, run
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.service import Records
@@ -525,7 +525,9 @@ class Laboratory:
             at_home = Settings(self.lakehouse.home, api.url, dsn, rates)
             entities: tuple[str, ...] = ENTITIES
             for start, days in step.windows:
-                plan = Plan(entities, start, start + days * DAY, 2, max_shrink=1.0)
+                plan = LandingPlan(
+                    entities, start, start + days * DAY, 2, max_shrink=1.0
+                )
                 assert not run(at_home, plan).failed
                 delivered: dict[str, list[str]] = {}
                 for day in (start + number * DAY for number in range(days)):

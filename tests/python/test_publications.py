@@ -257,7 +257,7 @@ def test_what_broke_and_what_to_do_is_one_line(error: str, said: str) -> None:
     assert line.startswith(said)
     assert bool(line) == bool(said)
     assert "\n" not in line
-    assert not said or "run the same again" in line or "`dbt build`" in line
+    assert not said or "run the same command again" in line or "`dbt build`" in line
 
 
 def test_no_catalogue_is_made_beside_the_files_of_a_lost_one(tmp_path: Path) -> None:

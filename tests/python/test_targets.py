@@ -72,15 +72,15 @@ def test_another_catalogue_is_refused_whatever_it_is(
     catalogue = made(home)
     use(catalogue, data, home)  # its own
     first, second = databases("first"), databases("second")
-    with pytest.raises(DataPathError, match="holds the files of another catalogue"):
+    with pytest.raises(DataPathError, match="contains the files of another catalogue"):
         use(first, data, home)
-    with pytest.raises(DataPathError, match="lies in the data path of another"):
+    with pytest.raises(DataPathError, match="is inside the data path of another"):
         use(first, data / "main", home)
     with pytest.raises(DataPathError, match="that this catalogue did not write"):
         use(first, data.parent, home)
     shared = home / "shared [a]"
     use(first, shared, home)
-    with pytest.raises(DataPathError, match="holds the files of another catalogue"):
+    with pytest.raises(DataPathError, match="contains the files of another catalogue"):
         use(second, shared, home)
     use(second, home / "its own", home)
     use(first, shared, home)
@@ -128,7 +128,7 @@ def test_a_lakehouse_may_be_moved_or_copied_but_not_share_its_files(
     # Two homes with one catalogue.
     dsn = databases("of_two_homes")
     use(dsn, moved / "pg", moved)
-    with pytest.raises(DataPathError, match=f"used by the lakehouse {moved} too"):
+    with pytest.raises(DataPathError, match=f"also used by the lakehouse {moved}"):
         use(dsn, moved / "pg", copy)
     shutil.copytree(moved / "pg", copy / "pg")
     with pytest.raises(DataPathError, match=f"is a copy of {moved / 'pg'}"):
@@ -166,7 +166,7 @@ def plugin(
         ("ducklake:postgres:{dsn}", "There is no lake in the catalogue that DBT_ENV_"),
         ("ducklake:postgres:", "DBT_ENV_SECRET_CATALOG_DSN is empty"),
         ("ducklake:postgres:{closed}", "names cannot be opened: .* failed"),
-        ("{home}/serving/deftunes.duckdb", "is there to be read"),
+        ("{home}/serving/deftunes.duckdb", "is read-only"),
     ],
 )
 def test_a_verb_makes_no_lake(

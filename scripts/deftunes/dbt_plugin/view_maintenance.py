@@ -1,8 +1,9 @@
-"""What the text of a query says of how its result can be kept up to date.
+"""Analyses queries of materialized views for incremental view maintenance.
 
-A query is additive when it groups by its keys, counts and sums: then a change of the
-rows it reads changes its result by what the query makes of the changed rows alone. The
-macros of materialized views call these functions; DuckDB's own parser reads the query.
+A query is additive if it groups by keys and otherwise only counts and sums. Then the
+change of its result is the result of the same query over the changed rows alone. The
+macros of materialized views call these functions. DuckDB's own parser parses the query
+into a tree of JSON objects.
 """
 
 import json
@@ -18,28 +19,29 @@ import duckdb
 Node = dict[str, Any]
 Scope = Mapping[str, tuple[Node, Any]]
 
-# These stand in a query like columns.
-_CLOCKS = {
+# Functions that are written without parentheses, so the parser reads them as columns.
+_CLOCK_COLUMNS = {
     *("current_date", "current_time", "current_timestamp"),
     *("localtime", "localtimestamp"),
 }
 
 
 class NotAdditiveError(Exception):
-    """Why a query is not additive."""
+    """A query is not additive; the message says why."""
 
 
 @dataclass
-class Form:
-    """How an additive query is made up.
+class AdditiveQuery:
+    """The structure of an additive query.
 
     Attributes:
         keys: the columns that it groups by.
-        sums: the columns that sum or count, and the name of the column that each sums;
-            None for a count, an empty text for an expression.
+        sums: the columns that sum or count, each with the name of the column that it
+            sums; None for a count, an empty text for the sum of an expression.
         row_count: the column that counts all rows of a group.
-        derived: the columns that follow from the others, as SQL.
-        tables: the tables in whose rows the query is linear.
+        derived: the columns that are computed from the others, with their SQL.
+        tables: the tables that it reads once and without an outer join on their side,
+            so that changed rows of them change the result additively.
 
     """
 
@@ -51,17 +53,18 @@ class Form:
 
 
 def read_query(sql: str) -> str:
-    """Read a query.
+    """Analyse a query.
 
     Args:
         sql: a select.
 
     Returns:
-        A JSON object with `relations` (what it reads, by full names), `is_closed` (it
-        reads nothing else, such as files), `columns` (the names of all columns in it;
-        null if it has a star), `unstable` (by what its result may change while what it
-        reads does not, or null), `refusal` (why it is not additive, or null) and, if it
-        is, the members of `Form`.
+        A JSON object with these members: `relations` (the full names of the relations
+        that it reads), `is_closed` (true if it reads nothing else, such as files),
+        `columns` (the names of all columns in it; null if it has a star), `unstable`
+        (the first non-deterministic part, such as `now()`, or null), `refusal` (why the
+        query is not additive, or null), and the attributes of `AdditiveQuery`, which
+        are empty if it is not additive.
 
     Raises:
         ValueError: it is not one select.
@@ -69,29 +72,29 @@ def read_query(sql: str) -> str:
     """
     query = _parse(sql)
     nodes = list(_walk(query))
-    held = {"refusal": None, **Form().__dict__}
+    additivity = {"refusal": None, **AdditiveQuery().__dict__}
     try:
-        held |= _form(query).__dict__
+        additivity |= _additive_query(query).__dict__
     except NotAdditiveError as error:
-        held["refusal"] = str(error)
+        additivity["refusal"] = str(error)
     return json.dumps(
         {
-            "relations": sorted(_occurrences(query, {}) - Counter({"": 1})),
+            "relations": sorted(_read_counts(query, {}) - Counter({"": 1})),
             "is_closed": not any(
                 node.get("type") == "TABLE_FUNCTION" for node in nodes
             ),
-            "unstable": _unstable(nodes),
-            "columns": _columns(nodes),
-            **held,
+            "unstable": _nondeterministic_part(nodes),
+            "columns": _column_names(nodes),
+            **additivity,
         }
     )
 
 
 def inline_view(sql: str, name: str, view: str) -> str:
-    """Return a query with the query of a view in the place of the view's full name."""
+    """Return a query in which a view, given by its full name, becomes a subquery."""
     query = _parse(sql)
     for table in list(_walk(query)):
-        if table.get("type") == "BASE_TABLE" and _name(table) == name:
+        if table.get("type") == "BASE_TABLE" and _table_name(table) == name:
             table |= {
                 "type": "SUBQUERY",
                 "alias": table["alias"] or table["table_name"],
@@ -100,45 +103,45 @@ def inline_view(sql: str, name: str, view: str) -> str:
     return _deparse(query)
 
 
-def delta_terms(sql: str, moved: str, snapshot: int) -> str:
-    """Return what changes of the tables change in the result of an additive query.
+def delta_queries(sql: str, changed_tables: str, snapshot: int) -> str:
+    """Return the queries whose results add up to the change of an additive query.
 
-    With several tables changed, each term has the tables before it as they are and
-    those after it as they were, so that the terms add up to the whole change.
+    If several tables have changed, the query for one table reads the tables before it
+    in their current state and those after it in their old state. So the results add up
+    to the whole change.
 
     Args:
         sql: the query.
-        moved: a JSON object: by the full name of each changed table, the names of a
-            table or file with the rows that it gained and of one with those that it
-            lost; null for none.
-        snapshot: the version that the query's result stems from.
+        changed_tables: a JSON object. Its keys are the full names of the changed
+            tables. Each value is a list of two names: a table or file with the inserted
+            rows, and one with the deleted rows; null if there are none.
+        snapshot: the snapshot of the lake that the current result was computed from.
 
     Returns:
-        A JSON list of objects with `query`, which has the columns of `sql` and a
-        `_sign`: 1 for what is added, -1 for what is taken away; and with `guard`, a
-        query that reads far less and without whose rows there are none of the first,
-        or null.
+        A JSON list of objects with two members. `query` has the columns of `sql` and
+        `_sign`, 1 for inserted rows and -1 for deleted rows. `guard` is a much cheaper
+        query, or null: if it returns no rows, `query` returns none either.
 
     """
-    changes: dict[str, list[str | None]] = json.loads(moved)
-    terms = []
+    changes: dict[str, list[str | None]] = json.loads(changed_tables)
+    deltas = []
     names = list(changes)
     for position, name in enumerate(names):
         for sign, rows in zip((1, -1), changes[name], strict=True):
             if rows is None:
                 continue
-            term = _parse(sql)
-            for table in list(_walk(term)):
+            tree = _parse(sql)
+            for table in list(_walk(tree)):
                 if table.get("type") != "BASE_TABLE":
                     continue
-                if _name(table) == name:
+                if _table_name(table) == name:
                     _replace(table, rows)
-                elif _name(table) in names[position + 1 :]:
-                    table["at_clause"] = _version(snapshot)
+                elif _table_name(table) in names[position + 1 :]:
+                    table["at_clause"] = _at_clause(snapshot)
             columns = f"select *, {sign} as _sign"
-            query = f"{columns} from ({_deparse(term)}) as term"
-            terms.append({"query": query, "guard": _guard(term, rows.lower())})
-    return json.dumps(terms)
+            query = f"{columns} from ({_deparse(tree)}) as delta"
+            deltas.append({"query": query, "guard": _guard_query(tree, rows.lower())})
+    return json.dumps(deltas)
 
 
 @cache
@@ -181,7 +184,7 @@ def _walk(value: Any) -> Iterator[Node]:  # noqa: ANN401 - a part of a tree
             yield from _walk(child)
 
 
-def _name(table: Node) -> str:
+def _table_name(table: Node) -> str:
     parts = (table["catalog_name"], table["schema_name"], table["table_name"])
     return ".".join(part for part in parts if part).lower()
 
@@ -191,16 +194,19 @@ def _replace(table: Node, name: str) -> None:
     table |= {"catalog_name": "", "schema_name": "", "table_name": name}
 
 
-def _guard(query: Node, changed: str) -> str | None:
-    """Return the join of changed rows with the one table that has to know their keys.
+def _guard_query(query: Node, changed: str) -> str | None:
+    """Return the join of the changed rows with one table that they are joined to.
 
-    A new artist has no purchases yet; that is told by the keys of the purchases alone.
+    Example: a new artist has no purchases yet. To know that, joining its key with the
+    keys of the purchases is enough.
     """
-    for select, scope, common in _selects(query, {}, []):
-        tables, conditions = _joined(select["from_table"])
+    for select, scope, ctes in _selects(query, {}, []):
+        tables, conditions = _inner_joins(select["from_table"])
         for condition in conditions:
-            sides = [_side(condition[side], tables) for side in ("left", "right")]
-            reads = [_occurrences(side, scope)[changed] for side in sides if side]
+            sides = [
+                _table_of_column(condition[side], tables) for side in ("left", "right")
+            ]
+            reads = [_read_counts(side, scope)[changed] for side in sides if side]
             if sorted(reads) != [0, 1]:
                 continue
             guard = _parse("select 1 from a inner join b on true limit 1")
@@ -209,8 +215,8 @@ def _guard(query: Node, changed: str) -> str | None:
                 "right": sides[1],
                 "condition": condition,
             }
-            # One inside the other, as they were: an inner name hides an outer one.
-            for entries in reversed(common):
+            # Nested like in the query, since an inner CTE hides an outer one.
+            for entries in reversed(ctes):
                 outer = _parse("select * from (select 1) as guard")
                 outer["from_table"]["subquery"]["node"] = guard
                 guard = outer | {"cte_map": {"map": entries}}
@@ -221,28 +227,28 @@ def _guard(query: Node, changed: str) -> str | None:
 def _selects(
     value: Any,  # noqa: ANN401 - a part of a tree
     scope: Scope,
-    common: list[list[Node]],
+    ctes: list[list[Node]],
 ) -> Iterator[tuple[Node, Scope, list[list[Node]]]]:
-    """Yield all selects with the common tables that they may name, outermost first."""
+    """Yield each select with its scope and its visible CTEs, outermost first."""
     if isinstance(value, dict):
         if "cte_map" in value:
-            scope = _common_tables(value, scope)
-            common = [*common, _entries(value)] if _entries(value) else common
+            scope = _with_ctes(value, scope)
+            ctes = [*ctes, _cte_entries(value)] if _cte_entries(value) else ctes
         if value.get("type") == "SELECT_NODE":
-            yield value, scope, common
+            yield value, scope, ctes
     for child in value.values() if isinstance(value, dict) else value:
         if isinstance(child, dict | list):
-            yield from _selects(child, scope, common)
+            yield from _selects(child, scope, ctes)
 
 
-def _joined(table: Node) -> tuple[dict[str, Node], list[Node]]:
-    """Return inner-joined tables by alias, and the equalities that join them."""
+def _inner_joins(table: Node) -> tuple[dict[str, Node], list[Node]]:
+    """Return the inner-joined tables by alias, and the equalities that join them."""
     if table["type"] != "JOIN":
         alias = table.get("alias") or table.get("table_name") or ""
         return {str(alias).lower(): table}, []
     if table["join_type"] != "INNER" or not table["condition"]:
         return {}, []
-    left, right = _joined(table["left"]), _joined(table["right"])
+    left, right = _inner_joins(table["left"]), _inner_joins(table["right"])
     condition = table["condition"]
     parts = [condition]
     if condition["type"] == "CONJUNCTION_AND":
@@ -251,19 +257,20 @@ def _joined(table: Node) -> tuple[dict[str, Node], list[Node]]:
     return left[0] | right[0], [*left[1], *right[1], *equalities]
 
 
-def _side(expression: Node, tables: Mapping[str, Node]) -> Node | None:
-    """Return the table of a column that is named with it."""
+def _table_of_column(expression: Node, tables: Mapping[str, Node]) -> Node | None:
+    """Return the table of a column that is written as `table.column`."""
     names = expression.get("column_names", [])
     return tables.get(names[0].lower()) if len(names) == 2 else None
 
 
-def _version(snapshot: int) -> Node:
+def _at_clause(snapshot: int) -> Node:
     select = _parse(f"from t at (version => {snapshot})")
     clause: Node = select["from_table"]["at_clause"]
     return clause
 
 
-def _common_tables(query: Node, scope: Scope) -> Scope:
+def _with_ctes(query: Node, scope: Scope) -> Scope:
+    """Return the scope with the CTEs of a query, each with the scope it was made in."""
     for entry in query["cte_map"]["map"]:
         scope = {
             **scope,
@@ -272,37 +279,40 @@ def _common_tables(query: Node, scope: Scope) -> Scope:
     return scope
 
 
-def _occurrences(value: Any, scope: Scope) -> Counter[str]:  # noqa: ANN401
-    """Count how often each relation is read, through common tables too."""
+def _read_counts(value: Any, scope: Scope) -> Counter[str]:  # noqa: ANN401
+    """Count how often each relation is read, also through CTEs."""
     if isinstance(value, list):
-        return sum((_occurrences(child, scope) for child in value), Counter())
+        return sum((_read_counts(child, scope) for child in value), Counter())
     if not isinstance(value, dict):
         return Counter()
     if value.get("type") == "RECURSIVE_CTE_NODE":
         scope = {**scope, value["cte_name"].lower(): ({"type": "EMPTY"}, {})}
     if value.get("type") == "BASE_TABLE":
-        name = _name(value)
-        return _occurrences(*scope[name]) if name in scope else Counter([name])
+        name = _table_name(value)
+        return _read_counts(*scope[name]) if name in scope else Counter([name])
     if "cte_map" in value:
-        scope = _common_tables(value, scope)
-    return _occurrences(
+        scope = _with_ctes(value, scope)
+    return _read_counts(
         [child for name, child in value.items() if name != "cte_map"], scope
     )
 
 
-def _unstable(nodes: list[Node]) -> str | None:
+def _nondeterministic_part(nodes: list[Node]) -> str | None:
+    """Return the first part of a query whose value may differ in each run."""
     unstable = _functions("stability <> 'CONSISTENT'")
     for node in nodes:
         if node.get("class") == "FUNCTION" and node["function_name"] in unstable:
             return f"{node['function_name']}()"
-        if node.get("class") == "COLUMN_REF" and node["column_names"][-1] in _CLOCKS:
-            return str(node["column_names"][-1])
+        if node.get("class") == "COLUMN_REF":
+            name = str(node["column_names"][-1])
+            if name in _CLOCK_COLUMNS:
+                return name
         if node.get("sample"):
             return "a sample"
     return None
 
 
-def _columns(nodes: list[Node]) -> list[str] | None:
+def _column_names(nodes: list[Node]) -> list[str] | None:
     stars = [node for node in nodes if node.get("class") == "STAR"]
     if not all(_is_star_of_cte(star, nodes) for star in stars):
         return None
@@ -312,117 +322,124 @@ def _columns(nodes: list[Node]) -> list[str] | None:
 
 
 def _is_star_of_cte(star: Node, nodes: list[Node]) -> bool:
-    """Say whether the star stands for the columns of a common table."""
-    names = {entry["key"] for node in nodes for entry in _entries(node)}
+    """Return whether the star means the columns of a CTE."""
+    names = {entry["key"] for node in nodes for entry in _cte_entries(node)}
     return any(
         star in node.get("select_list", [])
         and (node["from_table"] or {}).get("type") == "BASE_TABLE"
-        and _name(node["from_table"]) in names
+        and _table_name(node["from_table"]) in names
         for node in nodes
     )
 
 
-def _entries(node: Node) -> list[Node]:
+def _cte_entries(node: Node) -> list[Node]:
     entries: list[Node] = node.get("cte_map", {}).get("map", [])
     return entries
 
 
-# What makes a query additive.
+# Below: whether a query is additive.
 
 
-def _form(query: Node) -> Form:
-    grouped, scope, outputs = _grouped(query, {})
-    form = Form()
-    kinds = _items(grouped)
+def _additive_query(query: Node) -> AdditiveQuery:
+    grouped, scope, outputs = _find_aggregation(query, {})
+    additive = AdditiveQuery()
+    kinds = _classify_columns(grouped)
     expressions: dict[str, Node] = {}
     for name, expression in outputs.items():
-        source = _column(expression)
+        source = _column_name(expression)
         kind = kinds.get(source) if source else None
         if kind is None or kind[0] == "derived":
             expressions[name] = kind[1] if kind else expression
         elif kind[0] == "key":
-            form.keys.append(name)
+            additive.keys.append(name)
         else:
-            form.sums[name] = kind[1]
+            additive.sums[name] = kind[1]
             if kind[0] == "rows":
-                form.row_count = name
-    named = {_column(expression): name for name, expression in outputs.items()}
+                additive.row_count = name
+    named = {_column_name(expression): name for name, expression in outputs.items()}
     for name, expression in expressions.items():
-        form.derived[name] = _rewritten(name, expression, named)
-    _need_all(
-        ("a column that counts all rows, count(*)", form.row_count),
-        ("a key to group by", form.keys),
+        additive.derived[name] = _sql_over_result(name, expression, named)
+    _require(
+        ("a column that counts all rows, count(*)", additive.row_count),
+        ("a key to group by", additive.keys),
         (
-            "every column that it groups by",
-            len(form.keys) == sum(kind == "key" for kind, _ in kinds.values()),
+            "one of the columns that it groups by",
+            len(additive.keys) == sum(kind == "key" for kind, _ in kinds.values()),
         ),
     )
-    occurrences = _occurrences(query, {})
-    form.tables = [
+    read_counts = _read_counts(query, {})
+    additive.tables = [
         table
         for table in _linear_tables(grouped["from_table"], scope)
-        if occurrences[table] == 1
+        if read_counts[table] == 1
     ]
-    _need_all(("a table that it reads once, and not outer-joined", form.tables))
-    return form
+    _require(("a table that it reads once and without an outer join", additive.tables))
+    return additive
 
 
-def _need_all(*needs: tuple[str, object]) -> None:
-    for what, is_there in needs:
-        if not is_there:
+def _require(*requirements: tuple[str, object]) -> None:
+    for what, is_met in requirements:
+        if not is_met:
             raise NotAdditiveError(f"it lacks {what}")
 
 
-def _grouped(query: Node, scope: Scope) -> tuple[Node, Scope, dict[str, Node]]:
-    """Find the select that groups, and what the query makes of its columns."""
-    _need_plain(query)
-    scope = _common_tables(query, scope)
+def _find_aggregation(query: Node, scope: Scope) -> tuple[Node, Scope, dict[str, Node]]:
+    """Return the select that groups, its scope, and the query's columns over it."""
+    _require_plain_select(query)
+    scope = _with_ctes(query, scope)
     if query["group_expressions"] or _has_aggregates(query["select_list"]):
-        return query, scope, {name: _reference(name) for name in _items(query)}
-    _need_all(("a group by", query["where_clause"] is None))
-    inner = _inner(query["from_table"], scope)
+        return (
+            query,
+            scope,
+            {name: _column_reference(name) for name in _classify_columns(query)},
+        )
+    _require(("a group by", query["where_clause"] is None))
+    inner = _inner_query(query["from_table"], scope)
     if inner is None:
-        raise NotAdditiveError("its groups are joined, or it has none")
-    grouped, inner_scope, outputs = _grouped(*inner)
+        raise NotAdditiveError("its groups are joined, or it has no groups")
+    grouped, inner_scope, outputs = _find_aggregation(*inner)
     chosen: dict[str, Node] = {}
     for item in query["select_list"]:
         if item["class"] == "STAR":
             if item["exclude_list"] or item["replace_list"] or item["expr"]:
-                raise NotAdditiveError("it has a star with exceptions")
+                raise NotAdditiveError("it has a star with exclude, replace or columns")
             chosen |= outputs
         else:
-            chosen[_item_name(item)] = _substituted(item, outputs)
+            chosen[_output_name(item)] = _substitute_columns(item, outputs)
     return grouped, inner_scope, chosen
 
 
-def _inner(table: Node, scope: Scope) -> tuple[Node, Scope] | None:
+def _inner_query(table: Node, scope: Scope) -> tuple[Node, Scope] | None:
     if table["type"] == "SUBQUERY":
         return table["subquery"]["node"], scope
-    if table["type"] == "BASE_TABLE" and _name(table) in scope:
-        return scope[_name(table)]
+    if table["type"] == "BASE_TABLE" and _table_name(table) in scope:
+        return scope[_table_name(table)]
     return None
 
 
-def _need_plain(query: Node) -> None:
-    """Refuse what is more than select, join, where and group by."""
+def _require_plain_select(query: Node) -> None:
+    """Raise if a query uses more than select, join, where and group by."""
     if query["type"] != "SELECT_NODE":
-        raise NotAdditiveError("it is not one select, but a union or the like")
+        raise NotAdditiveError("it is not a plain select, but a union or the like")
     modifiers = {modifier["type"] for modifier in query["modifiers"]}
-    for is_there, what in [
+    for is_used, what in [
         (modifiers, ", ".join(sorted(modifiers)).replace("_MODIFIER", "").lower()),
         (query["having"], "having"),
         (query["qualify"], "qualify"),
         (len(query["group_sets"]) > 1, "grouping sets"),
         (query["aggregate_handling"] == "FORCE_AGGREGATES", "group by all"),
-        (_find(query["select_list"], "WINDOW"), "a window function"),
-        (_find(query["select_list"], "POSITIONAL_REFERENCE"), "a column by its place"),
-        (_find(query["select_list"], "SUBQUERY"), "a subquery as a column"),
+        (_contains(query["select_list"], "WINDOW"), "a window function"),
+        (
+            _contains(query["select_list"], "POSITIONAL_REFERENCE"),
+            "a column given by its position",
+        ),
+        (_contains(query["select_list"], "SUBQUERY"), "a subquery as a column"),
     ]:
-        if is_there:
+        if is_used:
             raise NotAdditiveError(f"it has {what}")
 
 
-def _find(value: Any, kind: str) -> bool:  # noqa: ANN401
+def _contains(value: Any, kind: str) -> bool:  # noqa: ANN401
     return any(node.get("class") == kind for node in _walk(value))
 
 
@@ -435,139 +452,146 @@ def _has_aggregates(value: Any) -> bool:  # noqa: ANN401
     return any(map(_is_aggregate, _walk(value)))
 
 
-def _items(grouped: Node) -> dict[str, tuple[str, Any]]:
-    """Tell what each column of a select that groups is."""
-    keys = [_bare(expression) for expression in grouped["group_expressions"]]
+def _classify_columns(grouped: Node) -> dict[str, tuple[str, Any]]:
+    """Return the kind of each column of a select that groups, with its details."""
+    keys = [_normalized(expression) for expression in grouped["group_expressions"]]
     items: dict[str, tuple[str, Any]] = {}
     aggregates: list[tuple[Node, str]] = []
     rest: list[Node] = []
     for item in grouped["select_list"]:
         if item["class"] == "STAR":
-            raise NotAdditiveError("it groups and has a star")
+            raise NotAdditiveError("the select that groups has a star")
         if _is_aggregate(item):
-            items[_item_name(item)] = _aggregate(item)
-            aggregates.append((_bare(item), _item_name(item)))
-        elif (bare := _bare(item)) in keys:
-            keys.remove(bare)
-            items[_item_name(item)] = ("key", None)
-            aggregates.append((bare, _item_name(item)))
+            items[_output_name(item)] = _classify_aggregate(item)
+            aggregates.append((_normalized(item), _output_name(item)))
+        elif (normalized := _normalized(item)) in keys:
+            keys.remove(normalized)
+            items[_output_name(item)] = ("key", None)
+            aggregates.append((normalized, _output_name(item)))
         else:
             rest.append(item)
-            items[_item_name(item)] = ("derived", None)
+            items[_output_name(item)] = ("derived", None)
     if keys:
-        raise NotAdditiveError("a key that it groups by is not in the result")
+        raise NotAdditiveError("a column that it groups by is not in the result")
     for item in rest:
-        items[_item_name(item)] = ("derived", _with_names(item, aggregates))
+        items[_output_name(item)] = (
+            "derived",
+            _replace_by_references(item, aggregates),
+        )
     return items
 
 
-def _aggregate(item: Node) -> tuple[str, Any]:
+def _classify_aggregate(item: Node) -> tuple[str, Any]:
     name, argument = item["function_name"], (item["children"] or [None])[0]
     if item["distinct"] or name not in {"sum", "count", "count_star"}:
         distinct = "distinct " if item["distinct"] else ""
         raise NotAdditiveError(f"{name}({distinct}...) does not add up")
     if name == "sum":
-        return "sum", "" if item["filter"] else _column(argument) or ""
+        return "sum", "" if item["filter"] else _column_name(argument) or ""
     is_all = name == "count_star" and not item["filter"]
     return ("rows" if is_all else "count"), None
 
 
-def _with_names(expression: Node, names: list[tuple[Node, str]]) -> Node:
-    """Put the names of columns in the places of what they stand for."""
-    for bare, name in names:
-        if _bare(expression) == bare:
-            return _reference(name)
+def _replace_by_references(expression: Node, names: list[tuple[Node, str]]) -> Node:
+    """Replace expressions that are columns of the select by references to them."""
+    for normalized, name in names:
+        if _normalized(expression) == normalized:
+            return _column_reference(name)
     if _is_aggregate(expression):
         raise NotAdditiveError(
-            f"what {expression['function_name']}(...) gives is needed as a column"
+            f"{expression['function_name']}(...) has to be a column of its own too"
         )
-    return _mapped(expression, lambda child: _with_names(child, names))
+    return _map_children(expression, lambda child: _replace_by_references(child, names))
 
 
-def _substituted(expression: Node, columns: Mapping[str, Node]) -> Node:
-    name = _column(expression)
+def _substitute_columns(expression: Node, columns: Mapping[str, Node]) -> Node:
+    name = _column_name(expression)
     if name:
         if name not in columns:
             raise NotAdditiveError(f"{name} is not a column of its groups")
         return deepcopy(columns[name])
-    return _mapped(expression, lambda child: _substituted(child, columns))
+    return _map_children(expression, lambda child: _substitute_columns(child, columns))
 
 
-def _mapped(node: Node, change: Any) -> Node:  # noqa: ANN401
+def _map_children(node: Node, change: Any) -> Node:  # noqa: ANN401
     """Return the expression with its direct children changed."""
 
     def changed(value: Any) -> Any:  # noqa: ANN401
         if isinstance(value, list):
             return [changed(child) for child in value]
         if isinstance(value, dict):
-            return change(value) if "class" in value else _mapped(value, change)
+            return change(value) if "class" in value else _map_children(value, change)
         return value
 
     return {name: changed(value) for name, value in node.items()}
 
 
-def _rewritten(name: str, expression: Node, named: Mapping[str | None, str]) -> str:
+def _sql_over_result(
+    name: str, expression: Node, named: Mapping[str | None, str]
+) -> str:
     """Return a derived column as SQL over the columns of the result."""
     columns = {}
     for node in _walk(expression):
-        column = _column(node)
+        column = _column_name(node)
         if column and column not in named:
-            raise NotAdditiveError(f"{name} needs {column}, which is no column of it")
+            raise NotAdditiveError(
+                f"{name} needs {column}, which is not a column of the result"
+            )
         if column:
-            columns[column] = _reference(named[column])
+            columns[column] = _column_reference(named[column])
     select = _parse("select 1")
-    select["select_list"] = [_substituted(expression, columns) | {"alias": ""}]
+    select["select_list"] = [_substitute_columns(expression, columns) | {"alias": ""}]
     return _deparse(select).removeprefix("SELECT ")
 
 
-def _reference(name: str) -> Node:
+def _column_reference(name: str) -> Node:
     (column,) = _parse("select x")["select_list"]
     return {**column, "column_names": [name]}
 
 
-def _column(expression: Node | None) -> str | None:
+def _column_name(expression: Node | None) -> str | None:
     if expression and expression.get("class") == "COLUMN_REF":
         return str(expression["column_names"][-1]).lower()
     return None
 
 
-def _item_name(item: Node) -> str:
-    name = item["alias"] or _column(item)
+def _output_name(item: Node) -> str:
+    name = item["alias"] or _column_name(item)
     if not name:
         raise NotAdditiveError("a column has no name")
     return str(name).lower()
 
 
-def _bare(expression: Any) -> Any:  # noqa: ANN401
-    """Return the expression without its place, its alias and qualifiers of columns."""
+def _normalized(expression: Any) -> Any:  # noqa: ANN401
+    """Return the expression without position and alias, with lower-case columns."""
     if isinstance(expression, list):
-        return [_bare(child) for child in expression]
+        return [_normalized(child) for child in expression]
     if not isinstance(expression, dict):
         return expression
     if expression.get("class") == "COLUMN_REF":
         return {"column": [name.lower() for name in expression["column_names"]]}
     return {
-        name: _bare(child)
+        name: _normalized(child)
         for name, child in expression.items()
         if name not in {"query_location", "alias"}
     }
 
 
 def _linear_tables(table: Node, scope: Scope) -> list[str]:
-    """List the tables whose rows the join's result is a sum over."""
+    """Return the tables for which each changed row changes the join additively."""
     if table["type"] == "JOIN" and table["ref_type"] in {"REGULAR", "CROSS"}:
-        kept = {"INNER": "left right", "LEFT": "left", "RIGHT": "right"}
-        sides = kept.get(table["join_type"], "").split()
+        linear_sides = {"INNER": "left right", "LEFT": "left", "RIGHT": "right"}
+        sides = linear_sides.get(table["join_type"], "").split()
         return [name for side in sides for name in _linear_tables(table[side], scope)]
-    inner = _inner(table, scope)
+    inner = _inner_query(table, scope)
     if inner is None:
         is_table = table["type"] == "BASE_TABLE" and not table["at_clause"]
-        return [_name(table)] if is_table else []
+        return [_table_name(table)] if is_table else []
     query, inner_scope = inner
     try:
-        _need_plain(query)
+        _require_plain_select(query)
     except NotAdditiveError:
         return []
     if query["group_expressions"] or _has_aggregates(query["select_list"]):
         return []
-    return _linear_tables(query["from_table"], _common_tables(query, inner_scope))
+    return _linear_tables(query["from_table"], _with_ctes(query, inner_scope))

@@ -21,7 +21,7 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 from deftunes.ml.evaluations import NOTHING_BOUGHT, Evaluation
 from deftunes.ml.features import fingerprint
-from deftunes.privacy.forgotten import PSEUDONYM
+from deftunes.privacy.erasure_registry import PSEUDONYM
 
 MODEL_NAME = "song_recommendations"
 

@@ -109,7 +109,7 @@ def test_a_demo_without_boards_is_done(tmp_path: Path) -> None:
     made = ("--old-file", ".venv/requirements.txt")
     done = make("demo", f"BIN={tmp_path}", *made, folder=tmp_path)
     assert done.returncode == 0
-    assert done.stdout.splitlines()[-1].startswith("Skipped: the boards")
+    assert done.stdout.splitlines()[-1].startswith("Skipped the boards")
     assert done.stderr.splitlines() == ["No boards here."]
 
 

@@ -1,4 +1,4 @@
-"""The benchmark: contenders make the same, and what they are measured by is said."""
+"""The benchmark: contenders make the same tables, and the report shows the goals."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The demo, and that made-up and real data stay apart."""
+"""The demo, and that made-up and real data are not mixed."""
 
 import os
 import shutil
@@ -77,7 +77,7 @@ def test_the_demo_claims_an_empty_landing_zone(tmp_path: Path) -> None:
 
 
 def python_that(folder: Path, script: str) -> Path:
-    """Put a shell script in place of Python."""
+    """Create a shell script to use instead of Python."""
     python = folder / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
@@ -85,7 +85,7 @@ def python_that(folder: Path, script: str) -> Path:
 
 
 def make(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run make in a copy of the project's top level that is of no other use."""
+    """Run make in a copy of the files of the project's root."""
     for name in ("Makefile", "requirements.txt"):
         shutil.copy(PROJECT / name, folder)
     # As from a shell, also where the tests themselves run under make.

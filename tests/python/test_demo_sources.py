@@ -1,4 +1,4 @@
-"""The demo's sources: what they serve, and how they fail when told to."""
+"""The demo's sources: what they serve, and the faults that tests can inject."""
 
 import re
 import shutil
@@ -49,7 +49,7 @@ def all_of(tables: Iterator[pa.Table]) -> pa.Table:
 
 
 def as_set(table: pa.Table) -> list[str]:
-    """Return the rows in an order that does not depend on how they came."""
+    """Return the rows as sorted texts."""
     return sorted(map(repr, table.to_pylist()))
 
 
@@ -82,7 +82,7 @@ def songs(generator: Generator) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def items(sessions: pa.Table) -> pa.Table:
-    """Return the items with the session and user that each belongs to."""
+    """Return the items, each with its session and user."""
     lists = sessions["session_items"].combine_chunks()
     of = pc.list_parent_indices(lists)
     table = pa.Table.from_struct_array(pc.list_flatten(lists))
@@ -679,7 +679,7 @@ def test_a_revision_changes_a_few_of_each() -> None:
 
 
 def is_well_formed(session: dict[str, Any]) -> bool:
-    """Whether a session holds to the contract."""
+    """Return whether a session meets the contract."""
     try:
         datetime.fromisoformat(session["session_start_time"])
         return (

@@ -1,4 +1,4 @@
-"""What `dbt source freshness` says of each source."""
+"""The result of `dbt source freshness` for each source."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ NOW = datetime.now(timezone.utc)
 
 
 def put_batch(landing: Path, entity: str, fetched: datetime, query: str) -> None:
-    """Put a batch in a landing zone that was fetched at some time."""
+    """Put a batch with a given fetch time into a landing zone."""
     batch = Batch(fetched, WHOLE, f"{1:016x}").id
     folder = landing / entity / f"_batch_id={batch}"
     folder.mkdir(parents=True)

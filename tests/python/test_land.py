@@ -1,4 +1,4 @@
-"""Landing from a real service and a real database: promises of the landing zone."""
+"""Landing from a real service and a real database: the rules of the landing zone."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def sessions_plan(days: int = 1) -> LandingPlan:
 
 
 def batches(home: Path, entity: str = "*") -> list[Path]:
-    """Return the batches that can be seen, in order of time."""
+    """Return the visible batches, oldest first."""
     return sorted(
         (home / "landing").glob(f"{entity}/_batch_id=*"), key=lambda path: path.name
     )
@@ -79,7 +79,7 @@ def batches(home: Path, entity: str = "*") -> list[Path]:
 def command(
     home: Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the loader as people do."""
+    """Run the loader from the command line."""
     return subprocess.run(
         command_line(arguments),
         env=command_environment(home, environment),
@@ -296,7 +296,7 @@ def test_what_exceeds_the_memory_goes_to_a_folder_that_goes(tmp_path: Path) -> N
 
 
 class ByLocalDate(Records):
-    """A source that takes the date as a session spells it, whatever its zone."""
+    """A source that uses the date as written in a session, ignoring its time zone."""
 
     def sessions(self, start: date | None, end: date | None) -> Iterator[Any]:
         """Yield the sessions whose start begins with a date in [start, end)."""
@@ -391,7 +391,7 @@ def test_odd_records_land_and_are_counted(
 
 @dataclass
 class ByWindow:
-    """A source that delivers what it is told to, by the first day of the window."""
+    """A source with given sessions for each window, by its first day."""
 
     delivered: dict[int, list[dict[str, Any]]]
 
@@ -400,19 +400,19 @@ class ByWindow:
         yield from ()
 
     def sessions(self, start: date | None, end: date | None) -> Iterator[Any]:
-        """Yield what was told for the first day."""
+        """Yield the sessions that are given for the first day."""
         assert start is not None
         yield from self.delivered.get(start.day, [])
 
 
 def priced(name: str, price: float) -> dict[str, Any]:
-    """Return a session with an item of a price."""
+    """Return a session with one item of this price."""
     item = {"song_id": "TR1", "price": price, "currency": "USD"}
     return session(name, "2024-01-05T10:00:00", session_items=[item])
 
 
 def days(first: int, last: int) -> LandingPlan:
-    """Return a plan for some days of January, one after the other."""
+    """Return a plan for days of January, with one worker."""
     start, end = date(2024, 1, first), date(2024, 1, last + 1)
     return LandingPlan(("sessions",), start, end, workers=1, wait=0)
 
@@ -862,7 +862,7 @@ def test_no_part_of_the_password_is_ever_shown(
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that is about to happen."""
+    """Wait until a condition is true."""
     for _ in range(3000):
         if condition():
             return
@@ -871,5 +871,5 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def lines_of(files: Iterable[Path]) -> int:
-    """Return how many lines files have."""
+    """Return the number of lines in files."""
     return sum(len(file.read_text().splitlines()) for file in files)

@@ -1,4 +1,4 @@
-"""The songs come out of a real Postgres whole, and drift is kept, not lost."""
+"""Songs are read completely from a real Postgres, also if the schema has changed."""
 
 import json
 import math

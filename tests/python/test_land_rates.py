@@ -1,4 +1,4 @@
-"""The ECB's file becomes one row per day and currency."""
+"""The ECB's file lands as one row per day and currency."""
 
 import io
 import threading
@@ -27,7 +27,7 @@ ROWS = [
 
 
 def zipped(body: bytes) -> bytes:
-    """Return a file in an archive."""
+    """Return a zip archive with this file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("eurofxref-hist.csv", body)
@@ -36,7 +36,7 @@ def zipped(body: bytes) -> bytes:
 
 @contextmanager
 def serving(*bodies: bytes) -> Iterator[str]:
-    """Serve one body after the other; yield the URL."""
+    """Serve these bodies in turn; yield the URL."""
     left = list(bodies)
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""JSON records become rows without losing or silently changing any."""
+"""JSON records are parsed without losing or silently changing a value."""
 
 import json
 from decimal import Decimal
@@ -235,7 +235,7 @@ ANYTHING = st.recursive(
 
 
 def records_of(odd: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
-    """Return records of the right shape, of which any value may be odd."""
+    """Return a strategy for records with the right fields and any values."""
     item = st.fixed_dictionaries(
         {},
         optional={

@@ -1,4 +1,4 @@
-"""Every command acts on the lake that it is told to, and harms no other."""
+"""Every command uses the selected lake, and changes no other one."""
 
 import argparse
 import shutil
@@ -17,7 +17,7 @@ from demo_sources import postgres
 
 @pytest.fixture(scope="module")
 def databases(postgres_dsn: str) -> Callable[[str], str]:
-    """Return what makes empty databases for catalogues, and returns their URLs."""
+    """Return a function that creates an empty database and returns its URL."""
 
     def make(name: str) -> str:
         with duckdb.connect() as connection:
@@ -36,7 +36,7 @@ def databases(postgres_dsn: str) -> Callable[[str], str]:
 def attached(
     catalogue: str | Path, data_path: Path
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a lake, which is made if it is not there."""
+    """Open a lake; create it if it does not exist."""
     kind = "sqlite" if isinstance(catalogue, Path) else "postgres"
     with duckdb.connect() as connection:
         for extension in ("ducklake", f"{kind}_scanner"):
@@ -57,7 +57,7 @@ def use(catalogue: str | Path, data_path: Path, home: Path) -> None:
 
 
 def made(home: Path) -> Path:
-    """Make a local lake in a home, and return its catalogue."""
+    """Create a local lake in a home, and return its catalogue."""
     catalogue = home / "lake" / "catalog.sqlite"
     catalogue.parent.mkdir(parents=True, exist_ok=True)
     (home / "landing").mkdir(exist_ok=True)
@@ -141,7 +141,7 @@ def test_a_lakehouse_may_be_moved_or_copied_but_not_share_its_files(
 def plugin(
     command: str, path: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Connect as a command of dbt does."""
+    """Connect to a lake as a dbt command does."""
     monkeypatch.setenv("DEFTUNES_HOME", str(home))
     monkeypatch.setattr("dbt.flags.GLOBAL_FLAGS", argparse.Namespace(WHICH=command))
     lake = {

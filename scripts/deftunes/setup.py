@@ -50,11 +50,11 @@ def set_up_packages(project: Path, limit: float = HUB_LIMIT) -> str:
     installed = project / "dbt_packages" / PACKAGE
     if (installed / MARKER).exists():
         if _contents(installed) == _contents(stand_in):
-            return f"The stand-in for {PACKAGE} is installed."
+            return f"The stand-in for {PACKAGE} is already installed."
         _replace(installed, stand_in)
         return f"The stand-in for {PACKAGE} had changed and was copied again."
     if all((installed.parent / name).exists() for name in (PACKAGE, DEPENDENCY)):
-        return f"The package {PACKAGE} is installed."
+        return f"The package {PACKAGE} is already installed."
     if _install_from_hub(project, limit):
         return f"The package {PACKAGE} was installed from dbt's package hub."
     _replace(installed, stand_in)
@@ -107,7 +107,7 @@ def set_up_extensions(
                 installed.append(name)
     if installed:
         return f"DuckDB's extensions {', '.join(installed)} were installed."
-    return "DuckDB's extensions are installed."
+    return "DuckDB's extensions are already installed."
 
 
 def check_duckdb(version: str) -> None:

@@ -325,7 +325,8 @@ def test_set_up_installs_from_the_hub_and_then_leaves_it_alone(
     assert installed.read_text() == "name: dbt_expectations"
     hub.shutdown()
     hub.server_close()
-    assert set_up_packages(project) == "The package dbt_expectations is installed."
+    message = set_up_packages(project)
+    assert message == "The package dbt_expectations is already installed."
 
 
 def test_set_up_takes_the_stand_in_where_the_hub_is_out_of_reach(
@@ -335,7 +336,7 @@ def test_set_up_takes_the_stand_in_where_the_hub_is_out_of_reach(
     hub.server_close()
     assert "cannot be reached" in set_up_packages(project)
     installed = project / "dbt_packages" / "dbt_expectations"
-    assert "is installed" in set_up_packages(project)
+    assert "is already installed" in set_up_packages(project)
 
     # From here on the hub is not asked: dbt could not even start.
     (project / "dbt_project.yml").unlink()
@@ -351,7 +352,8 @@ def test_dbt_deps_puts_the_genuine_package_in_the_place_of_the_stand_in(
 ) -> None:
     shutil.copytree(STAND_IN, project / "dbt_packages" / STAND_IN.name)
     assert dbt(project, "deps").returncode == 0
-    assert set_up_packages(project) == "The package dbt_expectations is installed."
+    message = set_up_packages(project)
+    assert message == "The package dbt_expectations is already installed."
 
 
 def test_set_up_does_not_hide_another_failure_of_dbt_behind_the_stand_in(
@@ -365,7 +367,7 @@ def test_set_up_does_not_hide_another_failure_of_dbt_behind_the_stand_in(
 
 def test_set_up_installs_extensions_once(tmp_path: Path) -> None:
     assert "ducklake" in set_up_extensions(("ducklake",), tmp_path)
-    assert set_up_extensions(("ducklake",), tmp_path).endswith("in place.")
+    assert set_up_extensions(("ducklake",), tmp_path).endswith("already installed.")
 
 
 def test_set_up_says_which_duckdb_it_needs(

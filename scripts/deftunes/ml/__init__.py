@@ -1,1 +1,1 @@
-"""The logic of the Python models in `models/ml`: features, churn, recommendations."""
+"""What the Python models in `models/ml` call: to fit, to measure and to rank."""

@@ -1,120 +1,48 @@
 """How likely each buyer is to buy nothing for a while.
 
 A logistic regression: it is calibrated by itself, a few numbers are all that it learns,
-and they can be read.
+and they can be read. Its inputs are those of `int_churn_inputs`; `ml_churn_scores`
+applies what it has learned.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, timedelta
-from pathlib import Path
+from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
-from duckdb import DuckDBPyConnection, DuckDBPyRelation
+from duckdb import ColumnExpression as Column
+from duckdb import ConstantExpression, DuckDBPyRelation
 
-from deftunes.ml import features
-from deftunes.ml.evaluations import NOTHING_BOUGHT, Evaluation
-from deftunes.ml.features import dates_before, fingerprint
+from deftunes.ml.evaluations import NOTHING_BOUGHT, Evaluation, Training
 
+# A change of what is learned, or how, needs a new version in `int_trainings`.
 MODEL_NAME = "churn"
 
 FEWEST_OF_EACH = 100
 """How many buyers must have left, and stayed, for anything to be learned from them."""
 
-_MOST_EXAMPLES = 200_000
+INPUTS = (
+    *("log_recency", "log_silence", "log_tenure", "log_orders", "log_orders_90_days"),
+    *("log_orders_30_days", "log_items"),
+)
+"""The columns of `int_churn_inputs` that it learns from."""
+
 _INVERSE_REGULARIZATION = 0.1
 _BINS = 10
-
-# What the model looks at, as SQL over the features. Silence is measured by the buyer's
-# own pace, for which the orders of a week are one.
-_INPUTS = {
-    "log_recency": "ln(1 + recency_days)",
-    "log_silence": (
-        "ln(1 + recency_days * order_count / (tenure_days - recency_days + 7))"
-    ),
-    "log_tenure": "ln(1 + tenure_days)",
-    "log_orders": "ln(1 + order_count)",
-    "log_orders_90_days": "ln(1 + order_count_90_days)",
-    "log_orders_30_days": "ln(1 + order_count_30_days)",
-    "log_items": "ln(1 + item_count)",
-}
-_BASELINE = 1  # the recency alone
-
-# Who is in the first so many by a hash is a sample, the same one each time.
-_EXAMPLES = f"""
-    with
-
-    chosen as (
-
-        select user_features.*
-        from user_features
-        inner join dates on user_features.as_of_date = dates.col0
-        order by hash(user_features.buyer_key), user_features.buyer_key
-        limit {_MOST_EXAMPLES}
-
-    ),
-
-    stayed as (
-
-        select distinct items.buyer_key
-        from items
-        inner join dates
-            on
-                items.session_start_time >= dates.col0
-                and items.session_start_time < dates.col1
-
-    )
-
-    select
-        stayed.buyer_key is null as has_churned,
-        {", ".join(_INPUTS.values())}
-    from chosen
-    left join stayed using (buyer_key)
-    order by chosen.buyer_key
-"""  # noqa: S608 - of constants
-_SCORES = f"""
-    select
-        user_features.buyer_key,
-        user_features.as_of_date,
-        1 / (1 + exp(-list_dot_product(
-            weights.col0, [1, {", ".join(_INPUTS.values())}]
-        ))) as churn_probability
-    from user_features
-    cross join weights
-"""  # noqa: S608 - of constants
+_BASELINE_INPUTS = 1  # the recency alone
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
-def training_id(described: Mapping[date, str], horizon_days: int) -> str:
-    """Return what tells one training from another: its data, its code, its dates.
-
-    Args:
-        described: as `features.described_dates` gives it of the features at hand, which
-            may be older than the purchases.
-        horizon_days: how far it looks ahead.
-
-    """
-    files = map(Path, (__file__, features.__file__))
-    return fingerprint(MODEL_NAME, *files, sorted(described.items()), horizon_days)
-
-
 def evaluate(
-    connection: DuckDBPyConnection,
-    user_features: DuckDBPyRelation,
-    items: DuckDBPyRelation,
-    described: Mapping[date, str],
-    horizon_days: int,
+    examples: DuckDBPyRelation, training: Training, horizon_days: int
 ) -> Evaluation:
     """Learn from what came after one date, and measure on a later one.
 
     Args:
-        connection: where the relations are.
-        user_features: `features.user_features` of both dates.
-        items: rows of `fact_order_items`.
-        described: as `features.described_dates` gives it of the features.
+        examples: rows of `int_churn_examples`.
+        training: what it learns from.
         horizon_days: a buyer without a purchase for so many days has left.
 
     Returns:
@@ -123,17 +51,17 @@ def evaluate(
         from.
 
     """
-    dates = dates_before(max(described, default=date.max), horizon_days)
-    windows = [
-        (day, day + timedelta(days=horizon_days))
-        for day in (dates.training, dates.evaluation)
-    ]
-    (inputs, churned), (later, outcomes) = (
-        _examples(connection, user_features, items, window) for window in windows
+    (inputs, churned), (later_inputs, outcomes) = (
+        _examples(examples, date_role) for date_role in ("training", "evaluation")
     )
-    ((first,),) = items.aggregate("cast(min(session_start_time) as date)").fetchall()
+    first = training.first_purchase_date
+    windows = [
+        (start, start + timedelta(days=horizon_days))
+        for start in (training.training_date, training.evaluation_date)
+        if start
+    ]
     evaluation = Evaluation(
-        training_id=training_id(described, horizon_days),
+        training_id=training.training_id,
         model_name=MODEL_NAME,
         baseline_name="recency alone",
         metrics={},
@@ -144,7 +72,6 @@ def evaluate(
         parameters={
             "horizon_days": horizon_days,
             "inverse_regularization": _INVERSE_REGULARIZATION,
-            "most_examples": _MOST_EXAMPLES,
         },
     )
     if not first:
@@ -159,47 +86,28 @@ def evaluate(
                 " of each",
             )
     weights = _fit(inputs, churned)
-    figures = _figures(outcomes, _predict(weights, later))
-    held = _fit(inputs[:, :_BASELINE], churned)
-    baseline = _figures(outcomes, _predict(held, later[:, :_BASELINE]))
+    figures = _figures(outcomes, _predict(weights, later_inputs))
+    baseline_weights = _fit(inputs[:, :_BASELINE_INPUTS], churned)
+    baseline = _figures(
+        outcomes, _predict(baseline_weights, later_inputs[:, :_BASELINE_INPUTS])
+    )
     return replace(
         evaluation,
         metrics={name: (figures[name], baseline[name]) for name in figures},
-        fitted=dict(zip(("intercept", *_INPUTS), weights, strict=True)),
+        fitted=dict(zip(("intercept", *INPUTS), weights, strict=True)),
     )
 
 
-def scores(
-    connection: DuckDBPyConnection,
-    user_features: DuckDBPyRelation,
-    fitted: Mapping[str, float],
-) -> DuckDBPyRelation:
-    """Return how likely each buyer is to leave.
-
-    Args:
-        connection: where the relation is.
-        user_features: `features.user_features` of one date.
-        fitted: that of the evaluation.
-
-    Returns:
-        Columns buyer_key, as_of_date, churn_probability.
-
-    """
-    held = [fitted.get(name, 0.0) for name in ("intercept", *_INPUTS)]
-    weights = connection.values([held])
-    return connection.sql(_SCORES)
-
-
-def _examples(
-    connection: DuckDBPyConnection,
-    user_features: DuckDBPyRelation,
-    items: DuckDBPyRelation,
-    window: tuple[date, date],
-) -> tuple[Floats, Flags]:
+def _examples(examples: DuckDBPyRelation, date_role: str) -> tuple[Floats, Flags]:
     """Return what is known of the buyers, shape (buyers, inputs), and who left."""
-    dates = connection.values(list(window))
-    churned, *inputs = connection.sql(_EXAMPLES).fetchnumpy().values()
-    return np.column_stack(inputs), churned
+    columns = (
+        examples.filter(Column("date_role") == ConstantExpression(date_role))
+        .order("buyer_key")
+        .select(*INPUTS, "has_churned")
+        .fetchnumpy()
+    )
+    churned = np.asarray(columns.pop("has_churned"), bool)
+    return np.column_stack([columns[name] for name in INPUTS]), churned
 
 
 def _fit(inputs: Floats, churned: Flags) -> list[float]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -40,6 +41,27 @@ NOTHING_BOUGHT = "nothing has been bought yet"
 
 NOTHING_MEASURED = "none"
 """The name of the metric in the one row of a training that could not be measured."""
+
+
+class Training(NamedTuple):
+    """What a model is to learn from: a row of `int_trainings`.
+
+    Attributes:
+        model_name: the model.
+        training_id: says what it learns from, and how.
+        first_purchase_date: None where nothing has been bought.
+        training_date: the as-of date that it learns from; None likewise.
+        evaluation_date: the as-of date that it is measured on; None likewise.
+        scoring_date: the as-of date of what is published; None likewise.
+
+    """
+
+    model_name: str
+    training_id: str
+    first_purchase_date: date | None
+    training_date: date | None
+    evaluation_date: date | None
+    scoring_date: date | None
 
 
 @dataclass(frozen=True)
@@ -156,75 +178,30 @@ def evaluations_of(
     return connection.sql(f"from held union all by name from {table}")
 
 
+def trainings_of(trainings: duckdb.DuckDBPyRelation) -> dict[str, Training]:
+    """Return rows of `int_trainings` by the name of the model."""
+    rows = trainings.select(", ".join(Training._fields)).fetchall()
+    return {training.model_name: training for training in map(Training._make, rows)}
+
+
 def marked_anew(
     connection: duckdb.DuckDBPyConnection,
-    held: duckdb.DuckDBPyRelation,
-    current_ids: list[str],
+    evaluations: duckdb.DuckDBPyRelation,
+    trainings: duckdb.DuckDBPyRelation,
 ) -> duckdb.DuckDBPyRelation:
-    """Return the rows of which it changes whether they are of a current training.
+    """Return the rows in which `is_current` changes, with the new value.
 
     Args:
-        connection: where the relation is.
-        held: rows of `ml_model_evaluations`.
-        current_ids: the training of each model that goes with what has been bought.
-
-    """
-    current = connection.values([current_ids])
-    return connection.sql(
-        "select held.* replace ("
-        " list_contains(current.col0, held.training_id) as is_current)"
-        " from held cross join current"
-        " where held.is_current is distinct from"
-        " list_contains(current.col0, held.training_id)"
-    )
-
-
-def offered_training(
-    evaluations: duckdb.DuckDBPyRelation, training_id: str
-) -> dict[str, float] | None:
-    """Return what a training learned, empty where that is more than a few numbers.
-
-    Args:
+        connection: where the relations are.
         evaluations: rows of `ml_model_evaluations`.
-        training_id: the training.
-
-    Returns:
-        None where it is withheld, or was not evaluated.
+        trainings: rows of `int_trainings`, the current ones.
 
     """
-    found = (
-        evaluations.filter(
-            (
-                duckdb.ColumnExpression("training_id")
-                == duckdb.ConstantExpression(training_id)
-            )
-            & duckdb.ColumnExpression("withheld_reason").isnull()
-        )
-        .limit(1)
-        .project("fitted")
-        .fetchall()
+    return connection.sql(
+        "select evaluations.* replace (trainings.training_id is not null as is_current)"
+        " from evaluations left join trainings using (training_id)"
+        " where is_current is distinct from (trainings.training_id is not null)"
     )
-    if not found:
-        return None
-    ((fitted,),) = found
-    return json.loads(fitted) if fitted else {}
-
-
-def holds_training(held: duckdb.DuckDBPyRelation, training_id: str) -> bool:
-    """Say whether the rows of a model stem from a training."""
-    is_of_it = duckdb.ColumnExpression("training_id") == duckdb.ConstantExpression(
-        training_id
-    )
-    return bool(held.filter(is_of_it).limit(1).fetchall())
-
-
-def remove_rows(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Empty the table of a model that has no rows now.
-
-    The strategy `replace` takes a run without rows for one in which nothing changed.
-    """
-    if connection.table(table).limit(1).fetchall():
-        connection.execute(f"delete from {table}")  # noqa: S608 - dbt's own name
 
 
 def _is_better(metric: str, value: float, baseline: float) -> bool:

@@ -1,0 +1,38 @@
+{{ config(materialized='ephemeral') }}
+
+-- Silence is measured by the buyer's own pace, for which the orders of a week are one.
+with
+
+user_features as (
+
+    select
+        as_of_date,
+        buyer_key,
+        order_count,
+        order_count_90_days,
+        order_count_30_days,
+        item_count,
+        recency_days,
+        tenure_days
+    from {{ ref('ml_user_features') }}
+
+),
+
+final as (
+
+    select
+        buyer_key,
+        as_of_date,
+        ln(1 + recency_days) as log_recency,
+        ln(1 + recency_days * order_count / (tenure_days - recency_days + 7))
+            as log_silence,
+        ln(1 + tenure_days) as log_tenure,
+        ln(1 + order_count) as log_orders,
+        ln(1 + order_count_90_days) as log_orders_90_days,
+        ln(1 + order_count_30_days) as log_orders_30_days,
+        ln(1 + item_count) as log_items
+    from user_features
+
+)
+
+select * from final

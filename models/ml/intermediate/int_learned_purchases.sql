@@ -1,0 +1,72 @@
+with
+
+trainings as (
+
+    select scoring_date
+    from {{ ref('int_trainings') }}
+    where model_name = 'song_recommendations'
+
+),
+
+past_purchases as (
+
+    select purchased_works.*
+    from {{ ref('int_purchased_works') }} as purchased_works
+    inner join trainings
+        on purchased_works.session_start_time < trainings.scoring_date
+
+),
+
+-- The first by a hash are a sample, the same one each time.
+sampled_buyers as (
+
+    select
+        buyer_key,
+        row_number() over (order by hash(buyer_key), buyer_key) - 1 as buyer_index
+    from past_purchases
+    group by buyer_key
+    qualify buyer_index < 100000
+
+),
+
+owned_works as (
+
+    select
+        sampled_buyers.buyer_index,
+        past_purchases.work_key,
+        min(past_purchases.song_key) as song_key,
+        min(past_purchases.session_start_time) as first_bought_at
+    from past_purchases
+    inner join sampled_buyers on past_purchases.buyer_key = sampled_buyers.buyer_key
+    group by sampled_buyers.buyer_index, past_purchases.work_key
+
+),
+
+learned_works as (
+
+    select
+        work_key,
+        min(song_key) as song_key,
+        row_number() over (order by count(*) desc, work_key) - 1 as song_index
+    from owned_works
+    group by work_key
+    qualify song_index < 50000
+
+),
+
+final as (
+
+    select
+        owned_works.buyer_index,
+        learned_works.song_index,
+        learned_works.song_key,
+        row_number() over (
+            partition by owned_works.buyer_index
+            order by owned_works.first_bought_at desc, owned_works.work_key
+        ) as recency_rank
+    from owned_works
+    inner join learned_works on owned_works.work_key = learned_works.work_key
+
+)
+
+select * from final

@@ -1,0 +1,120 @@
+{{ config(materialized='incremental', incremental_strategy='delete+insert') }}
+
+with
+
+rankings as (
+
+    select * from {{ ref('int_song_rankings') }}
+
+),
+
+users as (
+
+    select
+        rankings.buyer_key,
+        rankings.country_code,
+        rankings.training_id,
+        rankings._profile_checksum,
+        count(rankings.work_key) as ranked_count
+    from rankings
+    {%- if is_incremental() %}
+    anti join {{ this }} as candidates
+        on
+            rankings.buyer_key = candidates.buyer_key
+            and rankings.training_id = candidates.training_id
+            and rankings._profile_checksum = candidates._profile_checksum
+    {%- endif %}
+    group by all
+
+),
+
+owned_works as (
+
+    select distinct
+        users.buyer_key,
+        purchases.work_key
+    from {{ ref('int_purchased_works') }} as purchases
+    inner join users on purchases.buyer_key = users.buyer_key
+
+),
+
+-- Users for whom fewer than ten works are ranked. Among so many best-sellers there are
+-- ten that they do not own.
+short_users as (
+
+    select
+        users.buyer_key,
+        users.country_code,
+        10 + count(owned_works.work_key) as best_seller_count
+    from users
+    left join owned_works on users.buyer_key = owned_works.buyer_key
+    where users.ranked_count < 10
+    group by users.buyer_key, users.country_code
+
+),
+
+candidates as (
+
+    select
+        rankings.buyer_key,
+        rankings.work_key,
+        rankings.reason_work_key,
+        rankings.song_rank as place,
+        rankings.score,
+        null as country_name
+    from rankings
+    inner join users on rankings.buyer_key = users.buyer_key
+    where rankings.work_key is not null
+
+    union all
+
+    select
+        short_users.buyer_key,
+        best_sellers.work_key,
+        null as reason_work_key,
+        best_sellers.sales_rank + 10 as place,
+        null as score,
+        best_sellers.country_name
+    from short_users
+    inner join {{ ref('int_best_sellers') }} as best_sellers
+        on short_users.country_code = best_sellers.country_code
+
+    union all
+
+    select
+        short_users.buyer_key,
+        best_sellers.work_key,
+        null as reason_work_key,
+        best_sellers.sales_rank + 1000 as place,
+        null as score,
+        null as country_name
+    from short_users
+    inner join {{ ref('int_best_sellers') }} as best_sellers
+        on
+            best_sellers.country_code is null
+            and short_users.best_seller_count >= best_sellers.sales_rank
+
+),
+
+final as (
+
+    select
+        candidates.*,
+        users.training_id,
+        users._profile_checksum
+    from candidates
+    inner join users on candidates.buyer_key = users.buyer_key
+    anti join owned_works
+        on
+            candidates.buyer_key = owned_works.buyer_key
+            and candidates.work_key = owned_works.work_key
+    -- A work that is a candidate twice counts where it stands first.
+    qualify
+        row_number() over (
+            partition by candidates.buyer_key, candidates.work_key
+            order by candidates.place
+        ) = 1
+
+)
+
+select * from final

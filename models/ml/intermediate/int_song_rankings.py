@@ -1,0 +1,18 @@
+from typing import Any
+
+from deftunes.ml.recommendations import rankings
+from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+
+def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: ANN401
+    """Rank songs for users who are new, bought or moved; after a training for all."""
+    dbt.config(materialized="incremental")
+    users = dbt.ref("int_user_profiles")
+    if dbt.is_incremental:
+        users = users.join(
+            session.table(str(dbt.this)),
+            "buyer_key, training_id, _profile_checksum",
+            how="anti",
+        )
+    factors = dbt.ref("ml_song_factors").join(dbt.ref("int_works"), "song_key")
+    return rankings(session, users, dbt.ref("int_purchased_works"), factors)

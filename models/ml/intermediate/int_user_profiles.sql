@@ -1,0 +1,46 @@
+with
+
+users as (
+
+    select
+        buyer_key,
+        country_code
+    from {{ ref('dim_users') }}
+    where
+        is_current
+        and user_id <> ''
+        -- Forgotten people have such a pseudonym in the place of their id.
+        and not starts_with(user_id, 'forgotten-')
+
+),
+
+purchases as (
+
+    select
+        buyer_key,
+        items_checksum
+    from {{ ref('int_purchases_per_buyer') }}
+
+),
+
+trainings as (
+
+    select coalesce(any_value(training_id), '') as training_id
+    from {{ ref('ml_song_factors') }}
+
+),
+
+final as (
+
+    select
+        users.buyer_key,
+        users.country_code,
+        trainings.training_id,
+        hash(purchases.items_checksum, users.country_code) as _profile_checksum
+    from users
+    cross join trainings
+    left join purchases on users.buyer_key = purchases.buyer_key
+
+)
+
+select * from final

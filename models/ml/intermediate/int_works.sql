@@ -1,0 +1,28 @@
+with
+
+songs as (
+
+    select
+        song_key,
+        artist_key,
+        artist_id,
+        song_title,
+        has_title
+    from {{ ref('dim_songs') }}
+
+),
+
+final as (
+
+    select
+        song_key,
+        case
+            when has_title and artist_id is not null
+                then {{ surrogate_key(['artist_key', 'lower(song_title)']) }}
+            else song_key
+        end as work_key
+    from songs
+
+)
+
+select * from final

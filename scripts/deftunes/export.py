@@ -10,6 +10,7 @@ from typing import cast
 import duckdb
 
 from deftunes.settings import Settings
+from deftunes.sql import literal
 
 _FORMATS = (".csv", ".parquet")
 _NESTED = ("list", "map", "struct")
@@ -54,8 +55,8 @@ def export(
     try:
         with duckdb.connect() as connection:
             # The name that profiles.yml uses, and so the saved queries.
-            connection.execute(f"attach {_quoted(database)} as lake (read_only)")
-            folder = _quoted(target.absolute().parent)
+            connection.execute(f"attach {literal(database)} as lake (read_only)")
+            folder = literal(target.absolute().parent)
             connection.execute(f"set allowed_directories = [{folder}]")
             connection.execute("set enable_external_access = false")
             connection.execute("set timezone = 'UTC'")
@@ -154,8 +155,3 @@ def _write(relation: duckdb.DuckDBPyRelation, target: Path, mode: int) -> None:
             rows.write_parquet(str(file), compression="zstd")
         file.chmod(mode)
         file.replace(target)
-
-
-def _quoted(path: Path) -> str:
-    """Return a path as a SQL literal, for statements that take no parameters."""
-    return "'" + str(path).replace("'", "''") + "'"

@@ -13,6 +13,8 @@ from pathlib import Path
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from deftunes.sql import literal
+
 MARKER = ".catalogue"
 """The marker file in a data path that names the catalogue that uses it."""
 
@@ -153,7 +155,7 @@ def claim_data_path(
         reason = "is inside the data path of another catalogue"
     else:
         counts = connection.execute(
-            _COUNTS.format(metadata=metadata), {"data_path": _literal(data_path)}
+            _COUNTS.format(metadata=metadata), {"data_path": _glob_escaped(data_path)}
         )
         ((unknown, missing),) = counts.fetchall()
         if missing:
@@ -179,7 +181,7 @@ def _absolute(path: str) -> str:
     return path.rstrip("/") if "://" in path else str(Path(path).resolve())
 
 
-def _literal(path: str) -> str:
+def _glob_escaped(path: str) -> str:
     """Return a glob pattern that matches only this path."""
     return re.sub(r"([*?\[])", r"[\1]", path)
 
@@ -193,7 +195,7 @@ def _is_inside_another(data_path: str) -> bool:
 def _marker(connection: DuckDBPyConnection, data_path: str) -> Owner | None:
     """Return the owner in the marker file; None if there is none that can be read."""
     query = "select content from read_text($file)"
-    file = f"{_literal(data_path)}/{MARKER}"
+    file = f"{_glob_escaped(data_path)}/{MARKER}"
     try:
         ((text,),) = connection.execute(query, {"file": file}).fetchall()
         return Owner(**json.loads(text))
@@ -206,12 +208,7 @@ def _mark(connection: DuckDBPyConnection, owner: Owner) -> None:
     if "://" not in owner.data_path:
         Path(owner.data_path).mkdir(parents=True, exist_ok=True)
     columns = ", ".join(
-        f"{_quoted(text)} as {name}" for name, text in asdict(owner).items()
+        f"{literal(text)} as {name}" for name, text in asdict(owner).items()
     )
-    file = _quoted(f"{owner.data_path}/{MARKER}")
+    file = literal(f"{owner.data_path}/{MARKER}")
     connection.execute(f"copy (select {columns}) to {file} (format json)")
-
-
-def _quoted(text: str) -> str:
-    """Return a text as a SQL literal, since COPY takes no parameters."""
-    return "'" + text.replace("'", "''") + "'"

@@ -17,6 +17,8 @@ from typing import Any
 
 import duckdb
 
+from deftunes.files import remove, sync
+
 COPY = "deftunes.duckdb"
 CATALOGUE = "deftunes.ducklake"
 ROLES = "roles"
@@ -132,7 +134,7 @@ class Publications:
             The path of the folder.
 
         """
-        _remove(self._building)
+        remove(self._building)
         for folder in (self.serving, self._folder, self._building):
             folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
         self._building.chmod(0o700)
@@ -218,10 +220,10 @@ class Publications:
         has_record = bool(_record(before))
         for path in (*self._building.rglob("*"), self._building):
             previous = before / path.relative_to(self._building)
-            _sync(path)
+            sync(path)
             _set_access(path, previous if has_record else None)
         self._building.replace(self._folder / publication)
-        _sync(self._folder)
+        sync(self._folder)
         _link(self.serving / "current", self._folder / publication)
         return self.settle_publishing()
 
@@ -241,7 +243,7 @@ class Publications:
             _link(serving / name, serving / "current" / name)
         for path in self._folder.glob("[!.]*"):
             if path.name not in (current, begun[current]):
-                _remove(path)
+                remove(path)
         self._journal.unlink()
         return str(serving / (COPY if (serving / COPY).exists() else CATALOGUE))
 
@@ -360,15 +362,6 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _sync(path: Path) -> None:
-    """Flush a file or folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _link(link: Path, target: Path) -> None:
     """Point a link to a target in one step; remove the link if there is no target."""
     if link.is_dir() and not link.is_symlink():
@@ -377,15 +370,7 @@ def _link(link: Path, target: Path) -> None:
         link.unlink(missing_ok=True)
         return
     new = link.with_name(f".{link.name}")
-    _remove(new)
+    remove(new)
     new.symlink_to(target.relative_to(link.parent))
     new.replace(link)
-    _sync(link.parent)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with its contents."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    sync(link.parent)

@@ -29,8 +29,10 @@ from duckdb import (
     StarExpression,
 )
 
+from deftunes.files import sync
 from deftunes.landing.manifest import Manifest
 from deftunes.privacy.erasure_registry import ErasureRegistry
+from deftunes.sql import literal
 
 WHOLE = "all"
 """The window of a full extract."""
@@ -394,10 +396,10 @@ class LandingZone:
             _write(rows, new_file)
             # Unique among batches, and different from the time of the old file.
             _set_modification_time(new_file, file.stat().st_mtime_ns + 1)
-            _sync(new_file)
+            sync(new_file)
             self.manifest.expect(file, new_file)
             new_file.replace(file)
-        _sync(file.parent)
+        sync(file.parent)
 
     def _note_time(self, batch: Batch) -> None:
         """Make sure that `next_time` is later than the time of this batch."""
@@ -457,15 +459,15 @@ class LandingZone:
             microseconds = (batch.ingested_at - _EPOCH) // timedelta(microseconds=1)
             _set_modification_time(file, microseconds * 1000)
             target.parent.parent.mkdir(parents=True, exist_ok=True)
-            _sync(file)
-            _sync(file.parent)
+            sync(file)
+            sync(file.parent)
             self.manifest.expect(target, file)
             if target.parent.exists():  # the file was lost, its folder was not
                 file.replace(target)
-                _sync(target.parent)
+                sync(target.parent)
             else:
                 file.parent.rename(target.parent)
-        _sync(target.parent.parent)
+        sync(target.parent.parent)
         self._add(entity, batch)
 
 
@@ -616,12 +618,11 @@ def _content_fields(rows: DuckDBPyRelation) -> list[str]:
 
 def _write(rows: DuckDBPyRelation, file: Path) -> None:
     """Write rows as Parquet."""
-    target = str(file).replace("'", "''")  # COPY takes no parameters
     # A higher compression level takes half as long again, and files are hardly smaller.
     # Parquet version 2 would be faster, but Spark cannot read it.
     rows.query(
         "rows",
-        f"copy rows to '{target}' (format parquet, compression zstd,"
+        f"copy rows to {literal(file)} (format parquet, compression zstd,"
         " compression_level 1, dictionary_size_limit 1000)",
     )
 
@@ -629,14 +630,3 @@ def _write(rows: DuckDBPyRelation, file: Path) -> None:
 def _set_modification_time(file: Path, time_ns: int) -> None:
     """Set the modification time of a file, in ns since 1970 (UTC)."""
     os.utime(file, ns=(time_ns, time_ns))
-
-
-def _sync(path: Path) -> None:
-    """Flush a file or folder to disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open folders
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

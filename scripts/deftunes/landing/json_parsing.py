@@ -78,7 +78,7 @@ def split(body: bytes) -> list[bytes]:
     if text and text[0] != "[":
         raise PermanentBodyError("The answer is not a JSON array.")
     if text[:1] + text[-1:] != "[]":
-        raise BodyError("The answer is not a whole JSON array.")
+        raise BodyError("The answer is not a complete JSON array.")
     elements = list(_members(text))
     for element in elements:
         try:
@@ -113,14 +113,14 @@ def to_table(records: Sequence[bytes], schema: pa.Schema) -> pa.Table:
 
     """
     target = _landed(schema)
-    everything = range(len(records))
-    table = _parse_bulk(records, everything, schema, target)
+    positions = range(len(records))
+    table = _parse_bulk(records, positions, schema, target)
     if table is not None:
         return table
     matches = _schema_matcher(schema)
-    irregular = [position for position in everything if not matches(records[position])]
+    irregular = [position for position in positions if not matches(records[position])]
     tables = [target.empty_table()]
-    for chunk in _chunks(sorted({*everything} - {*irregular})):
+    for chunk in _chunks(sorted({*positions} - {*irregular})):
         table = _parse_bulk(records, chunk, schema, target)
         if table is None:
             irregular += chunk  # Arrow is stricter than msgspec in some cases

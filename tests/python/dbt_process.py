@@ -66,7 +66,14 @@ def fork(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["dbt.cli.main", "dbt.task.build", "dbt.adapters.duckdb", "dbt_warm"]
+        [
+            *("dbt.cli.main", "dbt.task.build", "dbt.task.run_operation"),
+            *(
+                "dbt.adapters.duckdb.environments.local",
+                "dbt_common.clients.agate_helper",
+            ),
+            *("deftunes.dbt_plugin.plugin", "dbt_warm"),
+        ]
     )
     process = context.Process(
         target=invoke,

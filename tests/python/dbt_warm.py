@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
+import duckdb
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
+from dbt_common.clients.jinja import template_cache
 from deftunes.settings import PROJECT
 
 _OPTIONS = ("--quiet", "--no-write-json", "--no-static-parser")
@@ -39,6 +41,15 @@ def _parsed(home: str) -> Manifest:
 
 with tempfile.TemporaryDirectory() as _home:
     _manifest = _parsed(_home)
+
+for _macro in _manifest.macros.values():
+    if _macro.package_name != "dbt_expectations":
+        template_cache.get_node_template(_macro)
+
+# What is loaded once need not be looked for again. One thread, as none survives a fork.
+with duckdb.connect(config={"threads": 1}) as _connection:
+    for _extension in ("ducklake", "sqlite_scanner", "httpfs"):
+        _connection.load_extension(_extension)
 
 
 def manifest_for(

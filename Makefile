@@ -1,4 +1,4 @@
-# `make help` lists the verbs. Everything happens in .venv; nothing else is touched.
+# `make help` lists the commands. Everything is installed into .venv, nowhere else.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,15 +7,15 @@ BIN := .venv/bin
 .PHONY: help setup demo land build dashboard rollback upkeep forget test bench lint \
 	docs metrics export lock
 
-help: ## list the verbs
+help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/requirements.txt ## make .venv, install what is pinned, set up dbt and DuckDB
+setup: .venv/requirements.txt ## create .venv, install pinned packages, dbt packages, DuckDB extensions
 	@$(BIN)/python scripts/setup.py
 
-# pip brings uv, which brings the rest in a tenth of the time; where only pip knows the way
-# to the packages, pip brings all. Compiled like pip's, for Python may be told not to keep
-# what it compiles: dbt starts in 3 seconds then instead of 4.
+# pip installs uv, and uv installs the rest in a tenth of the time. If uv fails, because only
+# pip is configured for the package index, pip installs everything. uv compiles bytecode, as
+# pip does, since Python may be configured not to write it: dbt then starts in 3 s, not 4 s.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 .venv/requirements.txt: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("This needs \
@@ -28,42 +28,42 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 		--python $(BIN)/python -r $< || $(PIP) -r $<
 	@cp $< $@
 
-demo: setup ## see the whole way on made-up sources: land, build, test, publish
+demo: setup ## run the whole pipeline on made-up data: land, build, test, publish
 	@$(BIN)/python scripts/demo.py
-	@$(BIN)/python scripts/dashboard.py || echo "Skipped: the boards. All else is done."
+	@$(BIN)/python scripts/dashboard.py || echo "Skipped the boards. Everything else is done."
 
-land: setup ## land yesterday, or as ARGS say: make land ARGS="--start 2024-01-01"
+land: setup ## land yesterday's data, or other days: make land ARGS="--start 2024-01-01"
 	@$(BIN)/python scripts/land.py $(ARGS)
 
-build: setup ## build, test and publish what has been landed
+build: setup ## build, test and publish the landed data
 	@$(BIN)/dbt build
 
 dashboard: setup ## draw the boards: serving/dashboard.html, one file, works offline
 	@$(BIN)/python scripts/dashboard.py
 
-# dbt reads DBT_TARGET: it names the lake for every verb.
-rollback: setup ## publish again what was published before the last time
+# DBT_TARGET sets the lake for every command.
+rollback: setup ## publish the previous publication again
 	@$(BIN)/dbt run-operation rollback
 
-upkeep: setup ## make the lake smaller: merge files, forget what is older than retention_days
+upkeep: setup ## shrink the lake: merge files, expire snapshots older than retention_days
 	@$(BIN)/dbt run-operation upkeep
 
-# The shell has a USER too, so only the one on make's command line counts.
+# The shell sets USER too, so only a USER on make's command line counts.
 forget: setup ## erase a person everywhere: make forget USER=<user_id>, ARGS=--dry-run
 	@$(if $(and $(filter command,$(firstword $(origin USER))),$(USER)),,\
 		echo "Name the person: make forget USER=<user_id>" >&2; exit 2;) \
 	$(BIN)/python scripts/forget.py $(if $(YES),--yes) $(ARGS) -- "$$USER"
 
-test: setup ## run all tests: dbt's and pytest's
+test: setup ## run all tests, of dbt and of Python
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 
 ITEMS ?= 1000000
 REPEATS ?= 3
-bench: setup ## measure it beside its limit, Spark and dlt: make bench ITEMS=10000000
+bench: setup ## compare with hand-written SQL, Spark and dlt: make bench ITEMS=10000000
 	@$(BIN)/python scripts/bench.py --items $(ITEMS) --repeats $(REPEATS) $(ARGS)
 
-# Models are rendered against an empty lakehouse, wherever the real one is.
+# Models are compiled against an empty lakehouse, not against the real one.
 lint: export DEFTUNES_HOME = $(CURDIR)/target/lint
 lint: setup ## check SQL, YAML, Python, names, descriptions and keys
 	$(BIN)/ruff check .
@@ -74,23 +74,23 @@ lint: setup ## check SQL, YAML, Python, names, descriptions and keys
 	$(BIN)/dbt-bouncer run --only manifest_checks
 	$(BIN)/sqlfluff lint --disable-progress-bar models snapshots tests/*.sql analyses
 
-docs: setup ## write the docs site: target/static_index.html, one file, works offline
+docs: setup ## build the docs site: target/static_index.html, one file, works offline
 	@$(BIN)/python scripts/fill_overview.py
 	@$(BIN)/dbt --quiet docs generate --static
 	@$(BIN)/dbt-bouncer run --only catalog_checks --allow-zero-checks
 	@echo "Open target/static_index.html in a browser."
 
-metrics: setup ## check the metrics, against the tables too; then ask: mf query --help
+metrics: setup ## validate the metrics, also against the tables; to query them: mf query --help
 	@$(BIN)/dbt --quiet parse
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mf validate-configs
 
-export: setup ## a table or saved query as a file: make export NAME=... TO=sales.parquet
+export: setup ## write a table or saved query to a file: make export NAME=... TO=sales.parquet
 	@$(if $(and $(NAME),$(TO)),,\
-		echo "Say what, and where: make export NAME=marts.dim_date TO=days.csv" >&2; \
+		echo "Give NAME and TO: make export NAME=marts.dim_date TO=days.csv" >&2; \
 		exit 2;) \
 	$(BIN)/python scripts/export.py $(ARGS) -- "$(NAME)" "$(TO)"
 
-lock: setup ## pin requirements.in anew
+lock: setup ## pin the versions of requirements.in in requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras \
 		--python-version 3.11 --no-emit-index-url --no-emit-find-links \
 		--no-header requirements.in --output-file requirements.txt

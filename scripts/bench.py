@@ -1,4 +1,4 @@
-"""Measure the project beside the limit and what people would use instead."""
+"""Benchmark the project against hand-written SQL, Spark and dlt."""
 
 import logging
 import os
@@ -23,13 +23,15 @@ PARTS = ("full", "days", "views", "dashboard", "landing", "first use")
     "parts",
     multiple=True,
     type=click.Choice(PARTS),
-    help="Only some; they build on those before.  [default: all]",
+    help="Run only this part; it needs the data of earlier parts.  [default: all]",
 )
-@click.option("--peers/--no-peers", default=True, help="Run Spark and dlt.")
+@click.option(
+    "--peers/--no-peers", default=True, help="Also run the competitors, Spark and dlt."
+)
 @click.option(
     "--publish/--no-publish",
     default=True,
-    help="Publish everything; else only `quality`, and no questions are asked of it.",
+    help="Publish everything, or only `quality`, without the dashboard's queries.",
 )
 @click.option(
     "--folder",
@@ -45,25 +47,25 @@ def main(
     publish: bool,
     folder: Path,
 ) -> None:
-    """Run the benchmark; exits with 1 where contenders differ or fail."""
+    """Run the benchmark. Exits with 1 if contenders fail or make different tables."""
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    place = folder.absolute() / str(items)
-    data = Data(place / "data", items, days)
-    bench = scenarios.Bench(data, place, repeats, publishes=publish)
-    wanted = parts or PARTS
+    size_folder = folder.absolute() / str(items)
+    data = Data(size_folder / "data", items, days)
+    bench = scenarios.Bench(data, size_folder, repeats, publishes=publish)
+    selected = parts or PARTS
     try:
         data.land()
-        if "full" in wanted:
+        if "full" in selected:
             scenarios.full(bench, spark=peers)
-        if "days" in wanted:
+        if "days" in selected:
             scenarios.days(bench)
-        if "dashboard" in wanted and publish:
+        if "dashboard" in selected and publish:
             scenarios.dashboard(bench)
-        if "views" in wanted:
+        if "views" in selected:
             scenarios.views(bench)
-        if "landing" in wanted:
+        if "landing" in selected:
             scenarios.landing(bench, dlt=peers)
-        if "first use" in wanted:
+        if "first use" in selected:
             scenarios.first_use(bench)
     except (checksums.MismatchError, process.CommandError) as error:
         sys.exit(str(error))

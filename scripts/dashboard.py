@@ -1,4 +1,4 @@
-"""Draw the dashboard from what is published: `python scripts/dashboard.py`."""
+"""Draw the dashboard from the published data: `python scripts/dashboard.py`."""
 
 import sys
 
@@ -7,7 +7,7 @@ from deftunes.settings import Settings, SettingsError
 
 
 def main() -> int:
-    """Draw it, say where it lies, and return the exit code."""
+    """Draw the dashboard, print its path, and return the exit code."""
     try:
         print(f"Open it in a browser: {draw(Settings.from_environment())}")
     except (DashboardError, SettingsError) as error:

@@ -1,4 +1,4 @@
-"""See the whole way on made-up sources: land, build, test and publish."""
+"""Run the whole pipeline on made-up data: land, build, test and publish."""
 
 import logging
 import subprocess
@@ -15,8 +15,8 @@ from deftunes.landing.manifest import ManifestError
 from deftunes.landing.zone import DEMO_MARKER
 from deftunes.lock import LockedError
 from deftunes.settings import PROJECT, HomeError, Settings, SettingsError
-from demo_sources.both import demo_sources
 from demo_sources.generator import Generator
+from demo_sources.serve import demo_sources
 
 START, END = date(2023, 1, 1), date(2024, 1, 1)
 
@@ -48,13 +48,13 @@ order by month_date
 """
 _NEXT = """
   . .venv/bin/activate && dbt build    nothing is new, so nothing changes
-  make docs                            what each table and column means
+  make docs                            the documentation of each table and column
   make test                            all tests
 """
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says why and what to do."""
+    """The demo cannot continue; the message says why and what to do."""
 
 
 @click.command(context_settings={"show_default": True})
@@ -62,13 +62,16 @@ class DemoError(Exception):
     "--items",
     type=click.IntRange(min=1),
     default=20_000,
-    help="How many items are bought in 2023.",
+    help="The number of items bought in 2023.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=1, help="Another makes up other data."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    help="The seed of the made-up data.",
 )
 def main(items: int, seed: int) -> None:
-    """Land, build, test and publish made-up data, and say what came of it."""
+    """Land, build, test and publish made-up data, and print a summary."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     generator = Generator(seed=seed, items=items, start=START, end=END, damage=0.002)
     try:
@@ -81,11 +84,11 @@ def run(settings: Settings, generator: Generator) -> None:
     """Run the demo.
 
     Args:
-        settings: where the lakehouse lives; its sources are not used.
+        settings: where the lakehouse is; its sources are not used.
         generator: the made-up data.
 
     Raises:
-        DemoError: landing or the build failed, or the landing zone holds other data.
+        DemoError: landing or the build failed, or the landing zone has other data.
         LockedError: another run holds the lakehouse.
 
     """
@@ -97,11 +100,11 @@ def run(settings: Settings, generator: Generator) -> None:
         sources = replace(
             settings, api_url=api.url, postgres_dsn=dsn, exchange_rates=None
         )
-        plan = loader.Plan(loader.ENTITIES, generator.start, generator.end)
+        plan = loader.LandingPlan(loader.ENTITIES, generator.start, generator.end)
         summary = loader.run(sources, plan)
     click.echo("  " + str(summary).replace("; ", "\n  "))
     if summary.failed:
-        raise DemoError("Landing failed, see above. Run the same again.")
+        raise DemoError("Landing failed, see above. Run the same command again.")
     click.echo("Building, testing and publishing with dbt ...")
     built = subprocess.run(  # noqa: S603  the project's own dbt
         [Path(sys.executable).with_name("dbt"), "--quiet", "build"],
@@ -117,41 +120,42 @@ def run(settings: Settings, generator: Generator) -> None:
 
 
 def claim(landing: Path, options: str) -> None:
-    """Mark the landing zone as the demo's, or refuse one that holds other data.
+    """Mark the landing zone as the demo's; raise if it contains other data.
 
     Args:
-        landing: the landing zone; made if missing.
-        options: those that decide what is made up.
+        landing: the landing zone; created if missing.
+        options: the command line options that determine the data.
 
     Raises:
-        DemoError: it holds what the demo with these options does not land.
+        DemoError: it contains real data, or a demo with other options.
 
     """
     marker = landing / DEMO_MARKER
     if marker.exists():
-        held = marker.read_text().strip()
-        if held not in (options, ""):  # empty if a run was killed right here
+        marked = marker.read_text().strip()
+        if marked not in (options, ""):  # empty if a run was killed right here
             raise DemoError(
-                f"{landing} holds the demo of {held}. For another one, remove "
+                f"{landing} contains the demo with {marked}. For another one, remove "
                 "landing/, lake/ and serving/ first, or set DEFTUNES_HOME."
             )
     elif any(landing.glob("[!.]*/*")):
         raise DemoError(
-            f"{landing} holds data that is not the demo's. Give the demo a place of "
-            "its own: DEFTUNES_HOME=/tmp/deftunes-demo make demo"
+            f"{landing} contains data that is not the demo's. Use another folder for "
+            "the demo: DEFTUNES_HOME=/tmp/deftunes-demo make demo"
         )
     landing.mkdir(0o750, parents=True, exist_ok=True)
     marker.write_text(f"{options}\n")
 
 
 def report(database: Path) -> str:
-    """Say in three small tables what the published database holds.
+    """Return three small tables about the published database, as text.
 
     Args:
         database: its file.
 
     Returns:
-        What became of the records, the rows of each table, and the revenue per month.
+        The records landed, loaded and rejected; the rows per table; the revenue per
+        month.
 
     """
     with duckdb.connect(str(database), read_only=True) as connection:
@@ -161,7 +165,7 @@ def report(database: Path) -> str:
 
 
 def _table(relation: duckdb.DuckDBPyRelation) -> str:
-    """Return a relation as text: names to the left, numbers to the right."""
+    """Return a relation as text: names left-aligned, numbers right-aligned."""
     rows = [
         relation.columns,
         *(
@@ -172,8 +176,8 @@ def _table(relation: duckdb.DuckDBPyRelation) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     ]

@@ -1,4 +1,4 @@
-"""Write a published table or a saved query as a file, for an ad hoc request."""
+"""Export a published table or a saved query as a file, for an ad hoc request."""
 
 import sys
 from pathlib import Path
@@ -11,12 +11,15 @@ from deftunes.settings import Settings, SettingsError
 @click.command()
 @click.argument("name")
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option("--role", help="Whose published database to read.  [default: all of it]")
+@click.option(
+    "--role",
+    help="Read the database of this role.  [default: the one with everything]",
+)
 def main(name: str, target: Path, role: str | None) -> None:
     """Write the published table or the saved query NAME to TARGET, .csv or .parquet.
 
-    A table has its schema before it, such as marts.dim_date; a saved query is one of
-    models/semantic/saved_queries.yml. Exits with 0, or 1 when nothing was written.
+    Give a table with its schema, such as marts.dim_date. The saved queries are in
+    models/semantic/saved_queries.yml. Exits with 0, or with 1 if nothing was written.
     """
     try:
         export(Settings.from_environment(), name, target, role)

@@ -1,8 +1,8 @@
-"""Fill the docs' overview: `python scripts/fill_overview.py`.
+"""Update the overview page of the dbt docs: `python scripts/fill_overview.py`.
 
-dbt's docs site shows a picture only if the text holds it whole, and no text from
-elsewhere. So the overview holds the pictures of `models/pictures/`, which the README
-shows too, and what `models/semantic/metrics.yml` says of each metric.
+dbt's docs site shows a picture only if the page embeds it, and it cannot include text
+from other files. So this script copies two things into `models/overview.md`: the
+pictures of `models/pictures/`, and the metrics of `models/semantic/metrics.yml`.
 """
 
 import base64
@@ -22,7 +22,7 @@ _METRICS = re.compile(r"(^\| \[[^]]*\]\(#!/metric/.*\n)+", re.MULTILINE)
 
 
 def fill(overview: str) -> str:
-    """Return the overview with its pictures and metrics as they are now.
+    """Return the overview with the current pictures and metrics.
 
     Args:
         overview: the text, with a line `[<name>]: data:image/svg+xml;base64,…` for
@@ -34,7 +34,7 @@ def fill(overview: str) -> str:
     """
     metrics = yaml.safe_load(METRICS.read_text("utf-8"))["metrics"]
     rows = "".join(map(_row, metrics))
-    return _PICTURE.sub(_whole, _METRICS.sub(lambda _: rows, overview))
+    return _PICTURE.sub(_embedded, _METRICS.sub(lambda _: rows, overview))
 
 
 def _row(metric: dict[str, Any]) -> str:
@@ -43,7 +43,7 @@ def _row(metric: dict[str, Any]) -> str:
     return f"| {link} | {metric['description']} | {meta['unit']} | {meta['owner']} |\n"
 
 
-def _whole(line: re.Match[str]) -> str:
+def _embedded(line: re.Match[str]) -> str:
     picture = (PICTURES / f"{line[1]}.svg").read_bytes()
     encoded = base64.b64encode(picture).decode()
     return f"[{line[1]}]: data:image/svg+xml;base64,{encoded}"

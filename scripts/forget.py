@@ -1,4 +1,4 @@
-"""Erase a person from the landing zone, the lakes and everything that is published."""
+"""Erase a person from the landing zone, the lakes and all published files."""
 
 import logging
 import sys
@@ -15,13 +15,13 @@ from deftunes.settings import HomeError, Settings, SettingsError
 @click.command()
 @click.argument("user_id")
 @click.option("--yes", is_flag=True, envvar="YES", help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Show what would be erased, and end.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be erased.")
 def main(user_id: str, yes: bool, dry_run: bool) -> None:
-    """Erase the person with the USER_ID of the API, after showing what that means.
+    """Erase the person with this USER_ID of the API. Shows first what will be erased.
 
-    Their sales stay in the books, under a name that says nothing. Exits with 0 when
-    nothing tells of the person any more, 1 when something may (run the same again),
-    and 2 when nobody of that id is known, nobody has said yes, or nothing was begun.
+    The person's purchases are kept under a pseudonym. Exits with 0 if the person is
+    erased everywhere; with 1 if not (run the same command again); and with 2 if the id
+    is unknown, the question was not answered with yes, or nothing was changed.
     """
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO)
     try:
@@ -30,9 +30,11 @@ def main(user_id: str, yes: bool, dry_run: bool) -> None:
         if dry_run:
             return
         if not yes and not sys.stdin.isatty():
-            click.echo("Nobody can be asked here. To erase all that: YES=1", err=True)
+            click.echo(
+                "Nothing was erased. To confirm without a terminal: YES=1", err=True
+            )
             sys.exit(2)
-        if not yes and not click.confirm("Erase all that?"):
+        if not yes and not click.confirm("Erase all of this?"):
             sys.exit(2)
         erased = forget(settings, user_id)
     except (LandingZoneError, SettingsError, UnknownUserError) as error:
@@ -45,7 +47,7 @@ def main(user_id: str, yes: bool, dry_run: bool) -> None:
         click.echo(remedy(str(error), settings.home) or error, err=True)
         sys.exit(1)
     click.echo(
-        f"The person is erased from {erased}, and from all that is made of them."
+        f"The person was erased from {erased}, and from everything built from them."
     )
 
 

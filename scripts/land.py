@@ -1,4 +1,4 @@
-"""Land the API's records, the catalogue's songs and the exchange rates as Parquet."""
+"""Land users, sessions, songs and exchange rates as Parquet."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ from types import FrameType
 
 import click
 from deftunes.dbt_plugin.remedies import remedy
-from deftunes.landing.loader import ENTITIES, Plan, run
+from deftunes.landing.loader import ENTITIES, LandingPlan, run
 from deftunes.landing.manifest import ManifestError
 from deftunes.landing.zone import DEMO_MARKER
 from deftunes.lock import LockedError
@@ -26,18 +26,18 @@ DAY = click.DateTime(["%Y-%m-%d"])
 @click.command(context_settings={"show_default": True})
 @click.argument("entities", nargs=-1, type=click.Choice(ENTITIES))
 @click.option("--start", type=DAY, help="First day of sessions.  [default: yesterday]")
-@click.option("--end", type=DAY, help="The day after the last.  [default: today]")
+@click.option("--end", type=DAY, help="The day after the last day.  [default: today]")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=4,
-    help="How many windows to land side by side.",
+    help="How many windows to land in parallel.",
 )
 @click.option(
     "--max-shrink",
     type=click.FloatRange(0, 1),
     default=0.1,
-    help="The share by which an extract may be smaller than the last one.",
+    help="The share by which an extract may be smaller than the previous one.",
 )
 @click.option(
     "--wait",
@@ -53,30 +53,30 @@ def main(
     max_shrink: float,
     wait: float,
 ) -> None:
-    """Land ENTITIES (all by default): sessions by the day, the others as a whole.
+    """Land ENTITIES (all by default): sessions day by day, the others as a whole.
 
-    Days are UTC; --end is not part of the window. Exits with 0 when everything landed,
-    1 when something did not (run the same again), and 2 when the usage or a setting is
-    wrong.
+    Days are UTC; --end is exclusive. Exits with 0 if everything landed, with 1 if
+    something did not (run the same command again), and with 2 if an argument or a
+    setting is wrong.
     """
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO
     )
-    # The loader says more itself.
+    # The loader logs retries itself, with more detail.
     logging.getLogger("stamina").setLevel(logging.ERROR)
     signal.signal(signal.SIGINT, _stop)
     today = datetime.now(timezone.utc).date()
     first = start.date() if start else today - timedelta(days=1)
     last = end.date() if end else max(today, first + timedelta(days=1))
     if first >= last:
-        raise click.UsageError(f"--start {first} does not lie before --end {last}.")
-    plan = Plan(entities or ENTITIES, first, last, workers, max_shrink, wait)
+        raise click.UsageError(f"--start {first} is not before --end {last}.")
+    plan = LandingPlan(entities or ENTITIES, first, last, workers, max_shrink, wait)
     try:
         settings = Settings.from_environment()
         if (settings.landing / DEMO_MARKER).exists():
             raise SettingsError(
-                f"{settings.landing} holds the demo's made-up data: remove landing/, "
-                "lake/ and serving/, or set DEFTUNES_HOME."
+                f"{settings.landing} contains the demo's made-up data: remove landing/,"
+                " lake/ and serving/, or set DEFTUNES_HOME."
             )
         with logging_redirect_tqdm():
             summary = run(settings, plan)
@@ -94,8 +94,8 @@ def main(
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    """End at once, without waiting for downloads: every moment is safe to end at."""
-    os.write(2, b"\nInterrupted. The same command goes on from here.\n")
+    """Exit at once, without waiting for downloads; the loader may stop at any time."""
+    os.write(2, b"\nInterrupted. The same command continues from here.\n")
     os._exit(1)
 
 

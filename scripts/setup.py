@@ -1,4 +1,4 @@
-"""Set up dbt's packages and DuckDB's extensions: `python scripts/setup.py`."""
+"""Install dbt's packages and DuckDB's extensions: `python scripts/setup.py`."""
 
 import sys
 
@@ -7,7 +7,7 @@ from deftunes.setup import SetupError, set_up_extensions, set_up_packages
 
 
 def main() -> int:
-    """Set up both, say what was done, and return the exit code."""
+    """Install both, print what was done, and return the exit code."""
     try:
         print(set_up_extensions())
         print(set_up_packages(PROJECT))

@@ -103,7 +103,7 @@
         of an additive query when tables change. Each may have a `guard`, a cheap query:
         if the guard returns no rows, neither does the query. -#}
     {{ return(fromjson(run_query(
-        "select delta_terms('" ~ sql | replace("'", "''") ~ "', '"
+        "select delta_queries('" ~ sql | replace("'", "''") ~ "', '"
         ~ tojson(feeds) | replace("'", "''") ~ "', " ~ snapshot_id ~ ')'
     ).columns[0][0])) }}
 {%- endmacro %}

@@ -53,7 +53,7 @@
 
 {% macro _read_query(sql) -%}
     {#- Facts about a query, from parsing its text. read_query in
-        scripts/deftunes/dbt_plugin/queries.py describes them. -#}
+        scripts/deftunes/dbt_plugin/view_maintenance.py describes them. -#}
     {{ return(fromjson(run_query(
         "select read_query('" ~ sql | replace("'", "''") ~ "')"
     ).columns[0][0])) }}

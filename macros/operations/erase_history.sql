@@ -25,7 +25,7 @@
     {%- do refuse_foreign_files() -%}
     {%- for table in lake_tables() -%}
         {%- if not table.is_built -%}
-            {%- set is_about_person = 'tells_of_person(to_json(row_of_table)::varchar)'
+            {%- set is_about_person = 'mentions_person(to_json(row_of_table)::varchar)'
             -%}
         {%- elif 'user_id' in table.columns -%}
             {%- set is_about_person = 'is_person(row_of_table.user_id)' -%}
@@ -53,7 +53,7 @@
     {%- endfor -%}
     {%- for view in run_query(
         "select schema_name || '.' || view_name from duckdb_views() where not internal"
-        ~ " and database_name = '" ~ target.database ~ "' and tells_of_person(sql)"
+        ~ " and database_name = '" ~ target.database ~ "' and mentions_person(sql)"
     ).columns[0] -%}
         {%- do unmanaged.append(view) -%}
     {%- endfor -%}

@@ -1,1 +1,1 @@
-"""The benchmark: made-up landing data, contenders, goals, a report."""
+"""The benchmark: generated landing data, contenders, goals and a report."""

@@ -1,4 +1,4 @@
-"""Whether contenders made the same tables."""
+"""Checksums of tables, to check that all contenders make the same."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ TABLES = (
     *("reports.sales_per_song_mv", "reports.sales_per_country_mv"),
     *("reports.buyer_cohorts_mv", "reports.top_songs_per_country_mv"),
 )
-"""What every contender makes: the star and the materialized views."""
+"""The tables that every contender makes: the star and the materialized views."""
 
 Checksums = dict[str, str]
 
@@ -24,7 +24,7 @@ class MismatchError(Exception):
 
 @contextmanager
 def lake(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a lake to read it, as database `lake`."""
+    """Open a lake read-only, as database `lake`."""
     with duckdb.connect() as connection:
         for extension in ("ducklake", "sqlite_scanner"):
             connection.load_extension(extension)
@@ -57,24 +57,25 @@ def of_folder(folder: Path) -> Checksums:
 
 
 def compare(expected: Checksums, found: Checksums, contender: str) -> None:
-    """Make sure that a contender's tables are those of the project.
+    """Check that a contender has made the same tables as the project.
 
     Raises:
-        MismatchError: some are not.
+        MismatchError: some tables differ.
 
     """
-    other = [name for name, value in expected.items() if found.get(name) != value]
-    if other:
+    different = [name for name, value in expected.items() if found.get(name) != value]
+    if different:
         raise MismatchError(
-            f"{contender} made other tables than the project: {', '.join(other)}."
+            f"These tables of {contender} differ from the project's: "
+            f"{', '.join(different)}."
         )
 
 
 def _checksum(rows: duckdb.DuckDBPyRelation) -> str:
-    """Return the number of rows and a digest of their values, in any order.
+    """Return the number of rows and a digest of their values, independent of order.
 
-    Columns about the loading (`_batch_id` and the like) do not count, and keys count by
-    their digits, whatever their type.
+    Metadata columns such as `_batch_id` are left out. Keys are compared as text without
+    dashes, since their types differ.
     """
     values = ", ".join(
         f"replace(cast({name} as varchar), '-', '')"
@@ -92,7 +93,7 @@ def _checksum(rows: duckdb.DuckDBPyRelation) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return the type that all contenders' values of a kind are compared in."""
+    """Return the common type in which values are compared."""
     if name.startswith("DECIMAL"):
         return "decimal(38, 6)"
     if name.startswith("TIMESTAMP"):

@@ -1,4 +1,4 @@
-"""The benchmark's landing data: what landing the demo's sources would write."""
+"""The landing data of the benchmark: the same as landed from the demo's sources."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]
-from deftunes.landing import api, loader, records
+from deftunes.landing import api, json_parsing, loader
 from deftunes.landing.manifest import Manifest
 from deftunes.landing.zone import Batch, LandingZone
 from deftunes.settings import Settings
@@ -17,19 +17,19 @@ from demo_sources.generator import Generator
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 END = date(2024, 1, 27)
-"""The day after the last; the last, a Friday, sells what an average day does."""
+"""The day after the last day. The last day is a Friday with average sales."""
 
 _DONE = ".generated"
 
 
 @dataclass(frozen=True)
 class Data:
-    """Made-up landing data of a size.
+    """Generated landing data.
 
     Attributes:
-        folder: what holds `landing/`.
-        items: how many items are bought in all, nearly.
-        days: over how many days.
+        folder: the folder of `landing/`.
+        items: the approximate number of items bought in total.
+        days: the number of days.
 
     """
 
@@ -44,31 +44,31 @@ class Data:
 
     @property
     def day(self) -> date:
-        """The last day: the one that is landed on top of the history."""
+        """The last day, which is landed after the history was built."""
         return END - timedelta(days=1)
 
     @property
     def eve(self) -> date:
-        """The day before: what a first refresh of the views learns from."""
+        """The day before the last; its build gives the first refresh times of views."""
         return END - timedelta(days=2)
 
     @property
     def generator(self) -> Generator:
-        """Where the data is from."""
+        """The generator of the data."""
         return Generator(items=self.items, start=self.start, end=END)
 
     def land(self) -> None:
-        """Land everything, unless that is done; memory holds two days at most."""
+        """Land everything, unless that is done. Two days are in memory at most."""
         done = self.folder / "landing" / _DONE
         what = f"{self.items} items in {self.days} days until {END}"
         if done.exists() and done.read_text() == what:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
         settings = Settings(self.folder, "http://127.0.0.1", "postgresql://", None)
-        plan = loader.Plan(loader.ENTITIES, self.start, END)
+        plan = loader.LandingPlan(loader.ENTITIES, self.start, END)
         zone, generator = LandingZone(settings.landing), self.generator
         tasks = [_from(generator, task) for task in loader.tasks(settings, plan, None)]
-        # The first to ask draws the users and songs, for the others too.
+        # The first three in sequence: they generate users and songs for all others.
         with loader.engine(zone, 2) as database, ThreadPoolExecutor(2) as pool:
             land = partial(loader.land, zone=zone, database=database, max_shrink=0)
             for task in tasks[:3]:
@@ -78,11 +78,11 @@ class Data:
         done.write_text(what)
 
     def history(self, home: Path, share: float = 1.0) -> None:
-        """Begin a lakehouse whose landing zone lacks the last two days.
+        """Create a lakehouse with all landing data except the last two days.
 
         Args:
-            home: its folder; what is there goes.
-            share: how much of the items to take, the latest, 0 to 1.
+            home: its folder; it is removed first.
+            share: the share of the sessions to take, 0 to 1; the latest ones.
 
         """
         shutil.rmtree(home, ignore_errors=True)
@@ -91,11 +91,11 @@ class Data:
                 _link(file, home)
         days = [file for file in self._sessions() if _window(file) < str(self.eve)]
         sizes = [file.stat().st_size for file in days]
-        wanted, held = share * sum(sizes), 0
+        target_bytes, linked_bytes = share * sum(sizes), 0
         for file, size in zip(reversed(days), reversed(sizes), strict=True):
-            if held < wanted:
+            if linked_bytes < target_bytes:
                 _link(file, home)
-                held += size
+                linked_bytes += size
 
     def add(self, home: Path, day: date) -> None:
         """Land a day in a lakehouse."""
@@ -115,15 +115,15 @@ def _window(file: Path) -> str:
 
 
 def _link(file: Path, home: Path) -> None:
-    """Let a batch appear in another landing zone; a landed file never changes."""
+    """Add a batch to another landing zone by a hard link, since it never changes."""
     target = home / "landing" / file.parent.parent.name / file.parent.name
     target.mkdir(parents=True)
     Manifest(home / "landing").expect(target / file.name, file)
     os.link(file, target / file.name)
 
 
-def _from(generator: Generator, task: loader.Task) -> loader.Task:
-    """Return a task of the loader that asks the generator instead of a server."""
+def _from(generator: Generator, task: loader.LandingTask) -> loader.LandingTask:
+    """Return a task of the loader that reads from the generator, not from a server."""
     if task.entity == "sessions":
         return replace(task, read=partial(_sessions, generator, task.window))
     if task.entity == "users":
@@ -139,13 +139,13 @@ def _sessions(
     day = date.fromisoformat(window)
     tables = generator.session_tables(day, day + timedelta(days=1))
     return connection.from_arrow(
-        records.fitting(pa.concat_tables(tables), api.SESSIONS)
+        json_parsing.add_landing_columns(pa.concat_tables(tables), api.SESSIONS)
     )
 
 
 def _users(generator: Generator, connection: DuckDBPyConnection) -> DuckDBPyRelation:
     tables = pa.concat_tables(generator.user_tables())
-    return connection.from_arrow(records.fitting(tables, api.USERS))
+    return connection.from_arrow(json_parsing.add_landing_columns(tables, api.USERS))
 
 
 def _songs(generator: Generator, connection: DuckDBPyConnection) -> DuckDBPyRelation:

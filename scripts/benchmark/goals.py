@@ -1,4 +1,4 @@
-"""What is aimed at, and whether it is reached."""
+"""The goals of the benchmark, and whether a value meets them."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -15,13 +15,13 @@ class Goal:
     """A goal.
 
     Attributes:
-        name: what is compared with what.
-        bound: the number that it may not be above, or below.
-        value: works it out; raises KeyError where something was not measured.
-        at_least: whether the bound is a lower one.
-        smallest: the least number of items in a landing zone that it holds for.
-        largest: the greatest.
-        unit: of the value; a ratio by default.
+        name: what is measured or compared.
+        bound: the limit of the value.
+        value: computes the value; raises KeyError if something was not measured.
+        at_least: whether the bound is a lower bound.
+        smallest: the smallest number of items that the goal applies to.
+        largest: the largest number of items.
+        unit: the unit of the value; empty for a ratio.
 
     """
 
@@ -34,15 +34,15 @@ class Goal:
     unit: str = ""
 
     def holds_for(self, items: int) -> bool:
-        """Say whether it is aimed at with so many items."""
+        """Return whether the goal applies to this number of items."""
         return self.smallest <= items <= self.largest
 
     def is_met(self, value: float) -> bool:
-        """Say whether a value is good enough."""
+        """Return whether a value meets the goal."""
         return value >= self.bound if self.at_least else value <= self.bound
 
     def __str__(self) -> str:
-        """Return the bound in words."""
+        """Return the bound as text."""
         how = "at least" if self.at_least else "at most"
         return f"{how} {self.bound:g}{self.unit}"
 
@@ -56,7 +56,7 @@ def _median(name: str) -> Callable[[Figures], float]:
 
 
 def _chosen_over_better(figures: Figures) -> float:
-    """Return the worst ratio of a view: as chosen over the better of its two ways."""
+    """Return the worst ratio of a view: the chosen method over the faster of both."""
     return max(
         figures[f"view {view}, chosen"]
         / min(
@@ -184,4 +184,4 @@ GOALS = (
         smallest=100 * MILLION,
     ),
 )
-"""Those of the project; with their sizes."""
+"""The goals of the project."""

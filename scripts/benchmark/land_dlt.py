@@ -1,7 +1,7 @@
 """Land with dlt, or only copy: `land_dlt.py sessions|songs|copy SOURCE FOLDER [DAYS]`.
 
-Runs in the environment of `requirements.txt` beside it. Prints the seconds of the work
-itself, without Python's start and the imports.
+Runs in the environment of `scripts/benchmark/requirements.txt`. Prints the seconds of
+the work, without the start of Python and the imports.
 """
 
 import os
@@ -11,12 +11,12 @@ from pathlib import Path
 
 
 def sessions(url: str, folder: Path, days: list[str]) -> float:
-    """Land the sessions of some days from the API.
+    """Land sessions from the API.
 
     Args:
-        url: the API.
-        folder: where the Parquet files go.
-        days: their first day and the day after their last.
+        url: the URL of the API.
+        folder: the folder for the Parquet files.
+        days: the first day and the day after the last day.
 
     """
     from dlt.sources.rest_api import (  # type: ignore[import-not-found,unused-ignore]
@@ -29,7 +29,7 @@ def sessions(url: str, folder: Path, days: list[str]) -> float:
             "resources": [
                 {
                     "name": "sessions",
-                    # As they are: no table of their own for the items.
+                    # Keep items nested: no separate table for them.
                     "max_table_nesting": 0,
                     "endpoint": {
                         "path": "sessions",
@@ -44,7 +44,7 @@ def sessions(url: str, folder: Path, days: list[str]) -> float:
 
 
 def songs(dsn: str, folder: Path) -> float:
-    """Land the songs from Postgres, by way of Arrow, which is dlt's quick one."""
+    """Land the songs from Postgres with dlt's fastest backend, Arrow."""
     from dlt.sources.sql_database import (  # type: ignore[import-not-found,unused-ignore]
         sql_table,
     )
@@ -60,7 +60,7 @@ def songs(dsn: str, folder: Path) -> float:
 
 
 def copy(dsn: str) -> float:
-    """Receive the songs by a binary COPY, and drop them."""
+    """Receive the songs by a binary COPY, and discard them."""
     import psycopg  # type: ignore[import-not-found,unused-ignore]
 
     started = time.perf_counter()
@@ -90,10 +90,10 @@ def _run(source: object, folder: Path) -> float:
 
 if __name__ == "__main__":
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-    what, where, place, *rest = sys.argv[1:]
-    if what == "sessions":
-        print(sessions(where, Path(place), rest))
-    elif what == "songs":
-        print(songs(where, Path(place)))
+    entity, source_url, target, *rest = sys.argv[1:]
+    if entity == "sessions":
+        print(sessions(source_url, Path(target), rest))
+    elif entity == "songs":
+        print(songs(source_url, Path(target)))
     else:
-        print(copy(where))
+        print(copy(source_url))

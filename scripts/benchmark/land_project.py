@@ -1,7 +1,7 @@
-"""Land the way the project does: `python -m benchmark.land_project ENTITY [DAYS]`.
+"""Land with the project's loader: `python -m benchmark.land_project ENTITY START END`.
 
-`download` receives the sessions' bytes and drops them. Prints the seconds of the work
-itself, without Python's start and the imports.
+The entity `download` receives the bytes of the sessions and discards them. Prints the
+seconds of the work, without the start of Python and the imports.
 """
 
 import sys
@@ -20,14 +20,14 @@ def main(entity: str, start: str, end: str) -> None:
     if entity == "download":
         window = {"start_date": start, "end_date": end}
         answer = requests.get(
-            f"{settings.need('api_url')}/sessions", window, timeout=600, stream=True
+            f"{settings.require('api_url')}/sessions", window, timeout=600, stream=True
         )
         answer.raise_for_status()
         for _ in answer.iter_content(1 << 20):
             pass
     else:
         first, last = date.fromisoformat(start), date.fromisoformat(end)
-        plan = loader.Plan((entity,), first, last)
+        plan = loader.LandingPlan((entity,), first, last)
         if loader.run(settings, plan).failed:
             sys.exit(1)
     print(time.perf_counter() - began)

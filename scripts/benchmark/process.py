@@ -1,4 +1,4 @@
-"""Commands, timed and weighed from outside."""
+"""Runs commands, and measures their time and memory."""
 
 import os
 import resource
@@ -9,23 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_WATCH_EVERY = 0.05  # seconds
+_SAMPLING_INTERVAL = 0.05  # seconds
 
 
 class CommandError(Exception):
-    """A command failed; the message holds the end of what it said."""
+    """A command failed; the message contains the end of its output."""
 
 
 @dataclass(frozen=True)
-class Done:
-    """A command that has run.
+class CompletedCommand:
+    """The measurements and the output of a command.
 
     Attributes:
-        seconds: how long it took.
-        cpu: for how long it and its children kept a core busy, in seconds.
-        peak: the most memory that it and its children held at once (RSS), in bytes;
-            None where there is no /proc to see it.
-        output: what it wrote to the standard output.
+        seconds: the elapsed time.
+        cpu: the CPU time of the command and its children, in seconds.
+        peak: their peak memory (RSS), in bytes; None on systems without /proc.
+        output: the standard output.
 
     """
 
@@ -41,14 +40,14 @@ def run(
     folder: Path,
     environment: Mapping[str, str],
     log: Path,
-) -> Done:
+) -> CompletedCommand:
     """Run a command.
 
     Args:
         command: the program and its arguments.
-        folder: where it runs.
-        environment: all variables that it sees.
-        log: the file for what it says besides its output.
+        folder: the working directory.
+        environment: all environment variables of the command.
+        log: the file for its standard error.
 
     Raises:
         CommandError: it failed.
@@ -56,7 +55,7 @@ def run(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as errors:
-        busy, started = _busy(), time.perf_counter()
+        busy, started = _children_cpu_seconds(), time.perf_counter()
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             command,
             cwd=folder,
@@ -66,21 +65,25 @@ def run(
             text=True,
         )
         peaks: list[int] = []
-        watch = threading.Thread(target=_watch, args=(process, peaks), daemon=True)
+        watch = threading.Thread(
+            target=_watch_memory, args=(process, peaks), daemon=True
+        )
         watch.start()
         output, _ = process.communicate()
         seconds = time.perf_counter() - started
         watch.join()
     if process.returncode:
-        said = (output + log.read_text())[-4000:]
-        raise CommandError(f"{' '.join(map(str, command))} failed:\n{said}")
-    return Done(seconds, _busy() - busy, max(peaks, default=None), output)
+        end = (output + log.read_text())[-4000:]
+        raise CommandError(f"{' '.join(map(str, command))} failed:\n{end}")
+    return CompletedCommand(
+        seconds, _children_cpu_seconds() - busy, max(peaks, default=None), output
+    )
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without the settings of DeFtunes and dbt, but one.
+    """Return the environment without the settings of DeFtunes and dbt.
 
-    How much memory a build may take is for who runs the benchmark to say.
+    DEFTUNES_MEMORY_LIMIT is kept: it applies to the builds.
     """
     return {
         name: value
@@ -89,28 +92,30 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def _busy() -> float:
-    """Return the processor time of all children that have ended, in seconds."""
+def _children_cpu_seconds() -> float:
+    """Return the CPU time of all child processes that have ended, in seconds."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def _watch(process: "subprocess.Popen[str]", peaks: list[int]) -> None:
-    """Note how much memory a process and its children hold, until it ends."""
+def _watch_memory(process: "subprocess.Popen[str]", peaks: list[int]) -> None:
+    """Record the memory of a process and its children at intervals, until it ends."""
     while process.poll() is None:
-        held = _held(process.pid)
-        if held:
-            peaks.append(held)
-        time.sleep(_WATCH_EVERY)
+        resident = _resident_memory(process.pid)
+        if resident:
+            peaks.append(resident)
+        time.sleep(_SAMPLING_INTERVAL)
 
 
-def _held(pid: int) -> int:
+def _resident_memory(pid: int) -> int:
     """Return the resident memory of a process and its children, in bytes."""
-    place = Path("/proc") / str(pid)
+    status = Path("/proc") / str(pid)
     try:
-        held = int((place / "statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-        for children in place.glob("task/*/children"):
-            held += sum(_held(int(child)) for child in children.read_text().split())
+        pages = int((status / "statm").read_text().split()[1])
+        resident = pages * os.sysconf("SC_PAGESIZE")
+        for children in status.glob("task/*/children"):
+            for child in children.read_text().split():
+                resident += _resident_memory(int(child))
     except (OSError, LookupError):
-        return 0  # it has ended, or there is no /proc
-    return held
+        return 0  # the process has ended, or there is no /proc
+    return resident

@@ -1,4 +1,4 @@
-"""The project's own builds, taken apart."""
+"""The project's own builds, with the time of each part."""
 
 import json
 import shutil
@@ -26,17 +26,17 @@ _WITHOUT_TESTS = (
 
 @dataclass(frozen=True)
 class Build:
-    """A `dbt build` and what it spent its time on, in seconds.
+    """A `dbt build` and the seconds of its parts.
 
     Attributes:
         done: the whole command.
         parts: `models` (with seeds and snapshots), `ml` (machine learning), `tests`,
             `publish` (what runs before and after the nodes), and `start-up` (the rest).
-        nodes: each node, by its name.
+        nodes: the seconds of each node, by its name.
 
     """
 
-    done: process.Done
+    done: process.CompletedCommand
     parts: dict[str, float]
     nodes: dict[str, float]
 
@@ -47,7 +47,7 @@ class Lakehouse:
 
     Attributes:
         home: its folder.
-        tests: whether builds run their tests; nothing is published without.
+        tests: whether builds run tests; without tests nothing is published.
         publishes: whether builds publish everything, not only `quality`.
         project: the dbt project that builds it.
 
@@ -70,11 +70,11 @@ class Lakehouse:
 
     @property
     def _target(self) -> Path:
-        """Where dbt keeps what it has parsed: not for another home, as that matters."""
+        """Dbt's target folder; one per home, as the parsed project depends on it."""
         return self.home.with_suffix(".dbt")
 
-    def dbt(self, *arguments: str) -> process.Done:
-        """Run dbt, and return what came of it.
+    def dbt(self, *arguments: str) -> process.CompletedCommand:
+        """Run dbt.
 
         Raises:
             CommandError: it failed.
@@ -91,11 +91,11 @@ class Lakehouse:
             ],
             folder=self.project,
             environment=process.clean_environment() | {"DEFTUNES_HOME": str(self.home)},
-            log=self.home / "logs" / "said.log",
+            log=self.home / "logs" / "stderr.log",
         )
 
     def build(self) -> Build:
-        """Build, and test and publish.
+        """Run `dbt build`.
 
         Raises:
             CommandError: it failed.
@@ -114,7 +114,7 @@ class Lakehouse:
         return Build(done, parts, nodes)
 
     def clear(self) -> None:
-        """Remove what was built; what was landed stays."""
+        """Remove the lake and the published files; keep the landing zone."""
         for folder in ("lake", "serving"):
             shutil.rmtree(self.home / folder, ignore_errors=True)
 

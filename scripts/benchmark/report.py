@@ -1,4 +1,4 @@
-"""What was measured, as results, as a table and as a plot."""
+"""Writes the report: results as JSON, tables as Markdown, a plot as SVG."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from html import escape
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmark import peers
+from benchmark import competitors
 from benchmark.goals import GOALS, Goal
 from benchmark.scenarios import Bench, Figures
 
@@ -46,15 +46,15 @@ def write(bench: Bench, command: str, folder: Path) -> str:
 
     Args:
         bench: the run.
-        command: what started it.
-        folder: where they go.
+        command: the command that started it.
+        folder: the folder for the files.
 
     Returns:
-        The report.
+        The text of the report.
 
     """
     figures = bench.figures
-    values = list(reached(figures))
+    values = list(measured_goals(figures))
     results = [
         {
             "name": goal.name,
@@ -90,8 +90,8 @@ def write(bench: Bench, command: str, folder: Path) -> str:
     return text
 
 
-def reached(figures: Figures) -> Iterator[tuple[Goal, float]]:
-    """Yield each goal that something was measured for, and what was reached."""
+def measured_goals(figures: Figures) -> Iterator[tuple[Goal, float]]:
+    """Yield each goal whose value was measured, with the value."""
     for goal in GOALS:
         try:
             yield goal, goal.value(figures)
@@ -108,15 +108,15 @@ def _machine(bench: Bench, command: str) -> str:
         [
             f"- Command: `{command}`",
             f"- Machine: {platform.machine()}, {os.cpu_count()} cores,"
-            f" {memory:.0f} GiB; {platform.platform()}; at the end {load:.1f} processes"
-            " wanted a core (more than there are cores: others were busy too, and only"
-            " ratios and processor times tell something)",
+            f" {memory:.0f} GiB; {platform.platform()}; load average at the end"
+            f" {load:.1f} (if it is higher than the number of cores, other processes"
+            " were running: then only ratios and CPU times are meaningful)",
             f"- Versions: Python {platform.python_version()}, {versions};"
-            f" {peers.java() or 'no Java'}; the peers' in"
+            f" {competitors.java() or 'no Java'}; those of the competitors are in"
             " scripts/benchmark/requirements.txt",
-            f"- Data: {bench.data.days} days, a batch each, without bad records; the"
-            f" day is {bench.data.day}, its history lacks it and the day before;"
-            f" contenders alternate, {bench.repeats} times",
+            f"- Data: {bench.data.days} days with one batch each, without malformed"
+            f" records; the day is {bench.data.day}; the history ends two days before"
+            f" it; contenders alternate, {bench.repeats} times",
         ]
     )
 
@@ -196,8 +196,8 @@ def plot(figures: Figures) -> str:
     bars = [(name, figures[name]) for name in _TABLE if name in figures]
     longest = max((seconds for _, seconds in bars), default=1.0) or 1.0
     parts = []
-    for place, (name, seconds) in enumerate(bars):
-        y = place * (_BAR + 4) + 4
+    for number, (name, seconds) in enumerate(bars):
+        y = number * (_BAR + 4) + 4
         width = 500 * seconds / longest
         is_part = ", " in name
         parts.append(

@@ -1,4 +1,4 @@
-"""What is measured: each scenario runs its contenders alternately, several times."""
+"""The scenarios: each runs its contenders alternately, several times."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ import duckdb
 import yaml  # type: ignore[import-untyped]
 from deftunes.settings import PROJECT
 
-from benchmark import checksums, peers, process
+from benchmark import checksums, competitors, process
 from benchmark.data import END, Data
 from benchmark.project import Build, Lakehouse
 
@@ -45,8 +45,8 @@ group by
     order_items.date_key, users.country_code, artists.artist_key, artists.artist_name
 """
 _BOARDS = PROJECT / "models" / "boards" / "charts"
-_ASKED = 30  # times that each question is asked
-_LANDED_ITEMS = 300_000  # at most: dlt takes its time
+_QUERY_RUNS = 30  # per query of a dashboard
+_LANDED_ITEMS = 300_000  # at most, since dlt is slow
 _LANDED_SONGS = 500_000  # at most
 
 logger = logging.getLogger(__name__)
@@ -54,11 +54,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Figures:
-    """What was measured: seconds, bytes or counts, by what they are of.
+    """The measurements: seconds, bytes or counts.
 
     Attributes:
-        of: each measurement, in the order of the runs.
-        notes: what the reader has to know.
+        of: the values by name, in the order of the runs.
+        notes: remarks for the reader of the report.
 
     """
 
@@ -66,19 +66,19 @@ class Figures:
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, value: float) -> None:
-        """Note a measurement."""
+        """Add a measurement."""
         self.of.setdefault(name, []).append(value)
         logger.info("%s: %.3f", name, value)
 
-    def add_run(self, name: str, done: process.Done) -> None:
-        """Note a command: its seconds, its processor time, its memory."""
+    def add_run(self, name: str, done: process.CompletedCommand) -> None:
+        """Add the elapsed time, CPU time and memory of a command."""
         self.add(name, done.seconds)
         self.add(f"{name}, processor", done.cpu)
         if done.peak:
             self.add(f"{name}, peak bytes", done.peak)
 
     def add_build(self, name: str, build: Build) -> None:
-        """Note a build and its parts."""
+        """Add a build and its parts."""
         self.add_run(name, build.done)
         for part, seconds in build.parts.items():
             self.add(f"{name}, {part}", seconds)
@@ -86,11 +86,11 @@ class Figures:
             self.of.setdefault(f"node of {name}: {node}", []).append(seconds)
 
     def __getitem__(self, name: str) -> float:
-        """Return the median of what was measured."""
+        """Return the median of the values of this name."""
         return median(self.of[name])
 
     def __contains__(self, name: str) -> bool:
-        """Say whether anything was measured."""
+        """Return whether there are values of this name."""
         return name in self.of
 
 
@@ -100,12 +100,12 @@ class Bench:
 
     Attributes:
         data: the landing data.
-        folder: where everything happens.
+        folder: the folder for all lakehouses of the run.
         repeats: how often each contender runs; views are refreshed more often.
-        tests: whether the project's builds run their tests; nothing is published
-            without.
+        tests: whether the project's builds run tests; without tests nothing is
+            published.
         publishes: whether they publish everything, not only `quality`.
-        figures: what was measured so far.
+        figures: the measurements so far.
 
     """
 
@@ -128,12 +128,12 @@ class Bench:
 
     @property
     def limit(self) -> Lakehouse:
-        """The lakehouse that the hand-written scripts make."""
+        """The lakehouse that the hand-written SQL builds."""
         return Lakehouse(self.folder / "limit")
 
     @property
-    def peers(self) -> Path:
-        """The folder of the peers' environment, for all sizes."""
+    def competitors_folder(self) -> Path:
+        """The folder of the competitors' environment, shared by all sizes."""
         return self.folder.parent
 
 
@@ -152,18 +152,18 @@ def full(bench: Bench, *, spark: bool) -> None:
     homes = [bench.project, bench.limit]
     for lakehouse in homes:
         bench.data.history(lakehouse.home)
-    with_spark = spark and _can_spark(bench)
+    has_spark = spark and _has_java(bench)
     for number in range(bench.repeats):
         for lakehouse in homes:
             lakehouse.clear()
         bench.figures.add_build("full build", bench.project.build())
-        # One comparison tells: what contenders make does not change from run to run.
+        # Compared only once, since the tables are the same in each run.
         made = checksums.of_lake(bench.project.home) if number == 0 else None
-        by_hand(bench, bench.data.eve - timedelta(days=1), made)
-        if with_spark:
+        run_limit(bench, bench.data.eve - timedelta(days=1), made)
+        if has_spark:
             folder = bench.folder / "spark"
             shutil.rmtree(folder, ignore_errors=True)
-            done = _peer(
+            done = _run_competitor(
                 bench,
                 *("spark.py", bench.project.home / "landing", folder, COUNTRIES),
             )
@@ -172,14 +172,14 @@ def full(bench: Bench, *, spark: bool) -> None:
             if made is not None:
                 checksums.compare(made, checksums.of_folder(folder), "Spark")
     bench.figures.notes.append(
-        f"The checksums of all tables of {2 + with_spark} contenders agree: "
+        f"The checksums of all tables of {2 + has_spark} contenders agree: "
         + ", ".join(checksums.TABLES)
     )
-    _weigh(bench)
+    _measure_bytes(bench)
 
 
 def days(bench: Bench) -> None:
-    """Build a day on the history and on a tenth of it; and then nothing new.
+    """Build one more day on the history and on a tenth of it; then build nothing new.
 
     Raises:
         MismatchError: the contenders made different tables.
@@ -204,11 +204,11 @@ def days(bench: Bench) -> None:
             data.add(lakehouse.home, data.day)
             bench.figures.add_build(name, lakehouse.build())
         bench.figures.add_run("dbt's own start", bench.project.dbt("parse"))
-    # A history that has grown by a day is that of a script that reads all of it.
+    # The hand-written script has no incremental mode: it reads the longer history.
     bench.limit.clear()
     for added in (data.eve, data.day):
         data.add(bench.limit.home, added)
-    by_hand(bench, data.day, checksums.of_lake(bench.project.home))
+    run_limit(bench, data.day, checksums.of_lake(bench.project.home))
     bench.figures.notes.append("The checksums of all tables agree after the day, too.")
     for _ in range(bench.repeats):
         before = _snapshot(bench.project.home)
@@ -219,20 +219,22 @@ def days(bench: Bench) -> None:
         bench.figures.add_run("dbt's own start", bench.project.dbt("parse"))
 
 
-def by_hand(bench: Bench, last: date, made: checksums.Checksums | None = None) -> None:
+def run_limit(
+    bench: Bench, last: date, made: checksums.Checksums | None = None
+) -> None:
     """Run the hand-written script on the limit's lake.
 
     Args:
         bench: the run.
         last: the last day of sessions in the landing zone.
-        made: the checksums of the tables that it should make; None for any.
+        made: the expected checksums of its tables; None to skip the comparison.
 
     Raises:
-        MismatchError: it made others.
+        MismatchError: the checksums differ.
         CommandError: it failed.
 
     """
-    done = _python(
+    done = _run_python(
         bench,
         *("-m", "benchmark.limit", LIMIT / "full.sql", bench.limit.home),
         *(str(bench.data.start), str(last)),
@@ -248,7 +250,7 @@ def by_hand(bench: Bench, last: date, made: checksums.Checksums | None = None) -
 
 
 def first_use(bench: Bench) -> None:
-    """Run what a newcomer runs, in a clone of its own: the demo, it again, a metric.
+    """Run what a new user runs, in a new clone: the demo twice, a build, a metric.
 
     Raises:
         CommandError: one of them failed.
@@ -266,17 +268,19 @@ def first_use(bench: Bench) -> None:
         bench.figures.add_run(name, _in_clone(bench, clone, *command))
 
 
-def _in_clone(bench: Bench, folder: Path, *command: str | Path) -> process.Done:
+def _in_clone(
+    bench: Bench, folder: Path, *command: str | Path
+) -> process.CompletedCommand:
     return process.run(
         command,
         folder=folder,
         environment=process.clean_environment(),
-        log=bench.folder / "said.log",
+        log=bench.folder / "stderr.log",
     )
 
 
 def views(bench: Bench) -> None:
-    """Refresh each materialized view after a day, the way that is chosen and forced.
+    """Refresh each materialized view after a day, by the chosen and by each method.
 
     Raises:
         CommandError: dbt failed.
@@ -291,41 +295,44 @@ def views(bench: Bench) -> None:
     _copy(bench.project.home, home.home, "serving")
     home.dbt("run", "--select", MANY_GROUPS)
     bench.data.add(home.home, bench.data.day)
-    # Everything but the views, whose tables have moved then.
+    # Build everything except the views, so their tables have changed.
     home.dbt(
         *("run", "--exclude", "config.materialized:materialized_view"),
         "path:models/ml+",
     )
     _checkpoint(home.home)
-    # Chosen once before: what the choice knows stems from a refresh like this one.
-    learned: dict[str, tuple[float, float]] = {}
+    # Measure both methods once. The estimates in the registry, by which dbt chooses a
+    # method, then come from a refresh like the measured one.
+    estimates: dict[str, tuple[float, float]] = {}
     for method in ("feed", "recomputed"):
         _restore(home.home)
-        for name, (way, seconds, pace) in _refreshed(home, method).items():
-            if way == method:
-                held = learned.get(name, (0.0, 0.0))
-                learned[name] = (
-                    (held[0], pace) if method == "feed" else (seconds, held[1])
+        for name, (used, seconds, pace) in _refresh_views(home, method).items():
+            if used == method:
+                recompute_seconds, feed_pace = estimates.get(name, (0.0, 0.0))
+                estimates[name] = (
+                    (recompute_seconds, pace)
+                    if method == "feed"
+                    else (seconds, feed_pace)
                 )
         _restore(home.home)
-    _teach(home, learned)
+    _set_estimates(home, estimates)
     _checkpoint(home.home)
-    # A tenth of a second is measured badly by one run, or always after the same other.
+    # Refreshes take tenths of a second: run them several times, in changing order.
     methods = ["chosen", "feed", "recomputed"]
     for _ in range(2 * bench.repeats + 1):
         methods.append(methods.pop(0))
         for method in methods:
             _restore(home.home)
-            for name, (way, seconds, _) in _refreshed(home, method).items():
-                if method in ("chosen", way):
+            for name, (used, seconds, _) in _refresh_views(home, method).items():
+                if method in ("chosen", used):
                     bench.figures.add(f"view {name}, {method}", seconds)
-        # Nothing has moved since.
-        for name, seconds in _quiet_refresh(home).items():
+        # No table has changed since.
+        for name, seconds in _refresh_unchanged_views(home).items():
             bench.figures.add(f"view {name}, nothing moved", seconds)
 
 
 def dashboard(bench: Bench) -> None:
-    """Ask the boards' questions of what is published."""
+    """Run the boards' queries on the published database."""
     questions = {
         f"{path.stem}.{name}": query["sql"] if isinstance(query, dict) else query
         for path in sorted(_BOARDS.glob("[!_]*.yml"))
@@ -337,7 +344,7 @@ def dashboard(bench: Bench) -> None:
         for name, query in questions.items():
             connection.execute(query).fetchall()
             took = []
-            for _ in range(_ASKED):
+            for _ in range(_QUERY_RUNS):
                 started = time.perf_counter()
                 connection.execute(query).fetchall()
                 took.append(time.perf_counter() - started)
@@ -345,7 +352,7 @@ def dashboard(bench: Bench) -> None:
 
 
 def landing(bench: Bench, *, dlt: bool) -> None:
-    """Land sessions and songs from servers, beside the limits, and dlt.
+    """Land sessions and songs from servers, with the project's loader and with dlt.
 
     Args:
         bench: the run.
@@ -359,11 +366,11 @@ def landing(bench: Bench, *, dlt: bool) -> None:
     count = max(1, bench.data.days * min(items, _LANDED_ITEMS) // items)
     window = (END - timedelta(days=count), END)
     home = bench.folder / "landed"
-    with _served(bench, window) as served:
+    with _serve_sources(bench, window) as served:
         for _ in range(bench.repeats):
             for entity in ("sessions", "songs", "download"):
                 shutil.rmtree(home, ignore_errors=True)
-                done = _python(
+                done = _run_python(
                     bench,
                     *("-m", "benchmark.land_project", entity, *map(str, window)),
                     environment={
@@ -384,7 +391,9 @@ def landing(bench: Bench, *, dlt: bool) -> None:
                 ("copy", served["dsn"]),
             ):
                 shutil.rmtree(home, ignore_errors=True)
-                done = _peer(bench, "land_dlt.py", what, where, home, *map(str, window))
+                done = _run_competitor(
+                    bench, "land_dlt.py", what, where, home, *map(str, window)
+                )
                 bench.figures.add(f"dlt {what}", float(done.output.split()[-1]))
                 if what != "copy":
                     landed = f"{home}/out/landing/{what}/*.parquet"
@@ -392,51 +401,56 @@ def landing(bench: Bench, *, dlt: bool) -> None:
 
 
 def _count(bench: Bench, name: str, files: str) -> None:
-    """Note how many rows were landed: contenders must land the same."""
+    """Add the number of rows that were landed; contenders must land the same number."""
     with duckdb.connect() as connection:
         rows = connection.execute("select count(*) from read_parquet(?)", [files])
         row = rows.fetchone()
     assert row is not None  # noqa: S101 - an aggregate has one row
-    held = bench.figures.of.setdefault(f"rows of {name}", [])
-    held.append(row[0])
-    other = bench.figures.of[f"rows of {name.removeprefix('dlt ')}"][-1]
-    if other != row[0]:
+    bench.figures.of.setdefault(f"rows of {name}", []).append(row[0])
+    expected = bench.figures.of[f"rows of {name.removeprefix('dlt ')}"][-1]
+    if expected != row[0]:
         raise checksums.MismatchError(
-            f"{name}: {row[0]:,} rows landed, not {other:,} as the project's."
+            f"{name}: {row[0]:,} rows landed, but {expected:,} by the project's loader."
         )
 
 
-def _can_spark(bench: Bench) -> bool:
-    if peers.java():
+def _has_java(bench: Bench) -> bool:
+    if competitors.java():
         return True
     bench.figures.notes.append("Spark did not run: there is no Java on this machine.")
     return False
 
 
-def _python(
+def _run_python(
     bench: Bench, *arguments: str | Path, environment: dict[str, str] | None = None
-) -> process.Done:
+) -> process.CompletedCommand:
     return process.run(
         [sys.executable, *arguments],
         folder=PROJECT / "scripts",
         environment=process.clean_environment() | (environment or {}),
-        log=bench.folder / "said.log",
+        log=bench.folder / "stderr.log",
     )
 
 
-def _peer(bench: Bench, script: str, *arguments: str | Path) -> process.Done:
+def _run_competitor(
+    bench: Bench, script: str, *arguments: str | Path
+) -> process.CompletedCommand:
     return process.run(
-        [peers.python(bench.peers), peers.HERE / script, *arguments],
+        [
+            competitors.python(bench.competitors_folder),
+            competitors.HERE / script,
+            *arguments,
+        ],
         folder=bench.folder,
         environment=process.clean_environment(),
-        log=bench.folder / "said.log",
+        log=bench.folder / "stderr.log",
     )
 
 
-def _weigh(bench: Bench) -> None:
-    """Note the bytes of the lake, and of the same rows as plain Parquet."""
+def _measure_bytes(bench: Bench) -> None:
+    """Add the bytes of the lake, and of the same rows as plain Parquet."""
     data = bench.project.home / "lake" / "data"
-    held = sum(path.stat().st_size for path in data.rglob("*.parquet"))
+    lake_bytes = sum(path.stat().st_size for path in data.rglob("*.parquet"))
     plain = 0
     target = bench.folder / "plain.parquet"
     with checksums.lake(bench.project.home) as connection:
@@ -448,7 +462,7 @@ def _weigh(bench: Bench) -> None:
             connection.execute(f"copy lake.{name} to '{target}' (compression zstd)")
             plain += target.stat().st_size
     target.unlink()
-    bench.figures.add("lake, bytes", held)
+    bench.figures.add("lake, bytes", lake_bytes)
     bench.figures.add("plain Parquet, bytes", plain)
 
 
@@ -461,21 +475,21 @@ def _snapshot(home: Path) -> int:
 
 
 def _checkpoint(home: Path) -> None:
-    """Keep a lakehouse as it is now."""
-    _copy(home, _kept(home))
+    """Save a copy of a lakehouse."""
+    _copy(home, _checkpoint_folder(home))
 
 
 def _restore(home: Path) -> None:
-    """Bring a lakehouse back to its checkpoint."""
-    _copy(_kept(home), home)
+    """Restore a lakehouse from its copy."""
+    _copy(_checkpoint_folder(home), home)
 
 
-def _kept(home: Path) -> Path:
+def _checkpoint_folder(home: Path) -> Path:
     return home.with_name(f"{home.name}.kept")
 
 
 def _copy(home: Path, target: Path, *left_out: str) -> None:
-    """Copy a lakehouse, but some folders; what never changes is shared."""
+    """Copy a lakehouse without some folders; Parquet files are hard-linked."""
 
     def link(source: str, destination: str) -> None:
         if source.endswith(".parquet"):
@@ -494,7 +508,7 @@ def _copy(home: Path, target: Path, *left_out: str) -> None:
 
 
 def _project_with_many_groups(bench: Bench) -> Path:
-    """Return a copy of the project that has one materialized view more."""
+    """Return a copy of the project with one more materialized view."""
     target = bench.folder / "dbt_project"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -511,35 +525,36 @@ def _project_with_many_groups(bench: Bench) -> Path:
     return target
 
 
-def _refreshed(home: Lakehouse, method: str) -> dict[str, tuple[str, float, float]]:
+def _refresh_views(home: Lakehouse, method: str) -> dict[str, tuple[str, float, float]]:
     """Refresh all views.
 
     Args:
         home: the lakehouse.
-        method: `chosen`, or `feed` or `recomputed` to make the registry favour it.
+        method: `chosen`; or `feed` or `recomputed`, which is forced by an extreme
+            estimate in the registry.
 
     Returns:
-        By view: how it was refreshed, how long that took in seconds, and the pace of
-        the feed that the registry holds now.
+        By view: the method that was used, the seconds that it took, and the pace of the
+        feed that is in the registry now.
 
     """
-    whole = {"feed": 1e9, "recomputed": 0.0}.get(method)
-    if whole is not None:
-        _registry(home, "update {} set recompute_seconds = ?", whole)
+    estimate = {"feed": 1e9, "recomputed": 0.0}.get(method)
+    if estimate is not None:
+        _registry(home, "update {} set recompute_seconds = ?", estimate)
     before = dict(_registry(home, "select view_name, refreshed_at from {}"))
     home.dbt("run-operation", "refresh_materialized_views")
     return {
-        name: (way, seconds, pace or 0.0)
-        for name, way, seconds, pace, when in _registry(
+        name: (used, seconds, pace or 0.0)
+        for name, used, seconds, pace, when in _registry(
             home, "select view_name, method, seconds, feed_pace, refreshed_at from {}"
         )
         if when != before.get(name)
     }
 
 
-def _teach(home: Lakehouse, learned: dict[str, tuple[float, float]]) -> None:
-    """Let the registry hold what a refresh by each way took."""
-    for name, (seconds, pace) in learned.items():
+def _set_estimates(home: Lakehouse, estimates: dict[str, tuple[float, float]]) -> None:
+    """Write the cost of both methods to the registry."""
+    for name, (seconds, pace) in estimates.items():
         _registry(
             home,
             "update {} set recompute_seconds = ?, feed_pace = nullif(?, 0)"
@@ -549,7 +564,7 @@ def _teach(home: Lakehouse, learned: dict[str, tuple[float, float]]) -> None:
 
 
 def _registry(home: Lakehouse, statement: str, *values: object) -> list[Any]:
-    """Ask or change what the lake holds of its materialized views."""
+    """Query or update the registry of materialized views in the lake."""
     with duckdb.connect() as connection:
         for extension in ("ducklake", "sqlite_scanner"):
             connection.load_extension(extension)
@@ -561,8 +576,8 @@ def _registry(home: Lakehouse, statement: str, *values: object) -> list[Any]:
         return connection.execute(statement.format(name), values).fetchall()
 
 
-def _quiet_refresh(home: Lakehouse) -> dict[str, float]:
-    """Refresh views of which nothing has moved: the seconds that the engine took."""
+def _refresh_unchanged_views(home: Lakehouse) -> dict[str, float]:
+    """Refresh views whose tables have not changed; return DuckDB's seconds by view."""
     log = home.home / "logs" / "dbt.log"
     log.unlink(missing_ok=True)
     home.dbt(
@@ -583,12 +598,12 @@ def _quiet_refresh(home: Lakehouse) -> dict[str, float]:
 
 
 @contextmanager
-def _served(bench: Bench, window: tuple[date, date]) -> Iterator[dict[str, str]]:
-    """Serve the sources from a process of its own."""
+def _serve_sources(bench: Bench, window: tuple[date, date]) -> Iterator[dict[str, str]]:
+    """Serve the sources from another process."""
     last = window[1] - timedelta(days=1)
     with subprocess.Popen(  # noqa: S603 - our own arguments
         [
-            *(sys.executable, "-m", "benchmark.served", str(bench.data.items)),
+            *(sys.executable, "-m", "benchmark.fixed_source", str(bench.data.items)),
             *(str(bench.data.days), str(_LANDED_SONGS), str(window[0]), str(last)),
         ],
         cwd=PROJECT / "scripts",

@@ -1,7 +1,7 @@
 """Make the star and the aggregates with Spark: `spark.py LANDING FOLDER COUNTRIES`.
 
-Runs in the environment of `requirements.txt` beside it, which has pyspark. The rules
-are those of `limit/full.sql`; keys are text, since Spark has no uuid.
+Runs in the environment of `scripts/benchmark/requirements.txt`, which has pyspark. The
+rules are those of `limit/full.sql`. Keys are text, since Spark has no type uuid.
 """
 
 import sys
@@ -13,8 +13,8 @@ from pyspark.sql import (  # type: ignore[import-not-found,unused-ignore]
     SparkSession,
 )
 
-# Views, and after them the tables that are written; those that are read again are read
-# from what was written.
+# The views, and below them the tables, which are written in this order. A table that is
+# read by a later one is read from its files.
 VIEWS = {
     "listed": """
         select currency, rate as units_per_euro, rate_date
@@ -131,7 +131,7 @@ TABLES = {
                 coalesce(
                     convert_timezone(
                         'UTC',
-                        -- Younger than Java 17; it parted in March 2025.
+                        -- Java 17 lacks this time zone, which was made in March 2025.
                         case people.timezone
                             when 'America/Coyhaique' then 'America/Santiago'
                             else people.timezone
@@ -549,12 +549,12 @@ TABLES = {
 
 
 def main(landing: Path, folder: Path, countries: Path) -> None:
-    """Make the tables; print the seconds without Spark's own start.
+    """Make the tables; print the seconds, without the start of Spark.
 
     Args:
         landing: the landing zone.
-        folder: where the tables are written.
-        countries: the seed of country names.
+        folder: the folder for the tables.
+        countries: the seed with the names of countries.
 
     """
     spark = (
@@ -574,7 +574,7 @@ def main(landing: Path, folder: Path, countries: Path) -> None:
     started = time.perf_counter()
     for entity in ("sessions", "users", "songs", "exchange_rates"):
         view(spark, entity, spark.read.parquet(f"{landing}/{entity}/*/*.parquet"))
-    # Namibia's code is NA.
+    # A nullValue that no field has: NA is the code of Namibia.
     named = spark.read.csv(str(countries), header=True, nullValue="\0")
     view(spark, "countries", named)
     for name, query in VIEWS.items():
@@ -588,7 +588,7 @@ def main(landing: Path, folder: Path, countries: Path) -> None:
 
 
 def view(spark: SparkSession, name: str, rows: DataFrame) -> None:
-    """Let queries name some rows."""
+    """Register rows as a temporary view."""
     rows.createOrReplaceTempView(name)
 
 

@@ -1,1 +1,1 @@
-"""The loader of the DeFtunes lakehouse and what dbt needs of Python beside it."""
+"""The Python part of the DeFtunes lakehouse: loader, dbt plugin, export, erasure."""

@@ -1,4 +1,4 @@
-"""Draw the boards of `models/boards` as one page that needs no server."""
+"""Renders the dashboards of `models/boards` as one HTML page that needs no server."""
 
 import os
 import re
@@ -17,11 +17,11 @@ from deftunes.settings import PROJECT, Settings
 
 BOARDS = PROJECT / "models" / "boards"
 NAMES = ("sales", "catalogue", "customers", "data_quality")
-"""The boards in the order of the page: files in `charts/`."""
+"""The boards in the order of the page; each is a file in `charts/`."""
 ANALYST = Path("roles", "analyst.duckdb")
-"""What the boards read, below `serving/`: it holds no names and no places."""
+"""The database that the boards read, below `serving/`: without names and places."""
 SCREENS = {"desktop": "", "phone": "_phone"}
-"""The screens that each board is drawn for, and the ending of the file's name."""
+"""The screens that each board is drawn for, and the suffix of the file's name."""
 
 
 class DashboardError(Exception):
@@ -29,13 +29,13 @@ class DashboardError(Exception):
 
 
 def draw(settings: Settings) -> Path:
-    """Draw all boards from what is published, and put the page beside it.
+    """Draw all boards from the published data, and write the page to `serving/`.
 
     Args:
-        settings: where the lakehouse lives.
+        settings: where the lakehouse is.
 
     Returns:
-        The page, one HTML file.
+        The path of the page, one HTML file.
 
     Raises:
         DashboardError: nothing is published, dbt Charts is not installed, or it could
@@ -47,12 +47,12 @@ def draw(settings: Settings) -> Path:
         raise DashboardError(f"{published} does not exist. `dbt build` publishes it.")
     if find_spec("dbt_charts") is None:
         raise DashboardError(
-            "dbt Charts is not installed: it wants Python 3.11 to 3.13. "
-            "Make .venv with one of them: rm -r .venv; make setup PYTHON=python3.13"
+            "dbt Charts is not installed: it needs Python 3.11 to 3.13. "
+            "Create .venv with one of them: rm -r .venv; make setup PYTHON=python3.13"
         )
     with TemporaryDirectory(prefix=".dashboard-", dir=settings.serving) as folder:
         home = Path(folder)
-        # All boards show one publication, whatever is published meanwhile.
+        # So all boards show the same publication, even if a build publishes meanwhile.
         frozen = home / "serving" / ANALYST
         frozen.parent.mkdir(parents=True)
         frozen.hardlink_to(published.resolve())
@@ -62,12 +62,12 @@ def draw(settings: Settings) -> Path:
 
 
 def for_phone(board: dict[str, Any]) -> dict[str, Any]:
-    """Return a board with its charts in one column, and its figures in two.
+    """Return a board with its charts in one column, and its KPIs in two.
 
-    A drawn board is an image, so it does not reflow by itself.
+    A drawn board is an image, so it does not reflow.
 
     Args:
-        board: a board as its YAML file holds it, its layout in `rows`.
+        board: the content of a board's YAML file, with its layout in `rows`.
 
     """
     rows: list[Any] = []
@@ -81,7 +81,7 @@ def for_phone(board: dict[str, Any]) -> dict[str, Any]:
 
 
 def _page(home: Path) -> str:
-    """Return the page, drawn in a folder from the database below it."""
+    """Return the page's HTML; the folder contains the database that boards read."""
     project = shutil.copytree(BOARDS, home / "boards")
     boards = {
         name: yaml.safe_load((BOARDS / "charts" / f"{name}.yml").read_text("utf-8"))
@@ -111,7 +111,7 @@ def _page(home: Path) -> str:
 
 
 def _render(home: Path, project: Path) -> None:
-    """Let dbt Charts draw each board of a project as a page in `home`."""
+    """Draw each board of a dbt Charts project as an HTML page in `home`."""
     done = subprocess.run(  # noqa: S603  the project's own dct
         [
             Path(sys.executable).with_name("dct"),
@@ -136,7 +136,7 @@ def _render(home: Path, project: Path) -> None:
 
 
 def _drawing(screen: str, page: Path) -> dict[str, str]:
-    """Return a board's page and its size in pixels."""
+    """Return a drawn board: its HTML, and its size in pixels."""
     html = page.read_text("utf-8")
     size = re.search(r'<svg[^>]* viewBox="0 0 ([\d.]+) ([\d.]+)"', html)
     if size is None:

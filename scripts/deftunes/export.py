@@ -1,4 +1,4 @@
-"""Write what is published as a file, for an ad hoc request."""
+"""Exports a published table or the result of a saved query as a file."""
 
 import json
 import stat
@@ -10,12 +10,13 @@ from typing import cast
 import duckdb
 
 from deftunes.settings import Settings
+from deftunes.sql import literal
 
 _FORMATS = (".csv", ".parquet")
 _NESTED = ("list", "map", "struct")
 
-# A spreadsheet runs what begins like a formula; an apostrophe makes text of it.
-_DEFUSED = ("^([=+@\\t\\r\\n＝＋－＠-])", r"'\1")  # noqa: RUF001 - meant
+# A spreadsheet runs text that begins like a formula, unless an apostrophe precedes it.
+_ESCAPED_FORMULA = ("^([=+@\\t\\r\\n＝＋－＠-])", r"'\1")  # noqa: RUF001 - intended
 
 
 class ExportError(Exception):
@@ -25,23 +26,23 @@ class ExportError(Exception):
 def export(
     settings: Settings, name: str, target: Path, role: str | None = None
 ) -> None:
-    """Write a published table, or the answer to a saved query, as a file.
+    """Write a published table, or the result of a saved query, to a file.
 
     Args:
-        settings: where the lakehouse lives, and where dbt has put what it parsed.
-        name: a table with its schema (`marts.dim_date`), or a saved query of
+        settings: where the lakehouse and dbt's artifacts are.
+        name: a table with its schema (`marts.dim_date`), or a saved query from
             `models/semantic/saved_queries.yml`.
-        target: the file; if there is one, it is replaced in one step. A `.parquet` has
-            the table's types. A `.csv` is UTF-8 with a header, an empty field for null,
-            JSON for lists, and an apostrophe before text that begins like a formula.
-            Who may read the database may read the file.
-        role: whose database is read, one of `seeds/roles.csv`; the one of everything if
-            None.
+        target: the file; an existing file is replaced in one step. A `.parquet` file
+            has the table's types. A `.csv` file is UTF-8 with a header, an empty field
+            for null, JSON for lists, and an apostrophe before text that begins like a
+            formula. The file has the mode of the database.
+        role: the role whose database is read, one of `seeds/roles.csv`; if None, the
+            database that contains everything.
 
     Raises:
-        ExportError: nothing is published, there is no such name, the file's name has
-            another ending, the role may not see what the query asks for, or the file
-            cannot be written.
+        ExportError: nothing is published, there is no table or query of this name, the
+            file's name ends in neither .csv nor .parquet, the role's database lacks
+            something that the query needs, or the file cannot be written.
 
     """
     database = settings.serving / "deftunes.duckdb"
@@ -53,9 +54,9 @@ def export(
         raise ExportError(f"There is no folder {target.absolute().parent}")
     try:
         with duckdb.connect() as connection:
-            # As profiles.yml calls it.
-            connection.execute(f"attach {_quoted(database)} as lake (read_only)")
-            folder = _quoted(target.absolute().parent)
+            # The name that profiles.yml uses, and so the saved queries.
+            connection.execute(f"attach {literal(database)} as lake (read_only)")
+            folder = literal(target.absolute().parent)
             connection.execute(f"set allowed_directories = [{folder}]")
             connection.execute("set enable_external_access = false")
             connection.execute("set timezone = 'UTC'")
@@ -66,13 +67,13 @@ def export(
 
 
 def _database_of(role: str, folder: Path) -> Path:
-    """Return the published database of a role, which is no path."""
+    """Return the published database of a role; a path is not a valid role."""
     roles = {file.stem: file for file in sorted(folder.glob("*.duckdb"))}
     if role not in roles:
-        known = ", ".join(roles) or "none"
+        published = ", ".join(roles) or "none"
         raise ExportError(
-            f"There is no role {role!r}: no {role}.duckdb in {folder}. Published are: "
-            f"{known}. seeds/roles.csv lists all, `dbt build` publishes them."
+            f"There is no role {role!r}: no {role}.duckdb in {folder}. Published roles:"
+            f" {published}. seeds/roles.csv lists all, `dbt build` publishes them."
         )
     return roles[role]
 
@@ -80,7 +81,7 @@ def _database_of(role: str, folder: Path) -> Path:
 def _relation(
     connection: duckdb.DuckDBPyConnection, settings: Settings, name: str
 ) -> duckdb.DuckDBPyRelation:
-    """Return the table or the saved query of a name."""
+    """Return the table, or the result of the saved query, with this name."""
     listed = connection.execute(
         "select schema_name || '.' || table_name from duckdb_tables() order by all"
     )
@@ -89,20 +90,20 @@ def _relation(
         return connection.table(f"lake.{name}")
     parsed = settings.dbt_target / "semantic_manifest.json"
     if not parsed.exists():
-        raise ExportError(f"{parsed} does not exist. `dbt parse` makes it.")
+        raise ExportError(f"{parsed} does not exist. `dbt parse` creates it.")
     manifest = parsed.read_text("utf-8")
     queries = sorted(query["name"] for query in json.loads(manifest)["saved_queries"])
     if name in queries:
         return connection.sql(_sql(manifest, name))
     raise ExportError(
-        f"There is no table and no saved query {name!r}. Tables: {', '.join(tables)}. "
+        f"There is no table or saved query {name!r}. Tables: {', '.join(tables)}. "
         f"Saved queries: {', '.join(queries)}."
     )
 
 
 def _sql(manifest: str, name: str) -> str:
-    """Return the SQL that MetricFlow makes of a saved query."""
-    # Tables do without these, which take two seconds to load.
+    """Return the SQL that MetricFlow generates for a saved query."""
+    # Imported here: they take two seconds to load, and tables do not need them.
     from metricflow.engine.metricflow_engine import (
         MetricFlowEngine,
         MetricFlowQueryRequest,
@@ -116,7 +117,7 @@ def _sql(manifest: str, name: str) -> str:
         SemanticManifestLookup,
     )
 
-    # All that it is asked for here is how the SQL is to be written.
+    # `explain` needs only these two attributes of a client.
     client = SimpleNamespace(
         sql_engine_type=SqlEngine.DUCKDB, sql_plan_renderer=DuckDbSqlPlanRenderer()
     )
@@ -127,20 +128,22 @@ def _sql(manifest: str, name: str) -> str:
 
 
 def _write(relation: duckdb.DuckDBPyRelation, target: Path, mode: int) -> None:
-    """Write a relation as a file that only then takes its place."""
+    """Write a relation to a temporary file, then move it to its place."""
     if target.suffix not in _FORMATS:
         raise ExportError(f"End the file's name in {' or '.join(_FORMATS)}: {target}")
     columns = []
     for name, kind in zip(relation.columns, relation.types, strict=True):
         column: duckdb.Expression = duckdb.ColumnExpression(name)
-        # A sum of whole numbers: Parquet has no type for it.
+        # The type of a sum of integers, which Parquet lacks.
         if kind.id == "hugeint":
             column = column.cast("bigint")
         elif target.suffix == ".csv" and kind.id in _NESTED:
             column = duckdb.FunctionExpression("to_json", column)
         elif target.suffix == ".csv" and kind.id == "varchar":
             column = duckdb.FunctionExpression(
-                "regexp_replace", column, *map(duckdb.ConstantExpression, _DEFUSED)
+                "regexp_replace",
+                column,
+                *map(duckdb.ConstantExpression, _ESCAPED_FORMULA),
             )
         columns.append(column.alias(name))
     rows = relation.select(*columns)
@@ -152,8 +155,3 @@ def _write(relation: duckdb.DuckDBPyRelation, target: Path, mode: int) -> None:
             rows.write_parquet(str(file), compression="zstd")
         file.chmod(mode)
         file.replace(target)
-
-
-def _quoted(path: Path) -> str:
-    """Return a path as SQL, in which no parameter may stand for it."""
-    return "'" + str(path).replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""The lock that keeps writers of one lakehouse apart: loader, build and upkeep."""
+"""The lock that lets only one process write to a lakehouse: loader, build or upkeep."""
 
 import logging
 from collections.abc import Iterator
@@ -13,24 +13,24 @@ logger = logging.getLogger(__name__)
 
 
 class LockedError(Exception):
-    """Another process holds the lakehouse; the message says what to do."""
+    """Another process holds the lock; the message says what to do."""
 
 
 @contextmanager
 def home_lock(home: Path, wait: float) -> Iterator[None]:
-    """Hold the lakehouse for as long as the block runs.
+    """Hold the lock of a lakehouse while the block runs.
 
-    The operating system frees the lock when its holder ends, however it ends.
+    The operating system releases the lock when the process ends, even if it is killed.
 
     Args:
-        home: the folder of `landing/`, `lake/` and `serving/`; made if missing.
-        wait: how long to wait for another holder, in seconds.
+        home: the folder of `landing/`, `lake/` and `serving/`; created if missing.
+        wait: how long to wait for another process, in seconds.
 
     Yields:
         Nothing.
 
     Raises:
-        LockedError: another process still held it after `wait` seconds.
+        LockedError: another process still holds the lock after `wait` seconds.
 
     """
     home.mkdir(parents=True, exist_ok=True)

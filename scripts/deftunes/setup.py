@@ -1,4 +1,4 @@
-"""Sets up what pip cannot: dbt's packages and DuckDB's extensions."""
+"""Installs what pip cannot install: dbt's packages and DuckDB's extensions."""
 
 import logging
 import re
@@ -13,34 +13,34 @@ from deftunes.settings import PROJECT
 
 EXTENSIONS = ("ducklake", "httpfs", "sqlite_scanner", "postgres_scanner")
 PACKAGE = "dbt_expectations"
-# The package that comes along when dbt_expectations is the genuine one.
+# The real dbt_expectations installs this package too.
 DEPENDENCY = "dbt_date"
-# The file that only the stand-in has.
+# Only the stand-in has this file.
 MARKER = "STAND_IN.md"
-# What dbt says when a request to the hub, or to where it points, came to nothing.
+# dbt's message when it cannot reach the hub, or the server that the hub points to.
 UNREACHABLE = "External connection exception occurred"
-# Seconds. dbt itself gives up after about eight where the hub's name does not resolve,
-# but only after minutes where a firewall swallows its requests.
+# Seconds. dbt itself gives up after about 8 s if the hub's name does not resolve, but
+# only after minutes if a firewall drops its requests.
 HUB_LIMIT = 30.0
 
 logger = logging.getLogger(__name__)
 
 
 class SetupError(Exception):
-    """Set-up cannot be finished; the message says why and what to do."""
+    """Set-up failed; the message says why and what to do."""
 
 
 def set_up_packages(project: Path, limit: float = HUB_LIMIT) -> str:
-    """Put dbt's packages into `dbt_packages/`: from the hub, or the stand-in.
+    """Install dbt's packages into `dbt_packages/`, from the hub or from the stand-in.
 
-    The hub is asked only where no package is in place yet.
+    The hub is asked only if no package is installed yet.
 
     Args:
         project: the folder of `dbt_project.yml` and `packages.yml`.
         limit: how long the hub may take, in seconds.
 
     Returns:
-        A sentence: what is in place now, and where it came from.
+        A sentence that says what is installed and where it came from.
 
     Raises:
         SetupError: `dbt deps` failed for a reason other than an unreachable hub.
@@ -50,17 +50,17 @@ def set_up_packages(project: Path, limit: float = HUB_LIMIT) -> str:
     installed = project / "dbt_packages" / PACKAGE
     if (installed / MARKER).exists():
         if _contents(installed) == _contents(stand_in):
-            return f"The stand-in for {PACKAGE} is in place."
+            return f"The stand-in for {PACKAGE} is already installed."
         _replace(installed, stand_in)
         return f"The stand-in for {PACKAGE} had changed and was copied again."
     if all((installed.parent / name).exists() for name in (PACKAGE, DEPENDENCY)):
-        return f"The package {PACKAGE} is in place."
+        return f"The package {PACKAGE} is already installed."
     if _install_from_hub(project, limit):
         return f"The package {PACKAGE} was installed from dbt's package hub."
     _replace(installed, stand_in)
     return (
-        f"The hub of dbt's packages cannot be reached: the stand-in for {PACKAGE} "
-        "takes its place. (`dbt deps` installs the genuine one.)"
+        f"dbt's package hub cannot be reached: the stand-in for {PACKAGE} was "
+        "installed. (`dbt deps` installs the real package.)"
     )
 
 
@@ -70,20 +70,20 @@ def set_up_extensions(
     """Install the DuckDB extensions that cannot be loaded, from their PyPI packages.
 
     Args:
-        extensions: the extensions' names.
-        folder: DuckDB's extension folder; None for the user's own.
+        extensions: the names of the extensions.
+        folder: DuckDB's extension folder; None for the user's default folder.
 
     Returns:
-        A sentence: which extensions were installed now, or that none needed to be.
+        A sentence that says which extensions were installed.
 
     Raises:
-        SetupError: another DuckDB than the pinned one is here, or an extension can be
-            neither loaded nor installed.
+        SetupError: the installed DuckDB is not the pinned version, or an extension can
+            be neither loaded nor installed.
 
     """
     check_duckdb(duckdb.__version__)
     installed = []
-    # Otherwise LOAD goes to DuckDB's extension server before it fails.
+    # Otherwise LOAD asks DuckDB's extension server before it fails.
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as connection:
         if folder:
             connection.execute("set extension_directory = ?", [str(folder)])
@@ -97,7 +97,7 @@ def set_up_extensions(
                         import_extension,
                     )
 
-                    # By force: what is there may be broken.
+                    # Forced, since the installed file may be damaged.
                     import_extension(name, force_install=True, con=connection)
                     connection.load_extension(name)
                 except (duckdb.Error, ImportError) as error:
@@ -107,36 +107,36 @@ def set_up_extensions(
                 installed.append(name)
     if installed:
         return f"DuckDB's extensions {', '.join(installed)} were installed."
-    return "DuckDB's extensions are in place."
+    return "DuckDB's extensions are already installed."
 
 
 def check_duckdb(version: str) -> None:
-    """Require the DuckDB that is pinned: extensions are made for one version.
+    """Check that DuckDB has the pinned version, since extensions need exactly that one.
 
     Args:
-        version: that of the DuckDB at hand.
+        version: the installed version.
 
     Raises:
-        SetupError: it is another one.
+        SetupError: it is not the pinned version.
 
     """
-    wanted = re.search(
+    pinned = re.search(
         r"^duckdb==(\S+)", (PROJECT / "requirements.in").read_text("utf-8"), re.M
     )
-    if wanted and wanted[1] != version:
+    if pinned and pinned[1] != version:
         raise SetupError(
-            f"DuckDB {version} is installed, but the project needs {wanted[1]}. "
-            "Install what is pinned: rm -r .venv; make setup"
+            f"DuckDB {version} is installed, but the project needs {pinned[1]}. "
+            "Install the pinned packages: rm -r .venv; make setup"
         )
 
 
 def _install_from_hub(project: Path, limit: float) -> bool:
-    """Run `dbt deps`; return whether the hub could be reached."""
+    """Run `dbt deps`; return False if the hub cannot be reached."""
     log = project / "logs" / "setup.log"
     log.parent.mkdir(exist_ok=True)
     with log.open("w+", encoding="utf-8") as output:
         try:
-            subprocess.run(  # noqa: S603 (nothing of it is given by a user)
+            subprocess.run(  # noqa: S603 (no argument comes from a user)
                 [Path(sys.executable).with_name("dbt"), "deps"],
                 cwd=project,
                 stdout=output,
@@ -148,12 +148,12 @@ def _install_from_hub(project: Path, limit: float) -> bool:
             return False
         except subprocess.CalledProcessError as error:
             output.seek(0)
-            said = output.read().strip()
-            if UNREACHABLE in said:
+            text = output.read().strip()
+            if UNREACHABLE in text:
                 return False
             raise SetupError(
-                f"`dbt deps` failed; {log} says it all. It ends with:\n"
-                + "\n".join(said.splitlines()[-5:])
+                f"`dbt deps` failed. Its full output is in {log} and ends with:\n"
+                + "\n".join(text.splitlines()[-5:])
             ) from error
     return True
 
@@ -168,7 +168,7 @@ def _contents(folder: Path) -> dict[Path, bytes]:
 
 
 def _replace(target: Path, source: Path) -> None:
-    """Make `target` a copy of `source`, whatever it was before."""
+    """Replace the folder `target` by a copy of `source`."""
     if target.exists():
         shutil.rmtree(target)
     shutil.copytree(source, target)

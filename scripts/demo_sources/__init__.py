@@ -1,1 +1,1 @@
-"""The demo's sources: a real API and a real database, with made-up data."""
+"""The demo's sources: a real HTTP API and a real Postgres, with made-up data."""

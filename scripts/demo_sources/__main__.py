@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-if not __package__:  # run as a folder: the package itself must be importable
+if not __package__:  # run as a folder, so the package is not importable yet
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demo_sources.both import demo_sources
 from demo_sources.generator import Generator
+from demo_sources.serve import demo_sources
 
 _DATE = click.DateTime(["%Y-%m-%d"])
 
@@ -24,15 +24,15 @@ _DATE = click.DateTime(["%Y-%m-%d"])
     "--items",
     type=click.IntRange(min=0),
     default=5_000,
-    help="How many items are bought in all.",
+    help="The number of items bought in total.",
 )
 @click.option("--start", type=_DATE, default="2023-01-01", help="First day of data.")
-@click.option("--end", type=_DATE, default="2024-01-01", help="Day after the last.")
+@click.option("--end", type=_DATE, default="2024-01-01", help="Day after the last day.")
 @click.option(
     "--revision",
     type=click.IntRange(min=0),
     default=0,
-    help="How often the sources have been changed since.",
+    help="How many times the sources have changed since.",
 )
 @click.option(
     "--damage",
@@ -40,7 +40,7 @@ _DATE = click.DateTime(["%Y-%m-%d"])
     default=0.0,
     help="Share of the API's records that break its contract.",
 )
-@click.option("--end-inclusive", is_flag=True, help="The API counts end_date itself.")
+@click.option("--end-inclusive", is_flag=True, help="The API includes end_date.")
 @click.option("--port", default=0, help="The API's port; 0 for a free one.")
 def main(
     seed: int,
@@ -55,7 +55,7 @@ def main(
     """Serve a made-up API and a made-up database of songs until interrupted."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if start >= end:
-        raise click.UsageError("--end must lie after --start.")
+        raise click.UsageError("--end must be after --start.")
     generator = Generator(
         seed=seed,
         items=items,

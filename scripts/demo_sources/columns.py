@@ -1,7 +1,7 @@
-"""Numbers by the million into Arrow columns: hashes, identifiers, times.
+"""Generates Arrow columns of identifiers and times with numpy, millions of rows fast.
 
-A hash of (seed, purpose, index) gives every user and track its traits, so that any of
-them can be had without the ones before it.
+The properties of each user and track are derived from a hash of (seed, purpose, index),
+so any of them can be generated without generating those before it.
 """
 
 import zlib
@@ -32,7 +32,7 @@ def hashes(seed: int, purpose: str, index: Integers) -> Hashes:
 
     Args:
         seed: the seed of the whole.
-        purpose: what the bits are for; other purposes give independent bits.
+        purpose: what the bits are used for; another purpose gives independent bits.
         index: shape (n,), at least -1.
 
     """
@@ -67,7 +67,7 @@ def uuids(seed: int, purpose: str, index: Integers) -> pa.Array:
 
 
 def codes(seed: int, prefix: str, index: Integers) -> pa.Array:
-    """Return an identifier for each index: the prefix and 16 capitals and digits.
+    """Return an identifier for each index: the prefix, then 16 capitals and digits.
 
     Args:
         seed: the seed of the whole.
@@ -85,7 +85,7 @@ def codes(seed: int, prefix: str, index: Integers) -> pa.Array:
 
 
 def timestamps(micros: Integers) -> Bytes:
-    """Return ISO 8601 texts with microseconds and no zone, shape (n, 26).
+    """Return ISO 8601 texts with microseconds and no time zone, shape (n, 26).
 
     Args:
         micros: microseconds since 1970-01-01, shape (n,).
@@ -118,7 +118,7 @@ def timestamps(micros: Integers) -> Bytes:
 
 
 def fixed_width(text: Bytes, present: npt.NDArray[np.bool_] | None = None) -> pa.Array:
-    """Return a string array of texts that are all of one width.
+    """Return a string array of texts that all have the same length.
 
     Args:
         text: UTF-8, shape (rows that are not null, width).
@@ -139,7 +139,7 @@ def fixed_width(text: Bytes, present: npt.NDArray[np.bool_] | None = None) -> pa
 
 
 def pick(shares: Any, at: Floats) -> Integers:  # noqa: ANN401 - any array-like
-    """Return, for each number in [0, 1), the position that it falls on.
+    """Map each number in [0, 1) to a position, in proportion to the weights.
 
     Args:
         shares: weights of the positions, in any unit.
@@ -147,14 +147,14 @@ def pick(shares: Any, at: Floats) -> Integers:  # noqa: ANN401 - any array-like
 
     """
     bounds: Floats = np.cumsum(shares, dtype=np.float64)
-    return place(bounds, at * bounds[-1])
+    return find_position(bounds, at * bounds[-1])
 
 
-def place(bounds: Floats, amount: Floats) -> Integers:
-    """Return the position whose share of a running total each amount falls into.
+def find_position(bounds: Floats, amount: Floats) -> Integers:
+    """Return the position whose part of a running total contains each amount.
 
     Args:
-        bounds: the running total up to and with each position, shape (positions,).
+        bounds: the running total up to and including each position, shape (positions,).
         amount: numbers from 0 up to the total, shape (n,).
 
     """

@@ -1,11 +1,11 @@
-"""Made-up users, sessions and songs: any size, any window, the same for a seed.
+"""Generates made-up users, sessions and songs, of any size, reproducible by a seed.
 
-Users sign up along a growing curve, buy while they are active, and then stop for good;
-each has a favourite genre and two favourite artists. Every trait of a user or a track
-is a hash of its number, and each day's sessions are drawn from a stream of their own:
-so a window gives the same records alone and within a longer one.
+More users sign up each year. They buy while they are active, and then stop for good.
+Each user has a favourite genre and two favourite artists. All properties of a user or
+track are derived from a hash of its number, and each day's sessions come from their own
+random stream. So a day has the same records, whichever window is requested.
 
-The faults are those of the real sources; the constants say how rare they are.
+The data has the irregularities of the real sources; the constants below set how often.
 """
 
 import zlib
@@ -27,16 +27,16 @@ from demo_sources.columns import (
     Floats,
     Integers,
     codes,
+    find_position,
     fixed_width,
     hashes,
     pick,
-    place,
     timestamps,
     uniform,
     uuids,
 )
 from demo_sources.postgres import SONGS_SCHEMA
-from demo_sources.world import CURRENCIES, WHOLE_CURRENCIES, names, places
+from demo_sources.reference_data import CURRENCIES, WHOLE_CURRENCIES, names, places
 
 USERS_SCHEMA = pa.schema(
     [
@@ -76,10 +76,10 @@ SESSIONS_SCHEMA = pa.schema(
 
 EMPTY_SESSIONS = 0.003
 """Share of sessions without items."""
-TWIN_SESSIONS = 0.002
+DUPLICATE_SESSIONS = 0.002
 """Share of sessions that are delivered twice in one answer."""
 REPEATED_ITEMS = 0.004
-"""Share of items with the song of the item before them."""
+"""Share of items with the same song as the item before."""
 MISSING_TRACKS = 0.015
 """Share of tracks that the catalogue lacks at first; each revision halves it."""
 MISSING_USERS = 0.005
@@ -87,17 +87,17 @@ MISSING_USERS = 0.005
 LATE_SIGN_UPS = 0.15
 """Share of users who may buy before they sign up."""
 REVISED_SESSIONS = 0.02
-"""Share of sessions that a revision delivers with other items."""
+"""Share of sessions whose items a revision changes."""
 MOVED_USERS = 0.01
-"""Share of users that a revision shows at another place."""
+"""Share of users whose location a revision changes."""
 
 _ITEMS_PER_SESSION = 3.0
 _ITEMS_PER_USER = 16
 _ITEMS_PER_TRACK = 4
 _AT_MOST = 1_000_000  # users, and tracks
-_PIECE = 1 << 16  # rows of one table at most
-_GENRES = 1 / np.arange(2.0, 18.0)  # shares of 16 genres
-_EARLY = 180  # days before the start when the first users sign up
+_CHUNK_ROWS = 1 << 16  # the most rows of one table
+_GENRES = 1 / np.arange(2.0, 18.0)  # weights of 16 genres
+_EARLY = 180  # days from the first sign-ups to the start
 _YEAR = 365.25  # days
 _MICROSECOND = timedelta(microseconds=1)
 # Purchases by the hour of the buyer's clock: few at night, most in the evening.
@@ -115,12 +115,12 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Buyers:
-    """The hidden traits of the users; arrays of shape (users,), users by sign-up."""
+    """The hidden properties of the users, by sign-up; arrays of shape (users,)."""
 
-    since: Integers  # microseconds since 1970
+    since: Integers  # sign-up, in microseconds since 1970
     first: Integers  # day of the first possible purchase, as days since 1970
-    churn: Integers  # day from which they buy no more, likewise
-    rate: Floats  # purchases for the time they are active, in any unit
+    churn: Integers  # day from which they buy nothing more, as days since 1970
+    rate: Floats  # relative number of purchases while active
     like: Floats  # share of items that they like
     genre: Integers
     artists: Integers  # the two favourites, shape (users, 2)
@@ -133,9 +133,9 @@ class _Tracks:
     """The tracks, sorted by genre and artist; arrays of shape (tracks,)."""
 
     artist: Integers
-    upto: Floats  # running total of how often each is bought; one more, first 0
-    artist_first: Integers  # first track of each artist; one more at the end
-    genre_first: Integers  # first artist of each genre; one more at the end
+    running_total: Floats  # of the relative sales; begins with 0, so one more element
+    artist_first: Integers  # first track of each artist, and the number of tracks
+    genre_first: Integers  # first artist of each genre, and the number of artists
     dollars: Floats  # list price
     track_id: pa.Array
     title: pa.Array
@@ -144,7 +144,7 @@ class _Tracks:
 
 
 class Generator:
-    """The sources' data, and a `demo_sources.service.Source`."""
+    """The data of both sources; implements `demo_sources.service.Source`."""
 
     def __init__(
         self,
@@ -156,17 +156,17 @@ class Generator:
         revision: int = 0,
         damage: float = 0.0,
     ) -> None:
-        """Choose the data.
+        """Set the parameters of the data.
 
         Args:
-            seed: other seeds give other data.
-            items: how many items are bought from start to end, nearly.
+            seed: another seed gives other data.
+            items: the approximate number of items bought from start to end.
             start: the first day of sessions (UTC).
-            end: the day after the last.
-            revision: how often the sources have been changed since: each time some
-                sessions come with other items, some users have moved, and some more
-                songs are in the catalogue.
-            damage: share of the JSON records that break the contract, in 0..1.
+            end: the day after the last day.
+            revision: how many times the sources have changed since. Each time, the
+                items of some sessions change, some users move, and some songs are added
+                to the catalogue.
+            damage: the share of JSON records that break the contract, 0 to 1.
 
         Raises:
             ValueError: the end is not after the start, or a number is out of range.
@@ -184,17 +184,17 @@ class Generator:
         self.track_count = min(max(items // _ITEMS_PER_TRACK, 200), _AT_MOST)
 
     def users(self, start: date | None, end: date | None) -> Iterator[Any]:
-        """Yield as JSON the users with `user_since` in [start, end); None is open."""
+        """Yield as JSON the users with `user_since` in [start, end); None: no limit."""
         return self._records(self.user_tables(start, end), _damage_user)
 
     def sessions(self, start: date | None, end: date | None) -> Iterator[Any]:
-        """Yield as JSON the sessions that start in [start, end); None is open."""
+        """Yield as JSON the sessions that start in [start, end); None: no limit."""
         return self._records(self.session_tables(start, end), _damage_session)
 
     def user_tables(
         self, start: date | None = None, end: date | None = None
     ) -> Iterator[pa.Table]:
-        """Yield the users with `user_since` in [start, end), in bounded pieces.
+        """Yield the users with `user_since` in [start, end), in tables of bounded size.
 
         Args:
             start: first day (UTC); None for the first of all.
@@ -207,15 +207,15 @@ class Generator:
         since = self._buyers.since
         first = 0 if start is None else np.searchsorted(since, _days(start) * DAY)
         last = len(since) if end is None else np.searchsorted(since, _days(end) * DAY)
-        for low in range(int(first), int(last), _PIECE):
-            index = np.arange(low, min(low + _PIECE, int(last)))
+        for low in range(int(first), int(last), _CHUNK_ROWS):
+            index = np.arange(low, min(low + _CHUNK_ROWS, int(last)))
             index = index[uniform(self.seed, "missing", index) >= MISSING_USERS]
             yield self._user_table(np.random.default_rng(self.seed).permutation(index))
 
     def session_tables(
         self, start: date | None = None, end: date | None = None
     ) -> Iterator[pa.Table]:
-        """Yield the sessions that start in [start, end), day by day, in bounded pieces.
+        """Yield the sessions that start in [start, end), in tables of bounded size.
 
         Args:
             start: first day (UTC); None for the first of all.
@@ -231,24 +231,25 @@ class Generator:
             yield from self._day(low + timedelta(days=number))
 
     def song_tables(self) -> Iterator[pa.Table]:
-        """Yield the rows of `deftunes.songs`, in bounded pieces.
+        """Yield the rows of `deftunes.songs`, in tables of bounded size.
 
         Yields:
             Tables of `demo_sources.postgres.SONGS_SCHEMA`.
 
         """
         share = MISSING_TRACKS / 2**self.revision
-        for low in range(0, self.track_count, _PIECE):
-            index = np.arange(low, min(low + _PIECE, self.track_count))
+        for low in range(0, self.track_count, _CHUNK_ROWS):
+            index = np.arange(low, min(low + _CHUNK_ROWS, self.track_count))
             index = index[uniform(self.seed, "unlisted", index) >= share]
             yield self._song_table(index)
 
     def truth(self) -> pa.Table:
-        """Return what a model could find out: one row per user.
+        """Return the hidden properties that a model could learn: one row per user.
 
         Returns:
             Columns user_id, genre (number), artist_ids (the two favourites),
-            churned_on (the day from which they buy no more; null if after the end).
+            churned_on (the day from which they buy nothing more; null if that is after
+            the end).
 
         """
         buyers = self._buyers
@@ -281,13 +282,13 @@ class Generator:
 
     @cached_property
     def _buyers(self) -> _Buyers:
-        """Draw the users."""
+        """Generate the users."""
         index, tracks = np.arange(self.user_count), self._tracks
 
         def at(purpose: str) -> Floats:
             return uniform(self.seed, purpose, index)
 
-        # Sign-ups grow by half each year; their order is that of the numbers.
+        # Sign-ups grow by 50 % per year. Users are numbered in the order of sign-up.
         begin = _days(self.start) - _EARLY
         span = _days(self.end) - begin
         growth = np.log(1.5) / _YEAR
@@ -298,16 +299,18 @@ class Generator:
             -20 * _exponential(at("lag")) - 0.5,
             15 * _exponential(at("lag")),
         )
-        # The keener buy more, like more, and stay longer; a quarter stays for good.
+        # Keener users buy more, like more and stay longer. A quarter never leaves.
         keenness = _bell(at("keenness 1"), at("keenness 2"))
         life = 200 * np.exp(0.8 * keenness) * _exponential(at("life")) + 20
         life[at("loyal") < 0.25] = 100 * _YEAR
         first = (since + lag).astype(np.int64)
         genre = pick(_GENRES, at("genre"))
-        low = tracks.upto[tracks.artist_first[tracks.genre_first[genre]]]
-        high = tracks.upto[tracks.artist_first[tracks.genre_first[genre + 1]]]
+        low = tracks.running_total[tracks.artist_first[tracks.genre_first[genre]]]
+        high = tracks.running_total[tracks.artist_first[tracks.genre_first[genre + 1]]]
         favourites = [
-            tracks.artist[self._track_at(low + (high - low) * at(f"artist {number}"))]
+            tracks.artist[
+                self._track_at_total(low + (high - low) * at(f"artist {number}"))
+            ]
             for number in (1, 2)
         ]
         city = pick(places().weights, at("city"))
@@ -320,13 +323,13 @@ class Generator:
             genre=genre,
             artists=np.stack(favourites, axis=1),
             city=city,
-            # Some pay in dollars wherever they live.
+            # Some pay in dollars, independent of their country.
             currency=np.where(at("dollars") < 0.15, 0, places().currency[city]),
         )
 
     @cached_property
     def _tracks(self) -> _Tracks:
-        """Draw the artists and their tracks, some bought far more than others."""
+        """Generate the artists and their tracks; some sell far more than others."""
         rng = np.random.default_rng([self.seed, 1])
         tracks, artists = self.track_count, int(self.track_count * 0.4)
         fame = (rng.permutation(artists) + 4.0) ** -0.9
@@ -336,28 +339,28 @@ class Generator:
         artist_first = np.concatenate([[0], np.cumsum(counts)])
         index = np.arange(tracks)
         rank = index - artist_first[artist] + 1
-        upto = np.concatenate([[0.0], np.cumsum(fame[artist] * rank**-0.7)])
+        running_total = np.concatenate([[0.0], np.cumsum(fame[artist] * rank**-0.7)])
         genre_first = np.concatenate([[0], np.cumsum(_GENRES / _GENRES.sum())])
         return _Tracks(
             artist=artist,
-            upto=upto,
+            running_total=running_total,
             artist_first=artist_first,
             genre_first=np.rint(genre_first * artists).astype(np.int64),
             dollars=0.49 + np.floor(uniform(self.seed, "price", index) * 151) / 100,
             track_id=codes(self.seed, "TR", index),
             title=self._titles(artist, index),
             artist_id=codes(self.seed, "AR", artist),
-            artist_name=self._credits(artist, index),
+            artist_name=self._credited_names(artist, index),
         )
 
-    def _track_at(self, amount: Floats) -> Integers:
-        """Return the track on which each running total of purchases falls."""
-        return place(self._tracks.upto[1:], amount)
+    def _track_at_total(self, amount: Floats) -> Integers:
+        """Return the track for each point of the running total of sales."""
+        return find_position(self._tracks.running_total[1:], amount)
 
     def _pooled(
         self, pool: pa.Array, purpose: str, locale: Integers, index: Integers
     ) -> pa.Array:
-        """Pick a text of the locale for each index."""
+        """Return a text from the locale's pool for each index."""
         size = names().size
         drawn = hashes(self.seed, purpose, index) % np.uint64(size)
         return pool.take(pa.array(locale * size + drawn.astype(np.int64)))
@@ -366,7 +369,7 @@ class Generator:
         return pick(names().singers, uniform(self.seed, "locale", artist))
 
     def _titles(self, artist: Integers, index: Integers) -> pa.Array:
-        """Make titles in the artist's language, with the catalogue's oddities."""
+        """Generate titles in the artist's language, with irregular endings."""
         locale, words = self._singer_locale(artist), names().words
         form = uniform(self.seed, "title", index)
         second = pc.binary_join_element_wise(
@@ -383,8 +386,8 @@ class Generator:
         )
         return pc.if_else(form < 0.002, "", title)
 
-    def _credits(self, artist: Integers, index: Integers) -> pa.Array:
-        """Make the artist's name as each track spells it."""
+    def _credited_names(self, artist: Integers, index: Integers) -> pa.Array:
+        """Generate the artist's name as each track writes it."""
         form = uniform(self.seed, "credit", index)
         name = self._artist_names(artist)
         guest = self._artist_names(np.roll(artist, 7))
@@ -400,7 +403,7 @@ class Generator:
         )
 
     def _artist_names(self, artist: Integers) -> pa.Array:
-        """Make people's and bands' names; a few artists share one."""
+        """Generate names of people and bands; a few artists share a name."""
         artist = artist - (uniform(self.seed, "namesake", artist) < 0.01)
         locale, pools = self._singer_locale(artist), names()
         form = uniform(self.seed, "name", artist)
@@ -448,7 +451,7 @@ class Generator:
         def at(purpose: str) -> Floats:
             return uniform(self.seed, purpose, index)
 
-        # Most tracks of an artist say the same about it, some say something else.
+        # Most tracks of an artist have the same scores for it, some differ.
         drift = np.where(at("drift") < 0.1, 0.05 * at("drifted"), 0.0)
         familiarity = 0.2 + 0.7 * uniform(self.seed, "familiarity", artist) - drift
         hotness = 0.7 * uniform(self.seed, "hotness", artist) ** 0.7 + drift
@@ -491,8 +494,8 @@ class Generator:
         )
 
     @cached_property
-    def _sessions_upto(self) -> Integers:
-        """Count the sessions before each day, and in all."""
+    def _sessions_before(self) -> Integers:
+        """The number of sessions before each day, and in total."""
         days = np.arange(_days(self.start), _days(self.end))
         moments = days.astype("datetime64[D]")
         month = moments.astype("datetime64[M]").astype(int) % 12
@@ -502,18 +505,18 @@ class Generator:
             * np.array([0.9, 0.95, 1, 1, 1, 1.05, 1, 0.95, 1, 1, 1.15, 1.5])[month]
             * np.array([0.9, 0.9, 0.95, 1, 1.15, 1.35, 1.2])[weekday]
         )
-        upto = np.concatenate([[0.0], np.cumsum(weights)])
+        running_total = np.concatenate([[0.0], np.cumsum(weights)])
         wanted = self.items / _ITEMS_PER_SESSION / (1 - EMPTY_SESSIONS)
-        sessions: Floats = np.rint(upto * wanted / upto[-1])
+        sessions: Floats = np.rint(running_total * wanted / running_total[-1])
         return sessions.astype(np.int64)
 
     def _day(self, day: date) -> Iterator[pa.Table]:
         """Yield the sessions of a day."""
         number, buyers = _days(day), self._buyers
         position = number - _days(self.start)
-        low, high = self._sessions_upto[position : position + 2]
+        low, high = self._sessions_before[position : position + 2]
         active = (buyers.first <= number) & (number < buyers.churn)
-        # Who is about to leave buys less in the last weeks.
+        # Users who are about to leave buy less in their last weeks.
         waning = buyers.churn - number <= 28
         rate = np.cumsum(buyers.rate * active * np.where(waning, 0.35, 1.0))
         noon = datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc)
@@ -522,10 +525,10 @@ class Generator:
             for zone in places().zones
         ]
         offsets = np.array([(clock - noon) // _MICROSECOND for clock in clocks])
-        for first in range(int(low), int(high), _PIECE):
-            index = np.arange(first, min(first + _PIECE, int(high)))
+        for first in range(int(low), int(high), _CHUNK_ROWS):
+            index = np.arange(first, min(first + _CHUNK_ROWS, int(high)))
             rng = np.random.default_rng([self.seed, number, first])
-            buyer = place(rate, rng.random(len(index)) * rate[-1])
+            buyer = find_position(rate, rng.random(len(index)) * rate[-1])
             clock = (pick(_HOURS, rng.random(len(index))) + rng.random(len(index))) / 24
             zone = places().zone[buyers.city[buyer]]
             moment = number * DAY + ((clock * DAY).astype(int) - offsets[zone]) % DAY
@@ -539,14 +542,14 @@ class Generator:
         rng: np.random.Generator,
         stream: list[int],
     ) -> pa.Table:
-        """Fill the baskets of some sessions.
+        """Generate sessions with their items.
 
         Args:
             index: the sessions' numbers, shape (n,).
             buyer: the users' numbers, shape (n,).
             moment: when they start, microseconds since 1970, shape (n,).
-            rng: the day's stream of random numbers.
-            stream: what seeds the revisions' own streams, besides the seed.
+            rng: the day's random stream.
+            stream: the seeds of the revisions' random streams, besides the seed.
 
         """
         buyers, tracks = self._buyers, self._tracks
@@ -554,7 +557,8 @@ class Generator:
         count[rng.random(len(index)) < EMPTY_SESSIONS] = 0
         row = np.repeat(np.arange(len(index)), count)
         who = buyer[row]
-        # One in four items is of a favourite artist, half of the favourite genre.
+        # A quarter of the items is by a favourite artist, half is of the favourite
+        # genre.
         taste = rng.random(len(row))
         artist = buyers.artists[who, rng.integers(0, 2, len(row))]
         genre = tracks.genre_first[buyers.genre[who]]
@@ -562,13 +566,13 @@ class Generator:
         artists = len(tracks.artist_first) - 1
         low = np.select([taste < 0.25, taste < 0.75], [artist, genre], 0)
         high = np.select([taste < 0.25, taste < 0.75], [artist + 1, genre_end], artists)
-        begin = tracks.upto[tracks.artist_first[low]]
-        span = tracks.upto[tracks.artist_first[high]] - begin
-        track = self._track_at(begin + span * rng.random(len(row)))
+        begin = tracks.running_total[tracks.artist_first[low]]
+        span = tracks.running_total[tracks.artist_first[high]] - begin
+        track = self._track_at_total(begin + span * rng.random(len(row)))
         again = np.flatnonzero(rng.random(len(row)) < REPEATED_ITEMS)
         again = again[(again > 0) & (row[again] == row[again - 1])]
         track[again] = track[again - 1]
-        # What they came for they like more.
+        # Items of their favourite artist or genre are liked more often.
         liked = rng.random(len(row)) < buyers.like[who] * np.where(taste < 0.75, 1, 0.6)
         wait = (rng.exponential(120 * DAY, len(row))).astype(np.int64)
         factor = np.ones(len(row))
@@ -610,13 +614,13 @@ class Generator:
             ],
             schema=SESSIONS_SCHEMA,
         )
-        twins = np.flatnonzero(rng.random(len(index)) < TWIN_SESSIONS)
-        return pa.concat_tables([table, table.take(pa.array(twins))])
+        duplicates = np.flatnonzero(rng.random(len(index)) < DUPLICATE_SESSIONS)
+        return pa.concat_tables([table, table.take(pa.array(duplicates))])
 
     def _records(
         self,
         tables: Iterator[pa.Table],
-        spoil: Callable[[dict[str, Any], int], dict[str, Any]],
+        damage: Callable[[dict[str, Any], int], dict[str, Any]],
     ) -> Iterator[bytes | dict[str, Any]]:
         """Yield the rows as JSON, some of them damaged."""
         limit = int(self.damage * 2**32)
@@ -629,9 +633,9 @@ class Generator:
                     )
                     for (text,) in connection.fetchall():
                         record = text.encode()
-                        lot = zlib.crc32(record, self.seed & 0xFFFFFFFF)
-                        if lot < limit:
-                            yield spoil(msgspec.json.decode(record), lot)
+                        random_number = zlib.crc32(record, self.seed & 0xFFFFFFFF)
+                        if random_number < limit:
+                            yield damage(msgspec.json.decode(record), random_number)
                         else:
                             yield record
 
@@ -641,28 +645,28 @@ def _days(day: date) -> int:
 
 
 def _exponential(at: Floats) -> Floats:
-    """Turn numbers in [0, 1) into ones of the exponential distribution of mean 1."""
+    """Map uniform numbers in [0, 1) to the exponential distribution of mean 1."""
     return -np.log1p(-at)
 
 
 def _bell(a: Floats, b: Floats) -> Floats:
-    """Turn numbers in [0, 1) into ones of the standard normal (Box-Muller)."""
+    """Map uniform numbers in [0, 1) to the standard normal one (Box-Muller)."""
     return np.sqrt(2 * _exponential(a)) * np.cos(2 * np.pi * b)
 
 
 def _revise(
     row: Integers, sessions: int, rng: np.random.Generator
 ) -> tuple[Integers, Flags, Flags]:
-    """Choose what a revision changes: an item added, removed or made cheaper.
+    """Choose the items that a revision adds, removes or makes cheaper.
 
     Args:
         row: the session of each item, shape (items,), ascending.
-        sessions: how many sessions there are.
-        rng: the revision's stream.
+        sessions: the number of sessions.
+        rng: the revision's random stream.
 
     Returns:
-        For each item from now on: which one it was, whether it is an added one (a copy
-        that is to get another song), whether its price changes.
+        For each item after the revision: its index before the revision, whether it is
+        an added copy (which gets another song), and whether it becomes cheaper.
 
     """
     change = np.where(
@@ -677,8 +681,8 @@ def _revise(
     return chosen, added, (is_last & (change == 3))[chosen]
 
 
-def _damage_user(user: dict[str, Any], lot: int) -> dict[str, Any]:
-    """Break a user in one of the ways that a lot chooses."""
+def _damage_user(user: dict[str, Any], random_number: int) -> dict[str, Any]:
+    """Damage a user; the random number chooses how."""
     return (
         user
         | (
@@ -686,14 +690,14 @@ def _damage_user(user: dict[str, Any], lot: int) -> dict[str, Any]:
             {"user_id": None},
             {"user_since": "yesterday"},
             {"user_email": "nobody@example.com"},
-        )[lot % 4]
+        )[random_number % 4]
     )
 
 
-def _damage_session(session: dict[str, Any], lot: int) -> dict[str, Any]:
-    """Break a session in one of the ways that a lot chooses."""
+def _damage_session(session: dict[str, Any], random_number: int) -> dict[str, Any]:
+    """Damage a session; the random number chooses how."""
     items = session["session_items"]
-    if items and lot % 9 < 6:
+    if items and random_number % 9 < 6:
         price = items[0]["price"]
         items[0] = (
             items[0] | {"price": -price},
@@ -702,7 +706,7 @@ def _damage_session(session: dict[str, Any], lot: int) -> dict[str, Any]:
             items[0] | {"currency": "XXX"},
             items[0] | {"gift": True},
             items[0]["song_id"],
-        )[lot % 9]
+        )[random_number % 9]
         return session
     return (
         session
@@ -710,5 +714,5 @@ def _damage_session(session: dict[str, Any], lot: int) -> dict[str, Any]:
             {"session_start_time": "soon"},
             {"user_id": None},
             {"voucher": "SPRING"},
-        )[lot % 3]
+        )[random_number % 3]
     )

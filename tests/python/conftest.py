@@ -20,7 +20,7 @@ import duckdb
 import hypothesis
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from deftunes.landing.loader import ENTITIES, Plan, Summary, run
+from deftunes.landing.loader import ENTITIES, LandingPlan, Summary, run
 from deftunes.landing.rates import SHIPPED
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
@@ -152,7 +152,7 @@ class Lakehouse:
         postgres.load_songs(self.postgres_dsn, songs)
         with service.running(source) as api:
             settings = Settings(self.home, api.url, self.postgres_dsn, str(self.rates))
-            summary = run(settings, Plan(ENTITIES, start, end))
+            summary = run(settings, LandingPlan(ENTITIES, start, end))
         assert not summary.failed
         return summary
 

@@ -1,4 +1,4 @@
-"""Asks MetricFlow in a process of its own: queries as JSON in, rows as JSON out."""
+"""Runs MetricFlow in its own process: queries as JSON in, rows as JSON out."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from metricflow.engine.metricflow_engine import MetricFlowQueryRequest
 
 
 def main() -> None:
-    """Answer a list of `{"metrics": [...], "group_by": [...]}`, one after the other."""
+    """Run the queries of a list of `{"metrics": [...], "group_by": [...]}` in turn."""
     configuration = CLIConfiguration()
     configuration.setup(configure_file_logging=False)
     answers: list[list[list[Any]]] = []

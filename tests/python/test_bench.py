@@ -1,4 +1,4 @@
-"""The benchmark: contenders make the same, and what they are measured by is said."""
+"""The benchmark: contenders make the same tables, and the report shows the goals."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 from benchmark import checksums, report, scenarios
 from benchmark.data import END, Data
 from benchmark.goals import GOALS
-from deftunes.landing.loader import ENTITIES, Plan, run
+from deftunes.landing.loader import ENTITIES, LandingPlan, run
 from deftunes.settings import Settings
 from demo_sources import postgres, service
 
@@ -22,7 +22,7 @@ def test_generated_batches_are_those_that_landing_would_write(
     postgres.load_songs(postgres_dsn, data.generator.song_tables())
     with service.running(data.generator) as api:
         settings = Settings(tmp_path, api.url, postgres_dsn, None)
-        run(settings, Plan(ENTITIES, data.start, END))
+        run(settings, LandingPlan(ENTITIES, data.start, END))
 
     # An id is time, window and digest of the content.
     landed, generated = (
@@ -71,7 +71,7 @@ def test_contenders_that_differ_are_an_error_and_results_have_their_form(
     monkeypatch.setattr(scenarios, "LIMIT", broken)
     bench.limit.clear()
     with pytest.raises(checksums.MismatchError, match=r"reports\.sales_per_day_mv"):
-        scenarios.by_hand(bench, data.eve, made)
+        scenarios.run_limit(bench, data.eve, made)
 
 
 def test_goals_say_what_is_reached() -> None:
@@ -84,7 +84,7 @@ def test_goals_say_what_is_reached() -> None:
             "landing songs": [10.0],
         }
     )
-    reached = {goal.name: value for goal, value in report.reached(figures)}
+    reached = {goal.name: value for goal, value in report.measured_goals(figures)}
     goals = {goal.name: goal for goal in GOALS}
 
     assert reached == {

@@ -1,4 +1,4 @@
-"""The boards: every figure is the star's, and none is a person's."""
+"""The boards: every number equals that of the star, and no person is named."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ inner join marts.dim_users using (user_key)
 
 
 def board(name: str) -> dict[str, Any]:
-    """Return a board as its YAML file holds it."""
+    """Return the content of a board's YAML file."""
     held: dict[str, Any] = yaml.safe_load(
         (BOARDS / "charts" / f"{name}.yml").read_text("utf-8")
     )
@@ -45,7 +45,7 @@ def sql(query: str | dict[str, Any]) -> str:
 
 
 def shown(page: Path) -> list[str]:
-    """Return the text of each drawing of a dashboard, its parts set off by spaces."""
+    """Return the text of each drawing of a dashboard, its parts separated by spaces."""
     drawings = re.findall(r'srcdoc="([^"]*)"', page.read_text("utf-8"))
     return [
         re.sub(
@@ -61,7 +61,7 @@ def shown(page: Path) -> list[str]:
 
 @pytest.fixture
 def reader(demonstration: Demonstration) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Hold open what is published for analysts, as a BI tool does."""
+    """Open the analysts' published database, as a BI tool does."""
     published = demonstration.settings.serving / dashboard.ANALYST
     with duckdb.connect(str(published), read_only=True) as held:
         yield held

@@ -1,4 +1,4 @@
-"""What a role's file gives away, and what the lint finds before it does."""
+"""What a role's file reveals, and which leaks the linter finds before."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ Models = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def checks() -> ModuleType:
-    """Return the module of the checks, which dbt-bouncer finds by its path."""
+    """Import the module of the checks by its path, as dbt-bouncer does."""
     spec = importlib.util.spec_from_file_location("check_data_classes", PATH)
     assert spec is not None
     assert spec.loader is not None
@@ -40,7 +40,7 @@ def checks() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def compiled(demonstration: Demonstration) -> Models:
-    """Return the models as the checks see them, with the SQL of a later build."""
+    """Return the models as the checks get them, with the SQL of a later build."""
     kept = {"DEFTUNES_WITHOUT_ML": "", "DBT_WRITE_JSON": "true"}
     done = demonstration.lakehouse.dbt("compile", environment=kept)
     assert done.returncode == 0, done.stdout
@@ -65,12 +65,12 @@ def compiled(demonstration: Demonstration) -> Models:
 
 @pytest.fixture
 def models(compiled: Models) -> Models:
-    """Return the models, to be changed."""
+    """Return copies of the models, which tests may change."""
     return deepcopy(compiled)
 
 
 def leaks(checks: ModuleType, models: Models) -> set[str]:
-    """Return the names of the columns that lack a class of what they are made of."""
+    """Return the names of the columns that lack a class of their sources."""
     found = checks.find_leaks(models.values(), KEY_CLASSES)
     return {line.split("`")[1] for line in found}
 
@@ -215,7 +215,7 @@ def test_a_column_without_a_class_is_named() -> None:
 
 @contextmanager
 def opened(shown: Demonstration, role: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the file of a role; `deftunes` is everybody's."""
+    """Open the file of a role; `deftunes` has everything."""
     name = "deftunes.duckdb" if role == "deftunes" else f"roles/{role}.duckdb"
     path = shown.lakehouse.home / "serving" / name
     with duckdb.connect(str(path), read_only=True) as connection:

@@ -1,4 +1,4 @@
-"""The demo, and that made-up and real data stay apart."""
+"""The demo, and that made-up and real data are not mixed."""
 
 import os
 import shutil
@@ -77,7 +77,7 @@ def test_the_demo_claims_an_empty_landing_zone(tmp_path: Path) -> None:
 
 
 def python_that(folder: Path, script: str) -> Path:
-    """Put a shell script in place of Python."""
+    """Create a shell script to use instead of Python."""
     python = folder / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
@@ -85,7 +85,7 @@ def python_that(folder: Path, script: str) -> Path:
 
 
 def make(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run make in a copy of the project's top level that is of no other use."""
+    """Run make in a copy of the files of the project's root."""
     for name in ("Makefile", "requirements.txt"):
         shutil.copy(PROJECT / name, folder)
     # As from a shell, also where the tests themselves run under make.
@@ -109,7 +109,7 @@ def test_a_demo_without_boards_is_done(tmp_path: Path) -> None:
     made = ("--old-file", ".venv/requirements.txt")
     done = make("demo", f"BIN={tmp_path}", *made, folder=tmp_path)
     assert done.returncode == 0
-    assert done.stdout.splitlines()[-1].startswith("Skipped: the boards")
+    assert done.stdout.splitlines()[-1].startswith("Skipped the boards")
     assert done.stderr.splitlines() == ["No boards here."]
 
 
@@ -130,8 +130,8 @@ def test_an_older_python_is_refused_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "code", "reason"),
     [
-        (["demo.py", "--items", "400"], 1, f"holds the demo of {OPTIONS}"),
-        (["land.py", "--start", "2024-01-01"], 2, "holds the demo's made-up data"),
+        (["demo.py", "--items", "400"], 1, f"contains the demo with {OPTIONS}"),
+        (["land.py", "--start", "2024-01-01"], 2, "contains the demo's made-up data"),
     ],
 )
 def test_nothing_else_lands_where_the_demo_did(

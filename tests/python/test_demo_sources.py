@@ -1,4 +1,4 @@
-"""The demo's sources: what they serve, and how they fail when told to."""
+"""The demo's sources: what they serve, and the faults that tests can inject."""
 
 import re
 import shutil
@@ -21,19 +21,19 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 import pytest
 import requests
 from demo_sources import postgres, service
-from demo_sources.both import demo_sources
 from demo_sources.generator import (
+    DUPLICATE_SESSIONS,
     EMPTY_SESSIONS,
     MISSING_TRACKS,
     MISSING_USERS,
     MOVED_USERS,
     REVISED_SESSIONS,
     SESSIONS_SCHEMA,
-    TWIN_SESSIONS,
     Generator,
 )
+from demo_sources.reference_data import CURRENCIES, WHOLE_CURRENCIES, places
+from demo_sources.serve import demo_sources
 from demo_sources.service import Fault, Records
-from demo_sources.world import CURRENCIES, WHOLE_CURRENCIES, places
 
 ITEMS = 120_000
 TIMEOUT = 30.0
@@ -49,7 +49,7 @@ def all_of(tables: Iterator[pa.Table]) -> pa.Table:
 
 
 def as_set(table: pa.Table) -> list[str]:
-    """Return the rows in an order that does not depend on how they came."""
+    """Return the rows as sorted texts."""
     return sorted(map(repr, table.to_pylist()))
 
 
@@ -82,7 +82,7 @@ def songs(generator: Generator) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def items(sessions: pa.Table) -> pa.Table:
-    """Return the items with the session and user that each belongs to."""
+    """Return the items, each with its session and user."""
     lists = sessions["session_items"].combine_chunks()
     of = pc.list_parent_indices(lists)
     table = pa.Table.from_struct_array(pc.list_flatten(lists))
@@ -539,7 +539,7 @@ def test_sessions_have_the_faults_of_the_real_ones(
     empty = pc.sum(pc.equal(lengths, 0)).as_py()
     assert empty / rows == pytest.approx(EMPTY_SESSIONS, rel=0.5)
     twins = rows - pc.count_distinct(sessions["session_id"]).as_py()
-    assert twins / rows == pytest.approx(TWIN_SESSIONS, rel=0.5)
+    assert twins / rows == pytest.approx(DUPLICATE_SESSIONS, rel=0.5)
     assert len(set(map(repr, sessions.to_pylist()))) == rows - twins
     repeats = items.group_by(["session_id", "song_id"]).aggregate([([], "count_all")])
     assert pc.any(pc.greater(repeats["count_all"], 1)).as_py()
@@ -679,7 +679,7 @@ def test_a_revision_changes_a_few_of_each() -> None:
 
 
 def is_well_formed(session: dict[str, Any]) -> bool:
-    """Whether a session holds to the contract."""
+    """Return whether a session meets the contract."""
     try:
         datetime.fromisoformat(session["session_start_time"])
         return (

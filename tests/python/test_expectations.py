@@ -1,4 +1,4 @@
-"""Generic tests, the stand-in's and our own, pass and fail as they should."""
+"""The generic tests, of the stand-in and of the project, pass and fail correctly."""
 
 import json
 import re
@@ -108,7 +108,7 @@ CASES: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """One use of an expectation, named for dbt, and the failures that it must find."""
+    """One use of an expectation, its name for dbt, and the failures it has to find."""
 
     name: str
     expectation: str
@@ -128,7 +128,7 @@ FLAT_CASES = [
 
 
 def model_properties(model: str) -> dict[str, Any]:
-    """Return a model's properties: its cases as tests, on columns and on the table."""
+    """Return a model's YAML properties, with its cases as tests."""
     tests: dict[str, list[dict[str, Any]]] = {"": []}
     for case in FLAT_CASES:
         table, _, column = case.target.partition(".")
@@ -152,7 +152,7 @@ def model_properties(model: str) -> dict[str, Any]:
 
 
 def write_project(project: Path, packages: Mapping[str, Path]) -> None:
-    """Write a dbt project of the cases, with these packages by name (JSON is YAML)."""
+    """Write a dbt project of the cases with these packages (YAML files as JSON)."""
     for name, package in packages.items():
         shutil.copytree(package, project / "dbt_packages" / name)
     shutil.copy(PROJECT / "packages.yml", project)
@@ -196,7 +196,7 @@ def write_project(project: Path, packages: Mapping[str, Path]) -> None:
 
 
 def dbt(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run dbt in a project of its own."""
+    """Run dbt in this project."""
     return subprocess.run(
         [Path(sys.executable).with_name("dbt"), *arguments],
         cwd=project,
@@ -207,7 +207,7 @@ def dbt(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def build(project: Path, packages: Mapping[str, Path]) -> dict[str, tuple[str, Any]]:
-    """Build the cases' project; return each node's status and number of failures."""
+    """Build the project; return status and number of failures of each node."""
     write_project(project, packages)
     run = dbt(project, "build", "--warn-error-options", '{"error": ["Deprecations"]}')
     results = project / "target" / "run_results.json"
@@ -220,7 +220,7 @@ def build(project: Path, packages: Mapping[str, Path]) -> dict[str, tuple[str, A
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, Any]]:
-    """Return what dbt says of every case, from one build."""
+    """Build once, and return the result of each case."""
     return build(tmp_path_factory.mktemp("cases"), {"dbt_expectations": STAND_IN})
 
 
@@ -267,7 +267,7 @@ def test_a_range_without_bounds_is_refused(tmp_path: Path) -> None:
 
 
 class Hub(SimpleHTTPRequestHandler):
-    """dbt's package hub, as far as `dbt deps` asks it: files under a folder."""
+    """The part of dbt's package hub that `dbt deps` uses: files below a folder."""
 
     def log_message(self, *_: object) -> None:
         """Keep requests out of the tests' output."""
@@ -309,7 +309,7 @@ def hub(
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Return a project that has everything but its dbt packages."""
+    """Return a project without its dbt packages."""
     project = tmp_path / "project"
     project.mkdir()
     write_project(project, {})
@@ -325,7 +325,8 @@ def test_set_up_installs_from_the_hub_and_then_leaves_it_alone(
     assert installed.read_text() == "name: dbt_expectations"
     hub.shutdown()
     hub.server_close()
-    assert set_up_packages(project) == "The package dbt_expectations is in place."
+    message = set_up_packages(project)
+    assert message == "The package dbt_expectations is already installed."
 
 
 def test_set_up_takes_the_stand_in_where_the_hub_is_out_of_reach(
@@ -335,7 +336,7 @@ def test_set_up_takes_the_stand_in_where_the_hub_is_out_of_reach(
     hub.server_close()
     assert "cannot be reached" in set_up_packages(project)
     installed = project / "dbt_packages" / "dbt_expectations"
-    assert "is in place" in set_up_packages(project)
+    assert "is already installed" in set_up_packages(project)
 
     # From here on the hub is not asked: dbt could not even start.
     (project / "dbt_project.yml").unlink()
@@ -351,7 +352,8 @@ def test_dbt_deps_puts_the_genuine_package_in_the_place_of_the_stand_in(
 ) -> None:
     shutil.copytree(STAND_IN, project / "dbt_packages" / STAND_IN.name)
     assert dbt(project, "deps").returncode == 0
-    assert set_up_packages(project) == "The package dbt_expectations is in place."
+    message = set_up_packages(project)
+    assert message == "The package dbt_expectations is already installed."
 
 
 def test_set_up_does_not_hide_another_failure_of_dbt_behind_the_stand_in(
@@ -365,7 +367,7 @@ def test_set_up_does_not_hide_another_failure_of_dbt_behind_the_stand_in(
 
 def test_set_up_installs_extensions_once(tmp_path: Path) -> None:
     assert "ducklake" in set_up_extensions(("ducklake",), tmp_path)
-    assert set_up_extensions(("ducklake",), tmp_path).endswith("in place.")
+    assert set_up_extensions(("ducklake",), tmp_path).endswith("already installed.")
 
 
 def test_set_up_says_which_duckdb_it_needs(

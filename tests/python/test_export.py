@@ -1,4 +1,4 @@
-"""What is exported is what is published, as a file of the format asked for."""
+"""An export has the published rows, in the requested format."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ from deftunes.settings import PROJECT, Settings
 
 @pytest.fixture(scope="module")
 def settings(demonstration: Demonstration) -> Settings:
-    """Return the demo's settings, with what dbt parsed beside it."""
+    """Return the demo's settings, with dbt's artifacts."""
     return replace(
         demonstration.settings, dbt_target=demonstration.lakehouse.home / "target"
     )

@@ -1,4 +1,4 @@
-"""Kills, full disks, broken connections and crowds: each heals, or says what to do."""
+"""Kills, full disks, broken connections, concurrent runs: recovery or clear errors."""
 
 import json
 import os
@@ -32,7 +32,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, copy_of_project, song
 from deftunes.landing import manifest
-from deftunes.landing.loader import Plan, _Journal, run
+from deftunes.landing.loader import LandingPlan, _Journal, run
 from deftunes.landing.zone import LandingZone, LandingZoneError, check_landing_zone
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
@@ -73,7 +73,7 @@ class Calm:
     phases: dict[str, list[tuple[str, float]]]
 
     def restore(self, *, lake: bool = True) -> Lakehouse:
-        """Go back to before the last build, or to before there was a lake."""
+        """Restore the state before the last build, or before the first one."""
         for name in ("lake", "serving"):
             shutil.rmtree(self.lakehouse.home / name, ignore_errors=True)
             if lake:
@@ -83,7 +83,7 @@ class Calm:
         return self.lakehouse
 
     def differences(self) -> dict[str, Any]:
-        """Return how the lakehouse differs from what it was undisturbed."""
+        """Return the differences from the undisturbed result."""
         found: dict[str, Any] = differences(
             self.lakehouse.tables(*BUILT) | {"reported": reported(self.lakehouse)},
             self.tables | {"reported": self.reported},
@@ -93,7 +93,7 @@ class Calm:
 
 @pytest.fixture(scope="session")
 def calm(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Calm:
-    """Land and build twice; the second time sessions, users and songs have changed."""
+    """Land and build twice; before the second build, the sources have changed."""
     lakehouse = lakehouses(rates)
     before = lakehouse.home.with_name("before")
     for revision, end in enumerate((NOON, END)):
@@ -126,7 +126,7 @@ _PHASES = {
 
 
 def phases_of(lines: list[tuple[float, str]]) -> dict[str, list[tuple[str, float]]]:
-    """Return the moments of a build by phase, from what it said and when."""
+    """Return the moments of a build by phase, from its output lines and their times."""
     found: dict[str, list[tuple[str, float]]] = {name: [] for name in _PHASES}
     # Hooks come before the first node and after the last.
     nodes = [(at, line) for at, line in lines if re.search(r"\d of \d\d", line)]
@@ -141,7 +141,7 @@ def phases_of(lines: list[tuple[float, str]]) -> dict[str, list[tuple[str, float
 
 
 def kill(process: "subprocess.Popen[Any]") -> None:
-    """Kill a command and all that it has started."""
+    """Kill a command and all its child processes."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -154,7 +154,7 @@ def said_by(build: ForkServerProcess, lakehouse: Lakehouse) -> Iterator[str]:
 
 
 def reported(lakehouse: Lakehouse) -> list[Any]:
-    """Return what the snapshot holds, without the columns of its making."""
+    """Return the rows of the snapshot, without dbt's own columns."""
     with lakehouse.lake() as connection:
         return connection.sql(
             "select columns(lambda c: not starts_with(c, 'dbt_')),"
@@ -193,7 +193,7 @@ print(json.dumps({"opened": opened, "errors": errors, "seen": seen}))
 
 
 def fingerprint_query(lakehouse: Lakehouse) -> str:
-    """Return the query that tells one published database from another, and a mix."""
+    """Return a query that identifies a published database and detects a mixed one."""
     tables = lakehouse.published(
         "select schema_name || '.' || table_name from duckdb_tables()"
         " where table_name <> 'publications' order by all"
@@ -205,7 +205,7 @@ def fingerprint_query(lakehouse: Lakehouse) -> str:
 
 
 def fingerprint(lakehouse: Lakehouse) -> list[Any]:
-    """Return what tells the published database from others, if it is consistent."""
+    """Return the fingerprint of the published database, if it is consistent."""
     (found,) = lakehouse.published(fingerprint_query(lakehouse))
     facts, in_report, orphans = found[:3]
     assert facts == in_report > 0 == orphans
@@ -214,7 +214,7 @@ def fingerprint(lakehouse: Lakehouse) -> list[Any]:
 
 @dataclass
 class Reader:
-    """What someone saw who opened the published database all the time."""
+    """What a reader saw who opened the published database again and again."""
 
     opened: int = 0
     errors: list[str] = field(default_factory=list)
@@ -223,7 +223,7 @@ class Reader:
 
 @contextmanager
 def reading(lakehouse: Lakehouse) -> Iterator[Reader]:
-    """Open, ask and close the published database for as long as the block runs."""
+    """Open, query and close the published database while the block runs."""
     reader = Reader()
     process = subprocess.Popen(
         [
@@ -278,7 +278,7 @@ def test_killed_builds_are_mended_and_readers_see_old_or_new(
 
 
 def build_until(calm: Calm, phase: str, chance: random.Random) -> bool:
-    """Kill a build at a random moment of a phase; say whether it was still running."""
+    """Kill a build at a random moment of a phase; return whether it still ran."""
     moments = calm.phases[phase]
     ((line, length),) = chance.choices(moments, [length for _, length in moments])
     delay = chance.uniform(0, length)
@@ -348,7 +348,7 @@ def test_killed_landings_are_mended(
 
 
 def landed_records(home: Path) -> Tables:
-    """Return what landed, by entity, without when and in which batch."""
+    """Return the landed rows by entity, without time and batch."""
     with duckdb.connect() as connection:
         return {
             entity.name: connection.read_parquet(
@@ -477,7 +477,7 @@ def test_landing_and_building_by_the_day_is_the_same_as_at_once(
 
 
 def without_metadata(lakehouse: Lakehouse) -> Tables:
-    """Return the rows of all tables without what depends on when they were landed."""
+    """Return the rows of all tables, without columns that depend on the landing."""
     with lakehouse.lake() as connection:
         names = connection.execute(
             "select schema_name || '.' || table_name from duckdb_tables()"
@@ -554,7 +554,7 @@ def test_two_landings_at_once_land_once(home: Path, rates: Path) -> None:
 
 @contextmanager
 def disk(folder: Path, size: int, *options: str) -> Iterator[None]:
-    """Put a disk of some bytes under a folder, with what the folder holds."""
+    """Mount a file system of a given size over a folder, with the folder's contents."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     folder.mkdir(parents=True, exist_ok=True)
@@ -585,7 +585,7 @@ def disk(folder: Path, size: int, *options: str) -> Iterator[None]:
 
 @pytest.fixture
 def many_songs(postgres_dsn: str) -> str:
-    """Return the database with more songs than go over at once."""
+    """Return the database with 131,072 songs, too many for one transfer."""
     table = pa.Table.from_pylist([song(1)], postgres.SONGS_SCHEMA)
     for _ in range(17):
         table = pa.concat_tables([table, table])
@@ -608,8 +608,8 @@ def test_a_full_disk_while_landing(home: Path, many_songs: str, rates: Path) -> 
         healed = command(home, *window, **made)
     assert full.returncode == 1
     assert "No space left on device" in full.stderr
-    assert "the connection string is no use" not in full.stderr
-    assert "run the same again" in full.stdout
+    assert "the connection string is not valid" not in full.stderr
+    assert "run the same command again" in full.stdout
     assert "Traceback" not in full.stderr
     assert healed.returncode == 0, healed.stderr
     assert seen < len(batches(home)) == (END - START).days + 3
@@ -627,7 +627,7 @@ def test_a_full_disk_once_all_has_landed(
     new.unlink()
     assert full.returncode == 1
     assert "songs" in full.stdout
-    assert "run the same again" in full.stdout
+    assert "run the same command again" in full.stdout
     assert f"{home / 'landing' / '.manifest'} was not written" in full.stderr
     assert "Traceback" not in full.stderr
     healed = command(home, *window, **made)
@@ -724,7 +724,7 @@ def test_a_damaged_lake_is_told_in_one_line(calm: Calm) -> None:
 
 
 def assert_remedy(done: "subprocess.CompletedProcess[str]", beginning: str) -> None:
-    """See a command fail, and say why and what to do in one line."""
+    """Check that a command failed with one line that says why and what to do."""
     assert done.returncode != 0
     (line,) = re.findall(re.escape(beginning) + ".*", done.stdout)
     assert "remove it" in line
@@ -736,10 +736,10 @@ def assert_remedy(done: "subprocess.CompletedProcess[str]", beginning: str) -> N
 
 
 class Proxy:
-    """Stands before a server, and cuts all connections after so many bytes."""
+    """A TCP proxy that cuts all connections after a number of bytes."""
 
     def __init__(self, port: int, after: int | None) -> None:
-        """Stand before a port of this machine."""
+        """Forward to a local port."""
         self.after = after
         self._server = port
         self._passed = 0
@@ -748,7 +748,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Let no one in any more."""
+        """Accept no more connections."""
         self._listener.close()
 
     def _accept(self) -> None:
@@ -790,7 +790,7 @@ def test_a_copy_that_is_cut_lands_nothing_and_the_same_command_lands_all(
         assert cut.returncode == 1
         assert not batches(home)
         assert "songs did not land: deftunes.songs cannot be read: " in cut.stderr
-        assert "the connection string is no use" not in cut.stderr
+        assert "the connection string is not valid" not in cut.stderr
         assert "Traceback" not in cut.stderr
         proxy.after = None
         again = command(home, "songs", **made)
@@ -872,7 +872,7 @@ def test_only_what_a_build_would_read_is_foreign(
 
 
 def write_batch(folder: Path) -> None:
-    """Write a batch that an earlier version could have landed."""
+    """Write a batch as an earlier version landed it."""
     folder.mkdir(parents=True)
     batch_id = folder.name.removeprefix("_batch_id=")
     rows = pa.table({"_batch_id": [batch_id]})
@@ -896,7 +896,7 @@ def test_batches_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Path]]:
-    """Serve users and two days of sessions, and return what lands of them."""
+    """Land users and two days of sessions from a server; return the landing zone."""
     home = tmp_path_factory.mktemp("week") / "my lake"
     sessions = [landing_session(f"{day}", f"2024-01-0{day}T10:00:00") for day in (5, 6)]
     with service.running(Records([landing_user("u")], sessions)) as api:
@@ -905,7 +905,7 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, P
         yield settings, home / "landing"
 
 
-WEEK = Plan(("users", "sessions"), date(2024, 1, 5), date(2024, 1, 7), wait=0)
+WEEK = LandingPlan(("users", "sessions"), date(2024, 1, 5), date(2024, 1, 7), wait=0)
 
 
 def contents(landing: Path) -> dict[Path, Any]:
@@ -924,7 +924,7 @@ def flip(file: Path) -> None:
 
 
 def swap(one: Path, other: Path) -> None:
-    """Let two files change places."""
+    """Exchange two files."""
     between = one.with_name("between")
     one.rename(between)
     other.rename(one)
@@ -1072,7 +1072,7 @@ def test_a_kill_while_a_batch_appears_or_is_replaced_leaves_no_fault(
         if step == "rename":
             rows = rows.select("* exclude (_batch_id, _source, _ingested_at)")
             of: Any = {"source": "api:/users", "ingested_at": zone.next_time()}
-            work = partial(zone.land, "users", "all", rows, misfit="false", **of)
+            work = partial(zone.land, "users", "all", rows, is_malformed="false", **of)
         patch.setattr(Path, step, killed)
         with pytest.raises(KeyboardInterrupt):
             work()

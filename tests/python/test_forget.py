@@ -1,4 +1,4 @@
-"""Forgetting a person: no file tells of them any more, and the books stay right."""
+"""Erasing a person: no file mentions them any more, and revenue stays the same."""
 
 import json
 import os
@@ -25,8 +25,8 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, song
 from deftunes.landing.zone import LandingZone
-from deftunes.privacy.forget import Erased, IncompleteError, forget
-from deftunes.privacy.forgotten import PSEUDONYM, canonical, canonical_sql
+from deftunes.privacy.erasure_registry import PSEUDONYM, canonical, canonical_sql
+from deftunes.privacy.forget import ErasureCounts, IncompleteError, forget
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres
 from demo_sources.service import Records
@@ -51,7 +51,7 @@ OTHER = "0a0c6f4e-7a51-4c0e-9d3b-2b7f6f1f0a22"
 
 
 def person(*place: str, **more: object) -> dict[str, Any]:
-    """Return the person as the API tells of them."""
+    """Return the person as a record of the API."""
     since = {"user_since": "2019-08-07T06:05:04.030201"}
     return user(PERSON, *place) | NAMES | since | more
 
@@ -103,7 +103,7 @@ def songs() -> list[pa.Table]:
 
 
 def traces(home: Path, texts: Iterable[str] = OF_THE_PERSON) -> dict[str, set[str]]:
-    """Return which texts any file tells, and the files: raw, decoded or by name."""
+    """Return the texts that are found in files, raw, decoded or in their names."""
     found: dict[str, set[str]] = {}
     for where, content in contents(home):
         for text in texts:
@@ -113,7 +113,7 @@ def traces(home: Path, texts: Iterable[str] = OF_THE_PERSON) -> dict[str, set[st
 
 
 def contents(home: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield all files' bytes, and what databases and Parquet files hold as text."""
+    """Yield the bytes of all files, and rows of databases and Parquet as text."""
     for path in sorted(home.rglob("*")):
         where = str(path.relative_to(home))
         if path.is_file():
@@ -189,7 +189,7 @@ class Memory:
 
 @pytest.fixture(scope="module")
 def memory(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Memory:
-    """Land twice, build, publish, and forget a person; kill the first attempt."""
+    """Land twice, build, publish, and erase a person; the first attempt is killed."""
     lakehouse = lakehouses(rates)
     lakehouse.land(Records(USERS, SESSIONS), songs(), START, END)
     lakehouse.land(LATER, songs(), START, END)
@@ -237,7 +237,7 @@ def memory(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Memory:
 
 
 def command_line(user_id: str, *options: str) -> list[str]:
-    """Return the command line that forgets a person."""
+    """Return the command line that erases a person."""
     script = str(PROJECT / "scripts" / "forget.py")
     return [sys.executable, script, *options, "--", user_id]
 
@@ -255,7 +255,7 @@ def environment(lakehouse: Lakehouse) -> dict[str, str]:
 def command(
     lakehouse: Lakehouse, user_id: str, *options: str
 ) -> subprocess.CompletedProcess[str]:
-    """Forget a person as people do, with nobody to be asked."""
+    """Run the command without a terminal."""
     return subprocess.run(
         command_line(user_id, *options),
         env=environment(lakehouse),
@@ -268,7 +268,7 @@ def command(
 
 
 def forget_and_kill(lakehouse: Lakehouse) -> int:
-    """Kill the command as soon as it has begun, and return its exit code."""
+    """Kill the command as soon as it has started to erase; return its exit code."""
     process = subprocess.Popen(
         command_line(PERSON, "--yes"),
         env=environment(lakehouse),
@@ -389,14 +389,14 @@ def test_records_of_others_stay_and_only_forget_whom_they_name(memory: Memory) -
 
 @pytest.fixture
 def raw(memory: Memory, tmp_path: Path) -> Lakehouse:
-    """Return a home with what had landed before, and nothing else."""
+    """Return a home with only the landing zone from before the erasure."""
     home = tmp_path / "home"
     shutil.copytree(memory.before / "landing", home / "landing")
     return replace(memory.lakehouse, home=home)
 
 
-def forget_landed(lakehouse: Lakehouse, user_id: str) -> Erased:
-    """Forget a person where there is no lake."""
+def forget_landed(lakehouse: Lakehouse, user_id: str) -> ErasureCounts:
+    """Erase a person from a landing zone, without a lake."""
     scratch = lakehouse.home / "dbt"
     settings = Settings(
         lakehouse.home, None, None, None, dbt_logs=scratch, dbt_target=scratch
@@ -595,7 +595,7 @@ def test_every_lake_that_the_settings_name_is_gone_through(
     settings: Callable[..., Settings], home: Path, postgres_dsn: str
 ) -> None:
     def lakes(**given: str) -> list[str]:
-        return deftunes.privacy.forget._lakes(settings(**given))
+        return deftunes.privacy.forget._targets_with_lake(settings(**given))
 
     assert lakes() == []
     (home / "lake").mkdir(parents=True)
@@ -628,14 +628,14 @@ def test_every_lake_that_the_settings_name_is_gone_through(
         assert named == ["local", "lake_pg"]
         assert lakes(catalogue_dsn=dsn) == ["lake_pg", "local"]
         assert traces(folder / "base", ["Wilhelmine"])
-        deftunes.privacy.forget._vacuum(dsn)
+        deftunes.privacy.forget._vacuum_postgres(dsn)
         with postgres.connected(dsn) as connection:
             execute(connection, "checkpoint")
         assert traces(folder / "base", ["Wilhelmine"]) == {}
 
 
 def execute(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
-    """Have Postgres execute a statement."""
+    """Execute a statement in Postgres."""
     connection.execute(
         "call postgres_execute('sources', ?, use_transaction => false)", [statement]
     )
@@ -715,9 +715,9 @@ def test_whoever_reads_the_old_catalogue_is_waited_for(
             reader.execute("begin")
             reader.execute("select * from names").fetchall()
             writer.execute("delete from names")
-            with pytest.raises(IncompleteError, match="run the same again"):
-                deftunes.privacy.forget._compact(catalogue)
-        deftunes.privacy.forget._compact(catalogue)
+            with pytest.raises(IncompleteError, match="run the same command again"):
+                deftunes.privacy.forget._vacuum_sqlite(catalogue)
+        deftunes.privacy.forget._vacuum_sqlite(catalogue)
         assert traces(tmp_path) == {}
 
 

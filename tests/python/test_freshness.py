@@ -1,4 +1,4 @@
-"""What `dbt source freshness` says of each source."""
+"""The result of `dbt source freshness` for each source."""
 
 import json
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import duckdb
 from conftest import Lakehouse
-from deftunes.landing.loader import Task, land
+from deftunes.landing.loader import LandingTask, land
 from deftunes.landing.zone import WHOLE, Batch, LandingZone
 
 NOW = datetime.now(timezone.utc)
 
 
 def put_batch(landing: Path, entity: str, fetched: datetime, query: str) -> None:
-    """Put a batch in a landing zone that was fetched at some time."""
+    """Put a batch with a given fetch time into a landing zone."""
     batch = Batch(fetched, WHOLE, f"{1:016x}").id
     folder = landing / entity / f"_batch_id={batch}"
     folder.mkdir(parents=True)
@@ -51,7 +51,7 @@ def test_a_source_is_stale_when_it_is_no_longer_fetched(
 def test_an_extract_that_has_not_changed_was_fetched_all_the_same(
     tmp_path: Path,
 ) -> None:
-    task = Task(
+    task = LandingTask(
         "users",
         WHOLE,
         "api:/users",

@@ -1,4 +1,4 @@
-"""Hand-made records: who signs up late, who moves, the oddities of the real sources."""
+"""Hand-written records: late sign-ups, moves, and irregularities of real sources."""
 
 import json
 import shutil
@@ -146,7 +146,7 @@ def ages(
     rates: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Ages:
-    """Land hand-made records three times, with a build each time."""
+    """Land hand-written records three times, with a build each time."""
     lakehouse = lakehouses(rates)
     project = copy_of_project(tmp_path_factory)
     countries = (project / "seeds" / "countries.csv").read_text()

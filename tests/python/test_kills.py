@@ -1,6 +1,7 @@
-"""Every step of all that changes a lake is killed, on both targets.
+"""Kills each step of every command that changes a lake, on both targets.
 
-The same command again heals each kill; meanwhile readers see the old or the new.
+After each kill, the same command again repairs the lake, and readers always see either
+the old or the new publication.
 """
 
 import os
@@ -56,17 +57,17 @@ class Place:
 
     @property
     def shop(self) -> Shop:
-        """What is published."""
+        """The published database."""
         return Shop(self.lakehouse, Path())
 
     @property
     def current(self) -> str:
-        """The id of what readers open."""
+        """The id of the current publication."""
         return (self.shop.serving / "current").readlink().name
 
     @property
     def said(self) -> str:
-        """What the last command has said so far."""
+        """The output of the last command so far."""
         return self._said.read_text() if self._said.exists() else ""
 
     @property
@@ -81,14 +82,14 @@ class Place:
         return fork(command, environment, self._said)
 
     def dbt(self, *arguments: str) -> str:
-        """Run dbt, which passes; return what it said."""
+        """Run dbt, check that it passes, and return its output."""
         process = self.start(*arguments)
         process.join(timeout=900)
         assert process.exitcode == 0, self.said
         return self.said
 
     def killed(self, arguments: tuple[str, ...], has_come: Moment) -> bool:
-        """Kill dbt when a moment has come; say whether it was still running."""
+        """Kill dbt at a moment; return whether it was still running."""
         process = self.start(*arguments)
         while process.is_alive() and not has_come(self):
             time.sleep(0.001)
@@ -97,7 +98,7 @@ class Place:
         return bool(process.exitcode == -9)
 
     def forget(self, user_id: str) -> subprocess.Popen[bytes]:
-        """Start forgetting a person, in processes that a signal reaches together."""
+        """Start to erase a person, in a process group that can be killed as one."""
         self._said.unlink(missing_ok=True)
         lakehouse = self.lakehouse
         where = {"DBT_TARGET": self.target} | self.variables
@@ -111,7 +112,7 @@ class Place:
             )
 
     def killed_forgetting(self, user_id: str, has_come: Moment) -> bool:
-        """Kill forgetting when a moment has come; say whether it was still running."""
+        """Kill the erasure at a moment; return whether it was still running."""
         process = self.forget(user_id)
         while process.poll() is None and not has_come(self):
             time.sleep(0.001)
@@ -120,7 +121,7 @@ class Place:
         return process.wait(timeout=60) == -signal.SIGKILL
 
     def change(self) -> None:
-        """Have the lake hold what is not published yet."""
+        """Change the lake, so that there is something to publish."""
         with duckdb.connect() as lake:
             for extension in ("ducklake", f"{self.catalogue.split(':')[0]}_scanner"):
                 lake.load_extension(extension)
@@ -137,7 +138,7 @@ class Place:
 
 @contextmanager
 def on_target(lakehouse: Lakehouse, name: str) -> Iterator[Place]:
-    """Have a lakehouse on a target."""
+    """Yield a lakehouse on a target."""
     if name == "local":
         catalogue = f"sqlite:{lakehouse.home}/lake/catalog.sqlite"
         yield Place(lakehouse, name, {}, catalogue)
@@ -168,7 +169,7 @@ def place(
 
 
 def nodes(count: int) -> Moment:
-    """Return when a build has begun with so many nodes."""
+    """Return the moment when a build has started more than `count` nodes."""
     return lambda place: place.said.count(" START ") > count
 
 
@@ -264,7 +265,7 @@ STEP_NAMES = (
 
 
 def after(step: str, delay: float) -> Moment:
-    """Return a moment: so many seconds after upkeep has said that it took a step."""
+    """Return the moment `delay` seconds after upkeep has logged a step."""
     came: list[float] = []
 
     def has_come(place: Place) -> bool:
@@ -303,17 +304,17 @@ def test_killed_upkeep_is_mended(place: Place, proven: dict[str, str]) -> None:
 
 
 def begun(text: str) -> Moment:
-    """Return when forgetting has said a text."""
+    """Return the moment when the erasure has logged a text."""
     return lambda place: text in place.said
 
 
 def noted(place: Place) -> bool:
-    """Tell whether who is to be forgotten is written down."""
+    """Return whether the registry of erased people exists."""
     return (place.lakehouse.home / "landing" / ".forgotten.json").exists()
 
 
 def rewritten(count: int) -> Moment:
-    """Return when so many landed files are other ones than at first."""
+    """Return the moment when `count` landed files have been rewritten."""
     first: dict[Path, int] = {}
 
     def has_come(place: Place) -> bool:
@@ -326,7 +327,7 @@ def rewritten(count: int) -> Moment:
 
 
 def inodes(folder: Path) -> dict[Path, int]:
-    """Return the inodes of a folder's Parquet files that are still there."""
+    """Return the inodes of the Parquet files in a folder."""
     found = {}
     for path in folder.glob("*/*/*.parquet"):
         with suppress(FileNotFoundError):
@@ -335,12 +336,12 @@ def inodes(folder: Path) -> dict[Path, int]:
 
 
 def is_alone(place: Place) -> bool:
-    """Tell whether earlier publications have begun to go."""
+    """Return whether the removal of earlier publications has started."""
     return len([*place.shop.publications.glob("[!.]*")]) < 2
 
 
 def other_publication() -> Moment:
-    """Return when readers open another publication than at first."""
+    """Return the moment when readers open a new publication."""
     first: list[str] = []
 
     def has_come(place: Place) -> bool:
@@ -354,7 +355,7 @@ FORGETTING: dict[str, Callable[[], Moment]] = {
     "noted": lambda: noted,
     "first batch": lambda: rewritten(1),
     "third batch": lambda: rewritten(3),
-    "building": lambda: begun("anew ..."),
+    "building": lambda: begun("Rebuilding the lake"),
     "publishing": lambda: STEPS["begun"],
     "catalogue": lambda: STEPS["catalogue"],
     "renamed": lambda: STEPS["renamed"],
@@ -366,7 +367,7 @@ FORGETTING: dict[str, Callable[[], Moment]] = {
 def test_killed_forgetting_is_mended(
     place: Place, lakehouses: Callable[[Path], Lakehouse], proven: dict[str, str]
 ) -> None:
-    """The last test of a place, as nobody can be brought back."""
+    """Runs last for each target, since erasing cannot be undone."""
     place.dbt("build", *WITHOUT_TESTS)
     place.change()
     place.dbt(*PUBLISH)

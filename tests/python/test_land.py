@@ -1,4 +1,4 @@
-"""Landing from a real service and a real database: promises of the landing zone."""
+"""Landing from a real service and a real database: the rules of the landing zone."""
 
 import json
 import os
@@ -20,9 +20,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from deftunes.landing.api import SESSIONS
-from deftunes.landing.download import Patience
-from deftunes.landing.loader import ENTITIES, Plan, engine, run
-from deftunes.landing.records import to_table
+from deftunes.landing.download import RetryPolicy
+from deftunes.landing.json_parsing import to_table
+from deftunes.landing.loader import ENTITIES, LandingPlan, engine, run
 from deftunes.landing.zone import LandingZone
 from deftunes.lock import LockedError, home_lock
 from deftunes.settings import PROJECT, Settings, SettingsError
@@ -32,7 +32,7 @@ from demo_sources.service import Fault, Records
 Landed = Callable[[str], list[dict[str, Any]]]
 MakeSettings = Callable[..., Settings]
 
-PATIENCE = Patience(attempts=3, wait=0.01, longest_wait=0.1, read_timeout=1.0)
+RETRY_POLICY = RetryPolicy(attempts=3, wait=0.01, longest_wait=0.1, read_timeout=1.0)
 START = date(2024, 1, 5)
 
 
@@ -58,19 +58,19 @@ def user(name: str, place: str = "Niort") -> dict[str, Any]:
     }
 
 
-def plan(*entities: str, days: int = 1, max_shrink: float = 0.1) -> Plan:
+def plan(*entities: str, days: int = 1, max_shrink: float = 0.1) -> LandingPlan:
     """Return a plan for some days from START."""
     end = START + timedelta(days=days)
-    return Plan(entities, START, end, max_shrink=max_shrink, wait=0)
+    return LandingPlan(entities, START, end, max_shrink=max_shrink, wait=0)
 
 
-def sessions_plan(days: int = 1) -> Plan:
+def sessions_plan(days: int = 1) -> LandingPlan:
     """Return a plan for the sessions of some days from START."""
     return plan("sessions", days=days)
 
 
 def batches(home: Path, entity: str = "*") -> list[Path]:
-    """Return the batches that can be seen, in order of time."""
+    """Return the visible batches, oldest first."""
     return sorted(
         (home / "landing").glob(f"{entity}/_batch_id=*"), key=lambda path: path.name
     )
@@ -79,7 +79,7 @@ def batches(home: Path, entity: str = "*") -> list[Path]:
 def command(
     home: Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the loader as people do."""
+    """Run the loader from the command line."""
     return subprocess.run(
         command_line(arguments),
         env=command_environment(home, environment),
@@ -254,8 +254,10 @@ def test_times_of_batches_grow_when_the_clock_goes_back(tmp_path: Path) -> None:
     # Nor do they go back when such a batch is gone.
     with duckdb.connect() as connection:
         rows = connection.sql("select 'u' as user_id")
-        zone.land("users", "all", rows, misfit="false", source="", ingested_at=second)
-    zone.manifest.settle()
+        zone.land(
+            "users", "all", rows, is_malformed="false", source="", ingested_at=second
+        )
+    zone.manifest.reconcile()
     shutil.rmtree(tmp_path / "users")
     zone = LandingZone(tmp_path)
     zone.sweep()
@@ -294,7 +296,7 @@ def test_what_exceeds_the_memory_goes_to_a_folder_that_goes(tmp_path: Path) -> N
 
 
 class ByLocalDate(Records):
-    """A source that takes the date as a session spells it, whatever its zone."""
+    """A source that uses the date as written in a session, ignoring its time zone."""
 
     def sessions(self, start: date | None, end: date | None) -> Iterator[Any]:
         """Yield the sessions whose start begins with a date in [start, end)."""
@@ -374,7 +376,7 @@ def test_odd_records_land_and_are_counted(
     with service.running(Records(sessions=sessions)) as api:
         summary = run(settings(api_url=api.url), sessions_plan())
     (window,) = summary.landed["sessions"]
-    assert (window.records, window.misfits) == (5, 3)
+    assert (window.records, window.malformed) == (5, 3)
     rows = landed("sessions")
     nan, one = rows[0]["session_items"]
     assert (nan["price"], nan["_payload"]) == (None, '{"price": NaN}')
@@ -389,7 +391,7 @@ def test_odd_records_land_and_are_counted(
 
 @dataclass
 class ByWindow:
-    """A source that delivers what it is told to, by the first day of the window."""
+    """A source with given sessions for each window, by its first day."""
 
     delivered: dict[int, list[dict[str, Any]]]
 
@@ -398,21 +400,21 @@ class ByWindow:
         yield from ()
 
     def sessions(self, start: date | None, end: date | None) -> Iterator[Any]:
-        """Yield what was told for the first day."""
+        """Yield the sessions that are given for the first day."""
         assert start is not None
         yield from self.delivered.get(start.day, [])
 
 
 def priced(name: str, price: float) -> dict[str, Any]:
-    """Return a session with an item of a price."""
+    """Return a session with one item of this price."""
     item = {"song_id": "TR1", "price": price, "currency": "USD"}
     return session(name, "2024-01-05T10:00:00", session_items=[item])
 
 
-def days(first: int, last: int) -> Plan:
-    """Return a plan for some days of January, one after the other."""
+def days(first: int, last: int) -> LandingPlan:
+    """Return a plan for days of January, with one worker."""
     start, end = date(2024, 1, first), date(2024, 1, last + 1)
-    return Plan(("sessions",), start, end, workers=1, wait=0)
+    return LandingPlan(("sessions",), start, end, workers=1, wait=0)
 
 
 def last_prices(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -461,7 +463,7 @@ def test_a_kill_before_unchanged_days_are_compared_is_made_up_for(
         run(made, days(5, 7))
         for error in (KeyboardInterrupt, OSError):
             with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
-                patch.setattr(LandingZone, "land_overtaken", Mock(side_effect=error))
+                patch.setattr(LandingZone, "reland_superseded", Mock(side_effect=error))
                 assert run(made, days(5, 5)).failed == ["sessions 2024-01-05"]
             assert last_prices(landed("sessions")) == {"a": 2}
         run(made, days(5, 5))
@@ -514,7 +516,7 @@ def test_a_passing_fault_is_overcome(
     sessions = [session("s", "2024-01-05T10:00:00")]
     times = fault.times
     with service.running(Records(sessions=sessions), faults=[fault]) as api:
-        summary = run(settings(api_url=api.url), sessions_plan(), PATIENCE)
+        summary = run(settings(api_url=api.url), sessions_plan(), RETRY_POLICY)
         assert len(api.requests) == times + 1
     assert not summary.failed
     assert [row["session_id"] for row in landed("sessions")] == ["s"]
@@ -540,8 +542,8 @@ def test_a_lasting_fault_fails_its_window_only_and_says_which(
     faults = [Fault("/users", times=1000, **fault)]
     with service.running(Records(), faults=faults) as api:
         url = api.url.replace("http://", "http://me:geheim@")
-        summary = run(settings(api_url=url), plan("users", "sessions"), PATIENCE)
-        assert 1 <= len(api.requests) <= PATIENCE.attempts**2 + 1
+        summary = run(settings(api_url=url), plan("users", "sessions"), RETRY_POLICY)
+        assert 1 <= len(api.requests) <= RETRY_POLICY.attempts**2 + 1
     assert summary.failed == ["users"]
     assert [path.parent.name for path in batches(home)] == ["sessions"]
     assert "/users: " in caplog.text
@@ -555,7 +557,7 @@ def test_windows_are_asked_for_over_one_connection_while_it_holds(
     with service.running(Records()) as api:
         api.faults.append(Fault("/users", truncate=True))
         one_by_one = replace(plan("users", "sessions", days=5), workers=1)
-        summary = run(settings(api_url=api.url), one_by_one, PATIENCE)
+        summary = run(settings(api_url=api.url), one_by_one, RETRY_POLICY)
         assert len(api.requests) == 7
     assert not summary.failed
     opened = ("Starting new HTTP connection", "Resetting dropped connection")
@@ -568,7 +570,7 @@ def test_json_that_is_no_array_fails(
     # A fault with a status answers with an object.
     faults = [Fault("/users", times=1000, status=200)]
     with service.running(Records(), faults=faults) as api:
-        summary = run(settings(api_url=api.url), plan("users"), PATIENCE)
+        summary = run(settings(api_url=api.url), plan("users"), RETRY_POLICY)
     assert summary.failed == ["users"]
     assert "not an array" in caplog.text
     assert not batches(home)
@@ -606,7 +608,7 @@ def test_what_cannot_get_better_is_asked_for_once(
     said: str,
 ) -> None:
     with service.running(Records(), faults=[Fault("/users", **fault)]) as api:
-        summary = run(settings(api_url=api.url), plan("users"), PATIENCE)
+        summary = run(settings(api_url=api.url), plan("users"), RETRY_POLICY)
         assert api.requests == ["/users"]
     assert summary.failed == ["users"]
     assert "users did not land: /users: " in caplog.text
@@ -624,10 +626,10 @@ def test_a_redirect_to_a_login_page_fails_and_one_to_the_records_lands(
     with service.running(Records([user("u")])) as api:
         made = settings(api_url=api.url)
         api.faults += [Fault("/users", **elsewhere), page]
-        assert run(made, plan("users"), PATIENCE).failed == ["users"]
+        assert run(made, plan("users"), RETRY_POLICY).failed == ["users"]
         assert len(api.requests) == 2
         api.faults.append(Fault("/users", **elsewhere))
-        assert not run(made, plan("users"), PATIENCE).failed
+        assert not run(made, plan("users"), RETRY_POLICY).failed
     assert len(batches(home)) == 1
 
 
@@ -637,7 +639,7 @@ def test_a_body_that_begins_with_a_byte_order_mark_lands(
     body = json.dumps([user("u")]).encode("utf-8-sig")
     faults = [Fault("/users", status=200, body=body)]
     with service.running(Records(), faults=faults) as api:
-        run(settings(api_url=api.url), plan("users"), PATIENCE)
+        run(settings(api_url=api.url), plan("users"), RETRY_POLICY)
     assert [row["user_id"] for row in landed("users")] == ["u"]
 
 
@@ -653,7 +655,7 @@ def test_the_server_says_how_long_to_wait_up_to_a_limit(
         monkeypatch.setattr("urllib3.util.retry.time.sleep", waits.append)
         summary = run(settings(api_url=api.url), plan("users"))
     assert not summary.failed
-    assert waits == [7, Patience().longest_wait]
+    assert waits == [7, RetryPolicy().longest_wait]
 
 
 # Going on
@@ -860,7 +862,7 @@ def test_no_part_of_the_password_is_ever_shown(
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that is about to happen."""
+    """Wait until a condition is true."""
     for _ in range(3000):
         if condition():
             return
@@ -869,5 +871,5 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def lines_of(files: Iterable[Path]) -> int:
-    """Return how many lines files have."""
+    """Return the number of lines in files."""
     return sum(len(file.read_text().splitlines()) for file in files)

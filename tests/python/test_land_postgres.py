@@ -1,4 +1,4 @@
-"""The songs come out of a real Postgres whole, and drift is kept, not lost."""
+"""Songs are read completely from a real Postgres, also if the schema has changed."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 from deftunes.landing import postgres
-from deftunes.landing.loader import Plan, run
+from deftunes.landing.loader import LandingPlan, run
 from deftunes.settings import Settings
 from demo_sources.postgres import connected
 from test_land import plan
@@ -17,7 +17,7 @@ from test_land import plan
 Landed = Callable[[str], list[dict[str, Any]]]
 MakeSettings = Callable[..., Settings]
 
-SONGS: Plan = plan("songs")
+SONGS: LandingPlan = plan("songs")
 
 
 def change(dsn: str, *statements: str) -> None:
@@ -92,7 +92,7 @@ def test_a_value_that_cannot_be_cast_keeps_its_row_as_text(
         *updates(column, {1: bad, 2: "null"}),
     )
     summary = run(settings(postgres_dsn=songs_dsn), SONGS)
-    assert [window.misfits for window in summary.landed["songs"]] == [1]
+    assert [window.malformed for window in summary.landed["songs"]] == [1]
     rows = landed("songs")
     (odd,) = (row for row in rows if row["_payload"] is not None)
     assert all(odd[name] is None for name in postgres.SONGS)

@@ -1,4 +1,4 @@
-"""The ECB's file becomes one row per day and currency."""
+"""The ECB's file lands as one row per day and currency."""
 
 import io
 import threading
@@ -15,7 +15,7 @@ import pytest
 from deftunes.landing.loader import run
 from deftunes.landing.rates import RATES, RatesError, exchange_rates
 from deftunes.settings import Settings
-from test_land import PATIENCE, plan
+from test_land import RETRY_POLICY, plan
 
 CSV = b"Date,USD,JPY,SIT,\n2024-01-05,1.0921,158.58,N/A,\n1999-01-04,1.1789,,189.045,\n"
 ROWS = [
@@ -27,7 +27,7 @@ ROWS = [
 
 
 def zipped(body: bytes) -> bytes:
-    """Return a file in an archive."""
+    """Return a zip archive with this file."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("eurofxref-hist.csv", body)
@@ -36,7 +36,7 @@ def zipped(body: bytes) -> bytes:
 
 @contextmanager
 def serving(*bodies: bytes) -> Iterator[str]:
-    """Serve one body after the other; yield the URL."""
+    """Serve these bodies in turn; yield the URL."""
     left = list(bodies)
 
     class Handler(BaseHTTPRequestHandler):
@@ -62,7 +62,7 @@ def serving(*bodies: bytes) -> Iterator[str]:
 
 def rows(place: str | None) -> list[tuple[Any, ...]]:
     """Return the rates in a file."""
-    table = exchange_rates(place, PATIENCE)
+    table = exchange_rates(place, RETRY_POLICY)
     assert table.schema == RATES
     return [tuple(row.values()) for row in table.to_pylist()]
 
@@ -89,7 +89,7 @@ def test_a_download_is_tried_again_and_its_credentials_stay_secret(
 ) -> None:
     with serving(zipped(CSV)[:-30], zipped(CSV)[:40], zipped(CSV)) as url:
         made = settings(exchange_rates=url)
-        assert not run(made, plan("exchange_rates"), PATIENCE).failed
+        assert not run(made, plan("exchange_rates"), RETRY_POLICY).failed
     assert {row["_source"] for row in landed("exchange_rates")} == {
         "ecb:eurofxref-hist.zip"
     }

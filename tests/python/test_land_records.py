@@ -1,4 +1,4 @@
-"""JSON records become rows without losing or silently changing any."""
+"""JSON records are parsed without losing or silently changing a value."""
 
 import json
 from decimal import Decimal
@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
-from deftunes.landing import records
+from deftunes.landing import json_parsing
 from deftunes.landing.api import SESSIONS, USERS
-from deftunes.landing.records import BodyError, split, to_table
+from deftunes.landing.json_parsing import BodyError, split, to_table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -235,7 +235,7 @@ ANYTHING = st.recursive(
 
 
 def records_of(odd: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
-    """Return records of the right shape, of which any value may be odd."""
+    """Return a strategy for records with the right fields and any values."""
     item = st.fixed_dictionaries(
         {},
         optional={
@@ -261,7 +261,7 @@ def records_of(odd: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
 def test_the_fast_and_the_careful_way_agree(delivered: list[Any]) -> None:
     kind = pa.struct(list(to_table([], SESSIONS).schema))
     texts = split(json.dumps(delivered).encode())
-    careful = [records._row(text, kind) for text in texts]
+    careful = [json_parsing._row(text, kind) for text in texts]
     fast = to_table(texts, SESSIONS).sort_by("_position").to_pylist()
     full = pa.array(careful, kind).to_pylist()
     for row in (*fast, *full):

@@ -1,4 +1,4 @@
-"""A materialized view equals its query, whatever happened to what it reads."""
+"""A materialized view equals its query after any change of its tables."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import Lakehouse, differing_views
-from deftunes.dbt_plugin.queries import delta_terms, read_query
+from deftunes.dbt_plugin.view_maintenance import delta_queries, read_query
 from deftunes.settings import PROJECT
 from demo_sources import postgres
 from hypothesis import HealthCheck, Phase, given, settings
@@ -132,7 +132,7 @@ class Shop:
     dsn: str = ""
 
     def dbt(self, *arguments: str, passes: bool = True) -> str:
-        """Run dbt on the project of the views; return what it said."""
+        """Run dbt on the project of the views; return its output."""
         options = ["--project-dir", str(self.project), "--profiles-dir", str(PROJECT)]
         if self.dsn:
             options += ["--target", "lake_pg"]
@@ -142,7 +142,7 @@ class Shop:
         return done.stdout
 
     def refresh(self) -> str:
-        """Refresh all views without a build; return what dbt said."""
+        """Refresh all views without a build; return dbt's output."""
         return self.dbt("run-operation", "refresh_materialized_views")
 
     @contextmanager
@@ -165,24 +165,24 @@ class Shop:
             yield connection
 
     def change(self, *statements: str) -> None:
-        """Run statements, a commit each."""
+        """Run statements, one commit for each."""
         with self.lake() as connection:
             for statement in statements:
                 connection.execute(statement)
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
-        """Ask the lake."""
+        """Query the lake."""
         with self.lake() as connection:
             return connection.execute(query).fetchall()
 
     def methods(self) -> dict[str, str]:
-        """Return how each view was last refreshed."""
+        """Return the method of the last refresh of each view."""
         return dict(
             self.ask("select view_name, method from operations.materialized_views")
         )
 
     def behind(self) -> dict[str, int]:
-        """Return how many commits each view that is behind does not show."""
+        """Return the number of missing commits of each view that is out of date."""
         return dict(
             self.ask(
                 "select view_name, unapplied_commit_count from"
@@ -192,7 +192,7 @@ class Shop:
         )
 
     def prefer_the_feed(self) -> None:
-        """Let the views remember that computing all rows took ages."""
+        """Set a high estimate for recomputing, so that dbt chooses the change feed."""
         self.change("update operations.materialized_views set recompute_seconds = 1e9")
 
     def differences(self, variant: str = "") -> dict[str, list[tuple[Any, ...]]]:
@@ -469,11 +469,11 @@ def test_what_does_not_add_up_is_not_additive(query: str, reason: str) -> None:
 def test_changed_rows_are_looked_for_by_their_keys_first(
     source: str, is_guarded: bool
 ) -> None:
-    """The guard joins the sales with the changed artists and nothing else."""
+    """The guard joins only the sales with the changed artists."""
     groups = "with artists as (select a from l.s.artists) select 2 as k, count(*) as n"
     query = f"{groups} from {source} group by k"
     (term,) = json.loads(
-        delta_terms(query, json.dumps({"l.s.artists": ["changed", None]}), 1)
+        delta_queries(query, json.dumps({"l.s.artists": ["changed", None]}), 1)
     )
     assert bool(term["guard"]) == is_guarded
     if not is_guarded:

@@ -1,4 +1,4 @@
-"""Every metric is what plain SQL over the star says, and what the reports show."""
+"""Every metric equals plain SQL over the star, and the value in the reports."""
 
 import json
 import math
@@ -218,7 +218,7 @@ Ask = Callable[[list[dict[str, list[str]]]], list[list[list[Any]]]]
 
 
 def session(number: int, user: str, start: str, *items: dict[str, Any]) -> str:
-    """Return a session as the API tells it."""
+    """Return a session as a record of the API."""
     return json.dumps(
         {
             "user_id": user,
@@ -231,7 +231,7 @@ def session(number: int, user: str, start: str, *items: dict[str, Any]) -> str:
 
 
 def item(track: str, price: float, **more: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Return a song bought."""
+    """Return a purchased item."""
     return {
         "song_id": track,
         "song_name": "A song",
@@ -245,7 +245,7 @@ def item(track: str, price: float, **more: Any) -> dict[str, Any]:  # noqa: ANN4
 
 
 def user(user_id: str, since: str | None, *place: str) -> str:
-    """Return a user as the API tells it."""
+    """Return a user as a record of the API."""
     return json.dumps(
         {
             "user_id": user_id,
@@ -289,7 +289,7 @@ SONGS = [
 
 @pytest.fixture(scope="module")
 def shop(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Lakehouse:
-    """Return a lakehouse with some odd purchases, and months without any."""
+    """Return a lakehouse with irregular purchases, and months without purchases."""
     lakehouse = lakehouses(rates)
     texts = [[text.encode() for text in records] for records in (USERS, SESSIONS)]
     table = pa.Table.from_pylist(SONGS, postgres.SONGS_SCHEMA)
@@ -300,7 +300,7 @@ def shop(lakehouses: Callable[[Path], Lakehouse], rates: Path) -> Lakehouse:
 
 @pytest.fixture(scope="module")
 def ask(shop: Lakehouse) -> Ask:
-    """Return what asks MetricFlow."""
+    """Return a function that queries MetricFlow."""
     # MetricFlow reads what dbt has parsed from the project's own folder.
     parsed = [str(Path(sys.executable).with_name("dbt")), "--quiet", "parse"]
     subprocess.run(parsed, cwd=PROJECT, env=shop.environment(), check=True)
@@ -324,7 +324,7 @@ def ask(shop: Lakehouse) -> Ask:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any value of a table
-    """Return a value in a form in which those of JSON and of DuckDB are alike."""
+    """Return a value in a common form for JSON and DuckDB."""
     text = str(value)
     if value is None or isinstance(value, bool):
         return value
@@ -338,7 +338,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any value of a table
 
 
 def table(rows: list[Any], metrics: list[str]) -> dict[Any, list[Any]]:
-    """Return rows by what they are grouped by; what nothing was found for is 0."""
+    """Return rows by their group keys, with 0 for missing values."""
     found = {}
     for key, *values in rows:
         assert plain(key) not in found, (metrics, rows)
@@ -350,14 +350,14 @@ def table(rows: list[Any], metrics: list[str]) -> dict[Any, list[Any]]:
 
 
 def expected(shop: Lakehouse, query: str, metrics: list[str]) -> dict[Any, list[Any]]:
-    """Return what SQL over the star says."""
+    """Return the result of SQL over the star."""
     with shop.lake() as connection:
         connection.execute("set timezone = 'UTC'")
         return table(connection.execute(TOLD_IN + query).fetchall(), metrics)
 
 
 def test_by_month(shop: Lakehouse, ask: Ask) -> None:
-    """Months without a sale are there, with what is known of them."""
+    """Months without a sale are included."""
     for source, known in (("items", OF_ITEMS), ("orders", OF_ORDERS), ("", OF_MONTHS)):
         metrics = list(known)
         values = ", ".join(f"{known[name]} as {name}" for name in metrics)
@@ -397,7 +397,7 @@ def test_by_slice(
     known: dict[str, str],
     slices: dict[str, str],
 ) -> None:
-    """Songs and artists that nobody knows, and users without a country, are there."""
+    """Unknown songs and artists, and users without a country, are included."""
     metrics = list(known)
     queries = [{"metrics": metrics, "group_by": [name]} for name in slices]
     for (name, expression), answer in zip(slices.items(), ask(queries), strict=True):
@@ -415,7 +415,7 @@ def test_by_slice(
 
 
 def shown() -> list[tuple[str, dict[str, str], dict[str, str]]]:
-    """Return all that shows metrics, boards and analyses as subqueries."""
+    """Return all boards and analyses that show metrics, as subqueries."""
     boards = {
         name: yaml.safe_load(
             (PROJECT / f"models/boards/charts/{name}.yml").read_text("utf-8")
@@ -436,7 +436,7 @@ def shown() -> list[tuple[str, dict[str, str], dict[str, str]]]:
 
 
 def figures(rows: list[Any], keys: int) -> dict[tuple[Any, ...], list[Any]]:
-    """Return rows by what they are grouped by, without those that show nothing."""
+    """Return rows by their group keys, without empty ones."""
     found = {
         tuple(map(plain, row[:keys])): [plain(value) or 0.0 for value in row[keys:]]
         for row in rows

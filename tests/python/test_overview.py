@@ -1,4 +1,4 @@
-"""The docs' overview, and the page on architecture, say what is there."""
+"""The overview of the docs and ARCHITECTURE.md describe what exists."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def star() -> ElementTree.Element:
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """Return what dbt knows of the project."""
+    """Return dbt's manifest of the project."""
     lakehouse = Lakehouse(tmp_path_factory.mktemp("docs"), "", SHIPPED)
     kept = {"DEFTUNES_WITHOUT_ML": "", "DBT_WRITE_JSON": "true"}
     done = lakehouse.dbt("parse", environment=kept)

@@ -1,6 +1,6 @@
 """The promises of the whole pipeline, from served records to the published star.
 
-What is right is worked out here once more, in plain Python, from the served records.
+The expected results are computed here in plain Python, from the served records.
 """
 
 import json
@@ -67,7 +67,7 @@ class Truth:
 
     @classmethod
     def by(cls, rates: Path) -> "Truth":
-        """Start with nothing but exchange rates."""
+        """Start with exchange rates only."""
         converter = CurrencyConverter(
             str(rates),
             fallback_on_wrong_date=True,
@@ -79,7 +79,7 @@ class Truth:
         return cls(converter, {}, {}, {}, sold_by, {}, Counter(), Counter(), set())
 
     def learn(self, generator: Generator, start: date, end: date) -> None:
-        """Take in what is landed from a generator with the sessions of [start, end)."""
+        """Add what is landed from a generator, with the sessions of [start, end)."""
         self._learn_users(decoded(generator.users(None, None)))
         for table in generator.song_tables():
             for row in self._new("songs", "all", table.to_pylist()):
@@ -92,7 +92,7 @@ class Truth:
     def _new(
         self, entity: str, window: str, records: Iterable[dict[str, Any]]
     ) -> list[dict[str, Any]]:
-        """Return the records, or nothing if the window's content is the same again."""
+        """Return the records, or nothing if the window's content has not changed."""
         records = list(records)
         content = sorted(json.dumps(record) for record in records)
         if content == self.newest.get((entity, window)):
@@ -135,7 +135,7 @@ class Truth:
     def good_items(
         self, session: dict[str, Any]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield the items that can be sold, with their places in the session."""
+        """Yield the valid items, with their positions in the session."""
         known = {"EUR", *self.converter.currencies}
         for number, item in enumerate(session["session_items"], 1):
             if (
@@ -172,7 +172,7 @@ class Truth:
         return facts
 
     def in_dollars(self, fact: dict[str, Any]) -> Decimal:
-        """Return what a purchase cost in US dollars."""
+        """Return the price of a purchase in US dollars."""
         money = (fact["price"], fact["currency"])
         dollars: Decimal = self.converter.convert(*money, "USD", fact["date"])
         return dollars
@@ -254,10 +254,10 @@ def story(
     rates: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Story:
-    """Land in disorder and build after each step; some builds fail or are killed.
+    """Land out of order and build after each step; some builds fail or are killed.
 
-    At the end sessions, users and songs are delivered again, some of them changed, and
-    exchange rates arrive that were late.
+    At the end, sessions, users and songs are delivered again, some of them changed, and
+    late exchange rates arrive.
     """
     lakehouse = lakehouses(tmp_path_factory.mktemp("rates") / rates.name)
     # With all cores, as a user has it.
@@ -331,7 +331,7 @@ def story(
 
 
 def build_and_kill(lakehouse: Lakehouse, model: str) -> None:
-    """Kill a build as soon as it has made a model."""
+    """Kill a build as soon as it has built a model."""
     process = lakehouse.start("build", *WITHOUT_TESTS)
     for line in dbt_process.lines(process, lakehouse.said):
         if re.search(rf"OK created .*\.{model} ", line):
@@ -438,7 +438,7 @@ def test_landed_is_loaded_plus_rejected(story: Story, proven: dict[str, str]) ->
 
 
 def test_what_is_compared_holds_every_case(story: Story) -> None:
-    """Guard the others: a story without restatements would prove little."""
+    """Check the test data: without restatements the other tests would prove little."""
     truth = story.truth
     buyers = {session["user_id"] for session in truth.sessions.values()}
     assert len({fact["currency"] for fact in truth.facts().values()}) > 8
@@ -536,7 +536,7 @@ def commits(lakehouse: Lakehouse) -> Rows:
 
 @pytest.fixture(scope="session")
 def rebuilt(story: Story, lakehouses: Callable[[Path], Lakehouse]) -> Lakehouse:
-    """Return a lakehouse that was built once, from the story's landing files."""
+    """Return a lakehouse that was built once from the same landing zone."""
     other = lakehouses(story.lakehouse.rates)
     shutil.copytree(story.lakehouse.home / "landing", other.home / "landing")
     other.build("--full-refresh", *WITHOUT_TESTS)
@@ -565,7 +565,7 @@ def test_a_table_that_was_dropped_is_made_anew_whole(rebuilt: Lakehouse) -> None
 def differences(
     one: dict[str, list[Any]], other: dict[str, list[Any]]
 ) -> dict[str, tuple[list[Any], list[Any]]]:
-    """Return the rows that only the one or the other has, by table; five at most."""
+    """Return the rows that only one of them has, by table; at most five."""
     found = {}
     for name in one.keys() | other.keys():
         left, right = one.get(name, []), other.get(name, [])

@@ -1,7 +1,7 @@
-"""Whatever the sources deliver, in whatever order: the star is right, nothing is lost.
+"""Property tests: for any deliveries in any order, the star is right, nothing is lost.
 
-Histories of deliveries are made up, with every kind of damage, landed and built by the
-real loader and dbt, and compared with `model_of_truth`.
+The tests generate histories of deliveries with every kind of damage, land and build
+them with the real loader and dbt, and compare the result with `reference_model`.
 """
 
 import csv
@@ -21,22 +21,22 @@ import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, differing_views, song
-from deftunes.landing.loader import ENTITIES, Plan, run
+from deftunes.landing.loader import ENTITIES, LandingPlan, run
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.service import Records
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
-from model_of_truth import (
+from reference_model import (
     BEGINNING,
     UNKNOWN,
     Delivery,
     Rates,
-    Truth,
+    ReferenceModel,
     canonical,
+    is_equivalent,
     loads,
     moment_of,
-    says_the_same,
     session_reasons,
 )
 from test_pipeline import commits, differences
@@ -150,7 +150,7 @@ def instead(value: Any) -> Damage:  # noqa: ANN401 - any JSON
 
 
 def at(position: int, value: Any) -> Damage:  # noqa: ANN401 - any JSON
-    """Return what replaces a part of a user's location."""
+    """Return a function that replaces a part of a user's location."""
 
     def change(record: Record, _: random.Random) -> Record:
         place = [*record["user_location"]]
@@ -161,7 +161,7 @@ def at(position: int, value: Any) -> Damage:  # noqa: ANN401 - any JSON
 
 
 class Literal(str):
-    """A piece of JSON that no writer would write."""
+    """A piece of JSON that Python's writer would not produce."""
 
 
 NO_TIMES = [
@@ -251,7 +251,7 @@ OF_USERS: list[Damage] = [
 
 
 def written(record: Any, rng: random.Random) -> bytes:  # noqa: ANN401 - any JSON
-    """Write a record the way some server might."""
+    """Write a record as JSON, in one of the ways that a server might choose."""
     literals: list[str] = []
 
     def marked(value: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -295,14 +295,14 @@ class World:
     made: int = 0
 
     def name(self, kind: str) -> str:
-        """Return an id that nothing else has."""
+        """Return a new id."""
         self.made += 1
         return f"{kind}{self.made}" + self.rng.choice(["", "", "|1", "'", " ü"])
 
     # Users.
 
     def user(self, user_id: str) -> Record:
-        """Make up a user."""
+        """Generate a user."""
         rng = self.rng
         return {
             "user_id": user_id,
@@ -315,7 +315,7 @@ class World:
         }
 
     def change_users(self, share: float) -> None:
-        """Let users come, move and be damaged."""
+        """Add, move and damage users."""
         for user_id in (*(f"user{number}" for number in range(30)), "unknown"):
             if user_id not in self.users or self.rng.random() < share:
                 text = written(self.user(user_id), self.rng)
@@ -334,7 +334,7 @@ class World:
             self.users.setdefault(name, []).append(written(record, self.rng))
 
     def users_now(self, share: float) -> list[bytes]:
-        """Return an extract in any order, with twins."""
+        """Return an extract in random order, with duplicates."""
         rng = self.rng
         texts = [each[-1] for each in self.users.values() if rng.random() < share]
         if texts:
@@ -347,7 +347,7 @@ class World:
     # Songs.
 
     def change_songs(self, share: float) -> None:
-        """Let songs come and be changed."""
+        """Add and change songs."""
         rng = self.rng
         for number, track_id in enumerate([*(f"TR{n}" for n in range(24)), "unknown"]):
             if track_id in self.songs and rng.random() >= share:
@@ -371,7 +371,7 @@ class World:
             }
 
     def songs_now(self, share: float) -> list[Record]:
-        """Return an extract in any order, with twins and rows without an id."""
+        """Return an extract in random order, with duplicates and rows without an id."""
         rng = self.rng
         rows = [row for row in self.songs.values() if rng.random() < share]
         if rows:
@@ -385,7 +385,7 @@ class World:
     # Sessions.
 
     def item(self) -> Record:
-        """Make up a good item."""
+        """Generate a valid item."""
         rng = self.rng
         currency = rng.choice(CURRENCIES)
         price: object = rng.choice([0.99, 1.29, 2, 0.1, 12.5, 0, 0.0001, 999.99])
@@ -414,7 +414,7 @@ class World:
         }
 
     def session(self, name: str, day: date, *items: object) -> Record:
-        """Make up a good session of a day."""
+        """Generate a valid session of a day."""
         rng = self.rng
         moment = datetime.combine(
             day,
@@ -444,7 +444,7 @@ class World:
         }
 
     def change_sessions(self, days: Sequence[date], share: float) -> None:
-        """Let sessions come, be changed, moved, damaged, mended and told as before."""
+        """Add, change, move, damage, repair and revert sessions."""
         rng = self.rng
         for name, texts in self.sessions.items():
             if rng.random() < share:
@@ -464,7 +464,7 @@ class World:
             self.sessions[name] = [written(record, rng)]
 
     def sessions_now(self) -> list[bytes]:
-        """Return all sessions in any order, with twins that agree and that do not."""
+        """Return all sessions in random order, with identical and other duplicates."""
         rng = self.rng
         texts = [each[-1] for each in self.sessions.values()]
         for text in rng.sample(texts, k=min(6, len(texts))):
@@ -501,20 +501,20 @@ class Laboratory:
         self._newest: dict[tuple[str, str], list[str]] = {}
 
     def begin(self) -> None:
-        """Forget everything but what dbt has parsed, which makes it quick."""
+        """Start a new history; keep only dbt's parsed project, which saves time."""
         for folder in ("landing", "lake", "serving"):
             shutil.rmtree(self.lakehouse.home / folder, ignore_errors=True)
         self.deliveries.clear()
         self._newest.clear()
 
     def publish_rates(self, last: str) -> None:
-        """Let the ECB have published up to a day."""
+        """Publish the ECB's rates up to a day."""
         header, *lists = self._lists
         known = [line for line in lists if line[:10] <= last]
         self.lakehouse.rates.write_text("\n".join([header, *known]))
 
     def land(self, world: World, step: Step) -> None:
-        """Land all, and note what must have come of it."""
+        """Land everything, and record the expected deliveries."""
         users, sessions = world.users_now(step.users), world.sessions_now()
         source = Records(users, sessions)
         songs = world.songs_now(step.songs)
@@ -525,7 +525,9 @@ class Laboratory:
             at_home = Settings(self.lakehouse.home, api.url, dsn, rates)
             entities: tuple[str, ...] = ENTITIES
             for start, days in step.windows:
-                plan = Plan(entities, start, start + days * DAY, 2, max_shrink=1.0)
+                plan = LandingPlan(
+                    entities, start, start + days * DAY, 2, max_shrink=1.0
+                )
                 assert not run(at_home, plan).failed
                 delivered: dict[str, list[str]] = {}
                 for day in (start + number * DAY for number in range(days)):
@@ -541,7 +543,7 @@ class Laboratory:
         self._note("songs", "all", dict(enumerate(songs)))
 
     def _note(self, entity: str, window: str, records: Mapping[int, Any]) -> None:
-        """Note what has landed; what came before is not landed again."""
+        """Record what has landed; unchanged content does not land again."""
         noted = {delivery.batch_id for delivery in self.deliveries}
         folder = self.lakehouse.home / "landing" / entity
         new = [
@@ -562,7 +564,7 @@ class Laboratory:
             self.counts["records"] += len(records)
 
     def _last_sessions(self) -> dict[str, list[str]]:
-        """Return the last delivery of each session, with its twins."""
+        """Return the last delivery of each session, with its duplicates."""
         last: dict[str, list[str]] = {}
         for delivery in sorted(self.deliveries, key=lambda each: each.batch_id):
             if delivery.entity == "sessions":
@@ -576,7 +578,7 @@ class Laboratory:
 
 
 def good_sessions(texts: Iterable[str]) -> dict[str, list[str]]:
-    """Return the texts of sessions that nothing is wrong with, by their ids."""
+    """Return the texts of valid sessions by their ids."""
     found: dict[str, list[str]] = {}
     for text in sorted(texts):
         record = loads(text)
@@ -592,7 +594,7 @@ def laboratory(
     ecb_lists: list[str],
     proven: dict[str, str],
 ) -> Iterator[Laboratory]:
-    """Return a laboratory that says at the end what it tried."""
+    """Return a laboratory that reports at the end what it tested."""
     rates = tmp_path_factory.mktemp("rates") / "eurofxref-hist.csv"
     header, *lists = ecb_lists
     kept = [line for line in lists if "2022-02-20" < line[:10] <= LAST_LISTS[-1]]
@@ -614,10 +616,10 @@ def laboratory(
 # What must hold after each build.
 
 
-def check(laboratory: Laboratory) -> Truth:
-    """Compare everything that was built with the truth."""
+def check(laboratory: Laboratory) -> ReferenceModel:
+    """Compare all tables with the reference model."""
     lakehouse = laboratory.lakehouse
-    truth = Truth(laboratory.deliveries, Rates(lakehouse.rates))
+    truth = ReferenceModel(laboratory.deliveries, Rates(lakehouse.rates))
     with lakehouse.lake() as connection:
 
         def rows(query: str) -> list[Record]:
@@ -630,7 +632,7 @@ def check(laboratory: Laboratory) -> Truth:
         connection.execute("set timezone = 'UTC'")
         check_facts(truth, rows)
         check_rejected(truth, rows)
-        check_kept_whole(truth, rows)
+        check_staging_is_complete(truth, rows)
         check_counts(truth, rows)
         check_dimensions(truth, rows)
         check_materialized_views(laboratory, connection)
@@ -642,7 +644,7 @@ def check(laboratory: Laboratory) -> Truth:
 Rows = Callable[[str], list[Record]]
 
 
-def check_facts(truth: Truth, rows: Rows) -> None:
+def check_facts(truth: ReferenceModel, rows: Rows) -> None:
     expected = truth.facts()
     found = {}
     for row in rows(
@@ -682,7 +684,7 @@ def check_facts(truth: Truth, rows: Rows) -> None:
     }
 
 
-def check_rejected(truth: Truth, rows: Rows) -> None:
+def check_rejected(truth: ReferenceModel, rows: Rows) -> None:
     expected = {
         where: verdict
         for where, verdict in truth.verdicts.items()
@@ -703,7 +705,7 @@ def check_rejected(truth: Truth, rows: Rows) -> None:
         assert where in truth.verdicts, row
         verdict = truth.verdicts[where]
         assert row["rejection_reason"] in verdict.reasons, (where, row, verdict)
-        assert says_the_same(verdict.record, loads(row["payload"])), (row, verdict)
+        assert is_equivalent(verdict.record, loads(row["payload"])), (row, verdict)
     lost = {where: expected[where] for where in expected.keys() - found}
     assert not lost, f"rejected, but not kept: {lost}"
     wrong = found - expected.keys()
@@ -725,7 +727,7 @@ def check_rejected(truth: Truth, rows: Rows) -> None:
 
 
 def song_text(row: Record) -> str:
-    """Return what a row of the catalogue says; NaN has no form in JSON."""
+    """Return a row of the catalogue as JSON text, without nulls and NaN."""
     kept = {
         name: value
         for name, value in row.items()
@@ -734,8 +736,8 @@ def song_text(row: Record) -> str:
     return json.dumps(canonical(kept), sort_keys=True)
 
 
-def check_kept_whole(truth: Truth, rows: Rows) -> None:
-    """Find all that was delivered, loaded or not, in staging."""
+def check_staging_is_complete(truth: ReferenceModel, rows: Rows) -> None:
+    """Check that staging has every delivered record, loaded or rejected."""
     for entity, table, number in (
         ("users", "stg_api__users", "null"),
         ("sessions", "stg_api__sessions", "null"),
@@ -756,10 +758,10 @@ def check_kept_whole(truth: Truth, rows: Rows) -> None:
         assert staged.keys() == verdicts.keys()
         for where, record in verdicts.items():
             kept = loads(staged[where])
-            assert says_the_same(record, kept), (where, record, kept)
+            assert is_equivalent(record, kept), (where, record, kept)
 
 
-def check_counts(truth: Truth, rows: Rows) -> None:
+def check_counts(truth: ReferenceModel, rows: Rows) -> None:
     landed: Counter[tuple[str, str]] = Counter()
     rejected: Counter[tuple[str, str]] = Counter()
     revenue: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
@@ -794,7 +796,7 @@ def check_counts(truth: Truth, rows: Rows) -> None:
 
 
 def by_key(names: Sequence[str], rows: list[Record]) -> dict[Any, Record]:
-    """Return rows by the columns that must tell them apart."""
+    """Return rows by their key columns, which must be unique."""
     found: dict[Any, Record] = {}
     for row in rows:
         values = tuple(row.pop(name) for name in names)
@@ -804,7 +806,7 @@ def by_key(names: Sequence[str], rows: list[Record]) -> dict[Any, Record]:
     return found
 
 
-def check_dimensions(truth: Truth, rows: Rows) -> None:
+def check_dimensions(truth: ReferenceModel, rows: Rows) -> None:
     users = by_key(
         ("user_id", "valid_from"),
         rows(
@@ -876,8 +878,8 @@ def check_materialized_views(
     laboratory.counts["feeds"] += methods.fetchall().count(("feed",))
 
 
-def live(laboratory: Laboratory, seed: int, steps: Sequence[Step]) -> Truth:
-    """Live through a history and check it after each build."""
+def live(laboratory: Laboratory, seed: int, steps: Sequence[Step]) -> ReferenceModel:
+    """Run a history, and check the result after each build."""
     laboratory.begin()
     world = World(random.Random(seed))  # noqa: S311 - nothing is secret
     lists = sorted(step.rates for step in steps)
@@ -957,7 +959,9 @@ def test_what_a_history_leaves_passes_all_tests_and_is_published(
 ) -> None:
     if not laboratory.deliveries:
         live(laboratory, 0, [EXAMPLE])
-    facts = Truth(laboratory.deliveries, Rates(laboratory.lakehouse.rates)).facts()
+    facts = ReferenceModel(
+        laboratory.deliveries, Rates(laboratory.lakehouse.rates)
+    ).facts()
     assert "Published" in laboratory.lakehouse.build()
     assert laboratory.lakehouse.published(
         "select count(*) from marts.fact_order_items"

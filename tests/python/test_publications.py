@@ -1,4 +1,4 @@
-"""What is published is looked at, keeps its modes, and follows no clock."""
+"""Publications: damage is detected, modes are kept, ids do not depend on the clock."""
 
 import os
 import re
@@ -50,7 +50,7 @@ def published(two: Path, tmp_path: Path) -> Publications:
 
 @pytest.fixture
 def folder(published: Publications) -> Path:
-    """Return the folder of what readers open."""
+    """Return the folder of the current publication."""
     return (published.serving / "current").resolve()
 
 
@@ -61,38 +61,38 @@ def write_into(path: Path) -> None:
 
 
 def leave_a_wal(path: Path) -> None:
-    """Leave rows beside a database that nobody has written into it yet."""
+    """Leave a write-ahead log beside a database."""
     path.with_name(f"{path.name}.wal").write_bytes(b"rows")
 
 
 def truncate(path: Path) -> None:
-    """Cut a file, and have it look as old as it was."""
+    """Truncate a file, and restore its modification time."""
     held = path.stat()
     os.truncate(path, held.st_size // 2)
     os.utime(path, ns=(held.st_atime_ns, held.st_mtime_ns))
 
 
 def spoil(path: Path) -> None:
-    """Fill a file with something else, and have it look as if nobody had."""
+    """Overwrite a file's content, and restore its modification time."""
     held = path.stat()
     path.write_bytes(b"?" * held.st_size)
     os.utime(path, ns=(held.st_atime_ns, held.st_mtime_ns))
 
 
 def replace_by_folder(path: Path) -> None:
-    """Put a folder in the place of a file."""
+    """Replace a file by a folder."""
     path.unlink()
     path.mkdir()
 
 
 def replace_by_another(path: Path) -> None:
-    """Put another role's file in the place of a file, with its times."""
+    """Replace a file by another role's file, with that file's times."""
     other = next(path.parent.parent.rglob("finance.duckdb"))
     shutil.copy2(other, path)
 
 
 def replace_by_link(path: Path) -> None:
-    """Put a link to a copy in the place of a file."""
+    """Replace a file by a link to a copy."""
     copy = path.parent.parent.parent / f".{path.name}"
     shutil.move(path, copy)
     path.symlink_to(copy)
@@ -165,7 +165,7 @@ def test_the_next_publication_is_later_whatever_the_clock_says(
     published: Publications, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Clock(datetime):
-        """Says a time of its own."""
+        """A clock with a fixed time."""
 
         year_now = 2000
 
@@ -257,7 +257,7 @@ def test_what_broke_and_what_to_do_is_one_line(error: str, said: str) -> None:
     assert line.startswith(said)
     assert bool(line) == bool(said)
     assert "\n" not in line
-    assert not said or "run the same again" in line or "`dbt build`" in line
+    assert not said or "run the same command again" in line or "`dbt build`" in line
 
 
 def test_no_catalogue_is_made_beside_the_files_of_a_lost_one(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is published for whom, what a rollback brings back, what upkeep leaves alone."""
+"""What each role gets, what a rollback restores, and what upkeep does not change."""
 
 import json
 import os
@@ -48,7 +48,7 @@ class Shop:
 
     @property
     def serving(self) -> Path:
-        """Return the folder of what is published."""
+        """Return the folder of the published files."""
         return self.lakehouse.home / "serving"
 
     @property
@@ -64,11 +64,11 @@ class Shop:
 
     @property
     def said(self) -> Path:
-        """Return the file of what dbt says."""
+        """Return the file for dbt's output."""
         return self.lakehouse.home.parent / "said.log"
 
     def dbt(self, *arguments: str) -> str:
-        """Run dbt, which passes, and return what it said."""
+        """Run dbt, check that it passes, and return its output."""
         process = self.start(*arguments)
         process.join(timeout=900)
         said = self.said.read_text()
@@ -76,7 +76,7 @@ class Shop:
         return said
 
     def publish(self, *arguments: str) -> str:
-        """Publish the lake as it is."""
+        """Publish the current lake."""
         return self.dbt(
             *("run-operation", "publish_lake", "--args", "{passed: 7, warned: 1}"),
             *arguments,
@@ -87,14 +87,14 @@ class Shop:
         return self.dbt("run-operation", "rollback")
 
     def tables(self, form: str = "deftunes.duckdb") -> Tables:
-        """Return the rows of all tables and views of a published form."""
+        """Return the rows of all tables and views of a published file."""
         with opened(self.serving / form) as connection:
             return rows_of(connection)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a published database or catalogue, to read it."""
+    """Open a published database or catalogue read-only."""
     with duckdb.connect() as connection:
         kind = "ducklake:" if path.suffix == ".ducklake" else ""
         connection.load_extension("ducklake")
@@ -123,7 +123,7 @@ def shop(
     rates: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Shop:
-    """Publish twice; the second time there is more to see."""
+    """Publish twice; the second publication has more rows."""
     profiles = tmp_path_factory.mktemp("profiles")
     profile = (PROJECT / "profiles.yml").read_text()
     setting = "TimeZone: UTC"
@@ -167,7 +167,7 @@ class Secrets:
 
 @pytest.fixture(scope="module")
 def secrets(shop: Shop) -> Secrets:
-    """Return them, without texts that stand in a song or in a time zone too."""
+    """Return the secrets, without texts that also occur in a song or a time zone."""
     with opened(shop.serving / "deftunes.duckdb") as connection:
 
         def texts(query: str) -> set[bytes]:
@@ -208,7 +208,7 @@ def secrets(shop: Shop) -> Secrets:
 
 
 def held(path: Path, secrets: set[bytes]) -> set[bytes]:
-    """Return which of the secrets a file holds."""
+    """Return the secrets that a file contains."""
     content = path.read_bytes()
     return {secret for secret in secrets if secret in content}
 
@@ -283,7 +283,7 @@ def test_the_documented_connection_reads_what_it_may_and_nothing_else(
 
 
 def publications(shop: Shop) -> list[tuple[Any, ...]]:
-    """Return what the lake knows of the publications."""
+    """Return the rows of `quality.publications`."""
     with shop.lakehouse.lake() as connection:
         return connection.execute(
             "select is_rollback, snapshot_id, passed_count, warned_count,"
@@ -527,7 +527,7 @@ def test_what_has_changed_is_published_as_if_all_were_written_anew(shop: Shop) -
 
 
 def comments(shop: Shop, form: str) -> list[Any]:
-    """Return the names, types and descriptions of all tables and columns of a form."""
+    """Return names, types and comments of all tables and columns of a file."""
     with opened(shop.serving / form) as connection:
         return connection.execute(
             "select schema_name, table_name, '', '', comment from duckdb_tables()"
@@ -641,7 +641,7 @@ def test_a_file_that_is_no_use_is_written_anew(shop: Shop) -> None:
 
 
 def hide_writing(path: Path) -> None:
-    """Have a file look as if nobody had written to it since it was published."""
+    """Restore a file's recorded modification time, to hide a change."""
     (file,) = (folder / RECORD for folder in path.parents if (folder / RECORD).exists())
     held, record = path.stat(), json.loads(file.read_text())
     record[str(path.relative_to(file.parent))] = [held.st_size, held.st_mtime_ns]
@@ -706,7 +706,7 @@ print(json.dumps([seen, errors]))
 
 @contextmanager
 def reading(shop: Shop) -> Iterator[list[Any]]:
-    """Open and ask every form for as long as the block runs; say what was seen."""
+    """Open and query all published files while the block runs; yield what was read."""
     found: list[Any] = []
     with subprocess.Popen(
         [

@@ -1,4 +1,4 @@
-"""Whatever dbt is told to run, in whatever order: the next `dbt build` ends right."""
+"""After any selection of models, in any order, the next `dbt build` is correct."""
 
 import random
 import shutil
@@ -80,7 +80,7 @@ class Day:
     tables: dict[str, list[Any]]
 
     def restore(self) -> None:
-        """Go back to before the day was built."""
+        """Restore the state before the day was built."""
         shutil.rmtree(self.lakehouse.home / "lake")
         shutil.copytree(self.before, self.lakehouse.home / "lake")
 
@@ -95,7 +95,7 @@ class Day:
         process.join()
 
     def differences(self) -> dict[str, Any]:
-        """Return how the lakehouse differs from one that was built from nothing."""
+        """Return the differences from a lakehouse that was built from nothing."""
         found: dict[str, Any] = differences(self.lakehouse.tables(*BUILT), self.tables)
         return found
 
@@ -106,7 +106,7 @@ def changed_day(
     rates: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Day:
-    """Build a week; then land sessions, users, songs and rates that have changed."""
+    """Build a week; then land changed sessions, users, songs and rates."""
     lists = tmp_path_factory.mktemp("lists") / rates.name
     header, *lines = rates.read_text().splitlines()
     known = [line for line in lines if line[:10] <= "2023-03-03"]

@@ -1,4 +1,4 @@
-"""A lakehouse lives where its settings say, or the first command says why not."""
+"""The lakehouse is where its settings say, or the first command fails with a reason."""
 
 import os
 import re
@@ -55,7 +55,7 @@ def test_the_project_itself_is_no_home_if_queries_cannot_name_it(
 
 
 def bad_homes(folder: Path) -> dict[str, str]:
-    """Return homes that cannot be, by what is said of them."""
+    """Return invalid homes, by a part of the error message."""
     (folder / "file").touch()
     (folder / "dangling").symlink_to(folder / "nowhere" / "else")
     return {

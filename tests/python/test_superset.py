@@ -1,4 +1,4 @@
-"""Superset, for real: it reads what is published while the next build runs."""
+"""A real Superset reads the published database while the next build runs."""
 
 import os
 import secrets
@@ -25,7 +25,7 @@ PATH = "/srv/deftunes/serving/roles/analyst.duckdb"
 
 @dataclass(frozen=True)
 class Superset:
-    """A running Superset, and someone who has logged in.
+    """A running Superset, with a logged-in session.
 
     Attributes:
         url: where its API is.
@@ -37,14 +37,14 @@ class Superset:
     session: requests.Session
 
     def get(self, path: str) -> dict[str, Any]:
-        """Return the JSON of an answer that must be good."""
+        """Return the JSON of a successful answer."""
         answer = self.session.get(self.url + path, timeout=60)
         assert answer.ok, answer.text
         held: dict[str, Any] = answer.json()
         return held
 
     def chart(self, name: str) -> list[dict[str, Any]]:
-        """Return the rows that a chart draws."""
+        """Return the rows of a chart."""
         (chart,) = [
             chart
             for chart in self.get("/chart/")["result"]
@@ -57,7 +57,7 @@ class Superset:
 
 @pytest.fixture(scope="module")
 def superset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Superset]:
-    """Install Superset, 760 MB, into an environment of its own, and run it."""
+    """Install Superset (760 MB) into its own environment, and run it."""
     home = tmp_path_factory.mktemp("superset")
     uv = Path(sys.executable).with_name("uv")
     bin_ = home / "venv" / "bin"

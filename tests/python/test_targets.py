@@ -1,4 +1,4 @@
-"""Every command acts on the lake that it is told to, and harms no other."""
+"""Every command uses the selected lake, and changes no other one."""
 
 import argparse
 import shutil
@@ -17,7 +17,7 @@ from demo_sources import postgres
 
 @pytest.fixture(scope="module")
 def databases(postgres_dsn: str) -> Callable[[str], str]:
-    """Return what makes empty databases for catalogues, and returns their URLs."""
+    """Return a function that creates an empty database and returns its URL."""
 
     def make(name: str) -> str:
         with duckdb.connect() as connection:
@@ -36,7 +36,7 @@ def databases(postgres_dsn: str) -> Callable[[str], str]:
 def attached(
     catalogue: str | Path, data_path: Path
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a lake, which is made if it is not there."""
+    """Open a lake; create it if it does not exist."""
     kind = "sqlite" if isinstance(catalogue, Path) else "postgres"
     with duckdb.connect() as connection:
         for extension in ("ducklake", f"{kind}_scanner"):
@@ -57,7 +57,7 @@ def use(catalogue: str | Path, data_path: Path, home: Path) -> None:
 
 
 def made(home: Path) -> Path:
-    """Make a local lake in a home, and return its catalogue."""
+    """Create a local lake in a home, and return its catalogue."""
     catalogue = home / "lake" / "catalog.sqlite"
     catalogue.parent.mkdir(parents=True, exist_ok=True)
     (home / "landing").mkdir(exist_ok=True)
@@ -72,15 +72,15 @@ def test_another_catalogue_is_refused_whatever_it_is(
     catalogue = made(home)
     use(catalogue, data, home)  # its own
     first, second = databases("first"), databases("second")
-    with pytest.raises(DataPathError, match="holds the files of another catalogue"):
+    with pytest.raises(DataPathError, match="contains the files of another catalogue"):
         use(first, data, home)
-    with pytest.raises(DataPathError, match="lies in the data path of another"):
+    with pytest.raises(DataPathError, match="is inside the data path of another"):
         use(first, data / "main", home)
     with pytest.raises(DataPathError, match="that this catalogue did not write"):
         use(first, data.parent, home)
     shared = home / "shared [a]"
     use(first, shared, home)
-    with pytest.raises(DataPathError, match="holds the files of another catalogue"):
+    with pytest.raises(DataPathError, match="contains the files of another catalogue"):
         use(second, shared, home)
     use(second, home / "its own", home)
     use(first, shared, home)
@@ -128,7 +128,7 @@ def test_a_lakehouse_may_be_moved_or_copied_but_not_share_its_files(
     # Two homes with one catalogue.
     dsn = databases("of_two_homes")
     use(dsn, moved / "pg", moved)
-    with pytest.raises(DataPathError, match=f"used by the lakehouse {moved} too"):
+    with pytest.raises(DataPathError, match=f"also used by the lakehouse {moved}"):
         use(dsn, moved / "pg", copy)
     shutil.copytree(moved / "pg", copy / "pg")
     with pytest.raises(DataPathError, match=f"is a copy of {moved / 'pg'}"):
@@ -141,7 +141,7 @@ def test_a_lakehouse_may_be_moved_or_copied_but_not_share_its_files(
 def plugin(
     command: str, path: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Connect as a command of dbt does."""
+    """Connect to a lake as a dbt command does."""
     monkeypatch.setenv("DEFTUNES_HOME", str(home))
     monkeypatch.setattr("dbt.flags.GLOBAL_FLAGS", argparse.Namespace(WHICH=command))
     lake = {
@@ -166,7 +166,7 @@ def plugin(
         ("ducklake:postgres:{dsn}", "There is no lake in the catalogue that DBT_ENV_"),
         ("ducklake:postgres:", "DBT_ENV_SECRET_CATALOG_DSN is empty"),
         ("ducklake:postgres:{closed}", "names cannot be opened: .* failed"),
-        ("{home}/serving/deftunes.duckdb", "is there to be read"),
+        ("{home}/serving/deftunes.duckdb", "is read-only"),
     ],
 )
 def test_a_verb_makes_no_lake(

@@ -1,4 +1,4 @@
-"""Make the star and the views by hand: `python -m benchmark.limit full HOME`."""
+"""Run hand-written SQL: `python -m benchmark.limit SCRIPT HOME FIRST_DAY LAST_DAY`."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ import duckdb
 from deftunes.settings import PROJECT
 
 _HERE = Path(__file__).parent
-# The same as in profiles.yml.
+# The same options as in profiles.yml.
 _ATTACH = """
 attach 'ducklake:sqlite:{home}/lake/catalog.sqlite' as lake (
     data_path '{home}/lake/data', data_inlining_row_limit 0,
@@ -27,8 +27,8 @@ attach 'ducklake:sqlite:{home}/lake/catalog.sqlite' as lake (
 def main(script: Path, home: Path, first_day: str, last_day: str) -> None:
     """Run SCRIPT on the lake and the landing zone in HOME.
 
-    FIRST_DAY and LAST_DAY are those of the sessions in it. Prints the seconds that each
-    statement took, as JSON.
+    FIRST_DAY and LAST_DAY are the first and last day of its sessions. Prints the
+    seconds of each statement, as JSON.
     """
     (home / "lake").mkdir(exist_ok=True)
     seconds: list[tuple[str, float]] = []
@@ -60,7 +60,7 @@ def main(script: Path, home: Path, first_day: str, last_day: str) -> None:
 
 
 def _name(query: str) -> str:
-    """Return the first words of a statement that are no comment."""
+    """Return the first 60 characters of a statement, without comments before it."""
     lines = [line for line in query.splitlines() if line and not line.startswith("--")]
     return lines[0][:60]
 

@@ -1,8 +1,8 @@
--- The star and the materialized views from one landing zone, written by hand for it:
--- one extract of users and songs, no record that is rejected, no session that a later
--- day delivers again. Twins within a batch there are. What is slow is done once:
--- keys are hashed per user, song and artist, not per purchase; local time comes from
--- offsets per zone and day where they do not change that day.
+-- The star and the materialized views, by SQL that is written by hand for one landing
+-- zone. It assumes one extract of users and songs, no rejected records, and no session
+-- that a later day delivers again; duplicates within a batch are handled. Slow operations
+-- are done once: keys are hashed per user, song and artist, not per purchase; local time
+-- uses one offset per time zone and day, on days when the offset does not change.
 begin;
 
 create schema lake.marts;
@@ -37,7 +37,7 @@ carried as (
 select
     carried.currency,
     carried.rate_date,
-    -- As a whole number of 10^-12.
+    -- As an integer, in units of 10^-12.
     cast(
         cast(dollar.units_per_euro / carried.units_per_euro as decimal(18, 12)) * 1e12
         as bigint
@@ -89,7 +89,7 @@ from (
     from read_parquet(getvariable('landing') || '/songs/*/*.parquet')
 );
 
--- The hours between UTC and each zone, where they are the same all day.
+-- The offset of each time zone from UTC in hours, if it is the same all day.
 create temp table offsets as
 with days as (
     select
@@ -119,14 +119,14 @@ select
     at_begin = at_end as is_same
 from edges;
 
--- The delivery that counts of the sessions that came more than once.
+-- The delivery to load of each session that was delivered more than once.
 create temp table twins as
 select session_id, min(_batch_id || lpad(cast(_position as varchar), 9, '0')) as kept
 from sessions
 group by session_id
 having count(*) > 1;
 
--- What was bought and is not listed tells the little that is known of it.
+-- Songs that were bought but are not in the catalogue, with the data of their items.
 create temp table unlisted as
 select
     item.song_id as track_id,
@@ -232,7 +232,8 @@ select
     price,
     case
         when priced.currency = 'USD' then cast(price as decimal(18, 6))
-        -- 64 bits are enough and far quicker than decimals of 128; more is an error.
+        -- 64-bit integers are enough, and much faster than 128-bit decimals; an overflow
+        -- is an error.
         else cast(
             (cast(price * 1e4 as bigint) * usd_rates.usd_per_unit + 5_000_000_000)
             // 10_000_000_000 as decimal(12, 0)
@@ -297,7 +298,7 @@ with sold as (
     from unlisted
     group by track_id
 ),
--- Sold under a song_id, which may stand on several tracks.
+-- Songs that were sold under a song_id, which several tracks may share.
 by_song_id as (
     select song_id as sold_id, min(track_id) as track_id
     from songs
@@ -572,7 +573,7 @@ select
     cast(row_number() over () as integer) as country_number
 from (select distinct country_code, country_name from lake.marts.dim_users);
 
--- Of one value to order by, the engine keeps ten of each country instead of sorting all.
+-- With a single value to order by, DuckDB keeps ten rows per country and sorts no more.
 create table lake.reports.top_songs_per_country_mv as
 with sales as (
     select

@@ -1,4 +1,4 @@
-"""Checks of data classes that dbt-bouncer does not bring along; it calls them."""
+"""Checks of data classes, for dbt-bouncer."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from sqlglot.optimizer.scope import Scope, traverse_scope
 
 GENERAL = "general"
 RECORD = "record"
-"""The class that no role sees, whatever it is made of."""
+"""The class that no role may see. Such a column needs no class of its sources."""
 
 
 class Column(Protocol):
@@ -40,7 +40,7 @@ class Model(Protocol):
     columns: Mapping[str, Column]
 
 
-class Place(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of a table."""
 
     table: str
@@ -49,43 +49,43 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Origin:
-    """What a column is made of.
+    """The columns that a column is derived from.
 
     Attributes:
-        values: columns whose values it is computed from.
-        rows: columns that decide which rows there are, or in which order.
+        values: the columns from which its values are computed.
+        rows: the columns that determine which rows there are, or their order.
 
     """
 
-    values: frozenset[Place] = frozenset()
-    rows: frozenset[Place] = frozenset()
+    values: frozenset[TableColumn] = frozenset()
+    rows: frozenset[TableColumn] = frozenset()
 
     @property
-    def places(self) -> frozenset[Place]:
-        """Return all of it."""
+    def sources(self) -> frozenset[TableColumn]:
+        """Return both kinds together."""
         return self.values | self.rows
 
     def joined(self, *others: "Origin") -> "Origin":
-        """Return what all of them are made of."""
+        """Return the union of the origins."""
         return Origin(
             self.values.union(*(other.values for other in others)),
             self.rows.union(*(other.rows for other in others)),
         )
 
 
-_MadeOf = dict[int, dict[str, Origin]]
-"""What the columns of each part of a query are made of, by the id of its scope."""
+_OriginsByScope = dict[int, dict[str, Origin]]
+"""The origins of the columns of each part of a query, by the id of its scope."""
 
 _ROW_CLAUSES = ("where", "group", "having", "qualify", "order", "distinct", "limit")
 
 
 @check  # type: ignore[untyped-decorator]
 def check_columns_have_data_classes(model: Model) -> None:
-    """Require a data class of every column, so that none is forgotten."""
+    """Require a data class for every column, so that none is forgotten."""
     missing = [column.name for column in model.columns.values() if not _classes(column)]
     if missing:
         fail(
-            f"`{model.name}`: no `config: {{meta: {{data_class: ...}}}}` of "
+            f"`{model.name}`: add `config: {{meta: {{data_class: ...}}}}` to "
             f"{', '.join(missing)}"
         )
 
@@ -96,12 +96,12 @@ def check_names_imply_data_classes(
 ) -> None:
     """Require the data class that the name of a column implies.
 
-    It may be that of the whole model.
+    The column or the whole model may have it.
     """
     for column in model.columns.values():
-        held = _classes(column) | _classes(model)
+        own_classes = _classes(column) | _classes(model)
         for data_class, pattern in data_classes.items():
-            if re.search(pattern, column.name) and data_class not in held:
+            if re.search(pattern, column.name) and data_class not in own_classes:
                 fail(
                     f"`{model.name}.{column.name}` needs "
                     f"`config: {{meta: {{data_class: {data_class}}}}}`"
@@ -110,11 +110,11 @@ def check_names_imply_data_classes(
 
 @check  # type: ignore[untyped-decorator]
 def check_data_classes_are_kept(ctx: Any, *, key_classes: list[str]) -> None:  # noqa: ANN401
-    """Require that what is made of a column has its data class, or says why not.
+    """Require that a column derived from another has its data class, or says why not.
 
-    A column is made of what its expression reads, and of what decides which rows there
-    are, and in which order. Joining and filtering by columns of the `key_classes` tells
-    only that a row is there.
+    A column is derived from the columns that its expression reads, and from those that
+    determine which rows there are and their order. Joins and filters by columns of the
+    `key_classes` do not count: they only reveal that a row exists.
     """
     leaks = find_leaks(ctx.models, {*key_classes})
     if leaks:
@@ -122,11 +122,11 @@ def check_data_classes_are_kept(ctx: Any, *, key_classes: list[str]) -> None:  #
 
 
 def find_leaks(models: Iterable[Model], key_classes: set[str]) -> list[str]:
-    """Return, in a line each, the columns that lack a class of what they are made of.
+    """Return a line for each column that lacks a class of a column it is derived from.
 
     Args:
         models: the models of the project, compiled.
-        key_classes: classes that count where values are read, not where rows are
+        key_classes: classes that count only where values are read, not where rows are
             joined or filtered.
 
     """
@@ -134,13 +134,13 @@ def find_leaks(models: Iterable[Model], key_classes: set[str]) -> list[str]:
     order = TopologicalSorter(
         {key: by_id.keys() & {*model.depends_on.nodes} for key, model in by_id.items()}
     )
-    # An ephemeral model is in the queries of those that read it.
+    # Without ephemeral models: their SQL is part of the models that read them.
     tables = {
         _table(model): [*model.columns]
         for model in by_id.values()
         if model.relation_name
     }
-    known: dict[Place, set[str]] = {}
+    classes_of: dict[TableColumn, set[str]] = {}
     leaks = []
     for model in map(by_id.__getitem__, order.static_order()):
         read = [by_id[key] for key in model.depends_on.nodes if key in by_id]
@@ -151,25 +151,26 @@ def find_leaks(models: Iterable[Model], key_classes: set[str]) -> list[str]:
             continue
         for column in model.columns.values():
             origin = origins.get(column.name, Origin())
-            held = _classes(column) | _classes(model)
+            own_classes = _classes(column) | _classes(model)
             counted = {
-                place: known.get(place, set())
-                - (set() if place in origin.values else key_classes)
-                - held
+                source: classes_of.get(source, set())
+                - (set() if source in origin.values else key_classes)
+                - own_classes
                 - _declassified(column)
                 - _declassified(model)
-                for place in origin.places
+                for source in origin.sources
             }
             inherited = set().union(*counted.values())
-            known[Place(_table(model), column.name)] = (
-                held if _classes(column) else held | inherited
+            classes_of[TableColumn(_table(model), column.name)] = (
+                own_classes if _classes(column) else own_classes | inherited
             ) - {GENERAL}
-            if _classes(column) and RECORD not in held and inherited:
-                causes = {place for place, classes in counted.items() if classes}
+            if _classes(column) and RECORD not in own_classes and inherited:
+                causes = {source for source, classes in counted.items() if classes}
+                columns = _listed(f"{cause.table}.{cause.column}" for cause in causes)
                 leaks.append(
-                    f"`{model.name}.{column.name}` is made of {_shown(inherited)}: of"
-                    f" {_shown(f'{place.table}.{place.column}' for place in causes)};"
-                    " give it that class, or say in `declassified` why it is harmless"
+                    f"`{model.name}.{column.name}` is derived from"
+                    f" {_listed(inherited)}: {columns}; give it that class, or say in"
+                    " `declassified` why it is harmless"
                 )
     return leaks
 
@@ -177,36 +178,36 @@ def find_leaks(models: Iterable[Model], key_classes: set[str]) -> list[str]:
 def _origins(
     model: Model, tables: Mapping[str, list[str]], read: Iterable[Model]
 ) -> dict[str, Origin]:
-    """Return what the columns of a model are made of.
+    """Return the origins of the columns of a model.
 
-    Of a Python model the YAML says so, as `model.column`; what says nothing is made of
-    all that the model reads.
+    For a Python model they are in its YAML, in `derived_from`, as `model.column`. A
+    column without `derived_from` is derived from all columns that the model reads.
     """
     if model.language == "sql":
         if not model.compiled_code:
             raise ValueError("run `dbt compile` first")
         return column_origins(model.compiled_code, tables)
-    places = {
-        f"{parent.name}.{column}": Place(_table(parent), column)
+    sources = {
+        f"{parent.name}.{column}": TableColumn(_table(parent), column)
         for parent in read
         for column in parent.columns
     }
     origins = {}
     for column in model.columns.values():
-        named = {*_meta(column).get("derived_from", places)}
-        if named - places.keys():
-            raise ValueError(f"it does not read {_shown(named - places.keys())}")
-        origins[column.name] = Origin(frozenset(places[name] for name in named))
+        named = {*_meta(column).get("derived_from", sources)}
+        if named - sources.keys():
+            raise ValueError(f"it does not read {_listed(named - sources.keys())}")
+        origins[column.name] = Origin(frozenset(sources[name] for name in named))
     return origins
 
 
 def column_origins(sql: str, tables: Mapping[str, list[str]]) -> dict[str, Origin]:
-    """Return what the columns of a query are made of.
+    """Return the origins of the columns of a query.
 
     Args:
         sql: the query, in DuckDB's dialect.
         tables: the columns of the tables, by `database.schema.table`. Any other table
-            is taken for one that holds nothing of a class.
+            is assumed to have no columns with a class.
 
     Raises:
         ValueError: a column cannot be found in what the query reads.
@@ -231,14 +232,14 @@ def column_origins(sql: str, tables: Mapping[str, list[str]]) -> dict[str, Origi
         )
     except SqlglotError as error:
         raise ValueError(str(error)) from error
-    made_of: _MadeOf = {}
+    by_scope: _OriginsByScope = {}
     for scope in traverse_scope(query):
-        made_of[id(scope)] = _scope_origins(scope, made_of, tables)
-    return made_of[id(scope)]
+        by_scope[id(scope)] = _scope_origins(scope, by_scope, tables)
+    return by_scope[id(scope)]
 
 
 def _name_function(query: exp.Select) -> None:
-    """Say of the columns of a function such as glob() that they are its."""
+    """Qualify the columns of a table function such as glob() with its name."""
     source = query.args["from_"].this if query.args.get("from_") else None
     if not isinstance(source, exp.Table) or query.args.get("joins"):
         return
@@ -251,12 +252,12 @@ def _name_function(query: exp.Select) -> None:
 
 
 def _scope_origins(
-    scope: Scope, made_of: _MadeOf, tables: Mapping[str, list[str]]
+    scope: Scope, by_scope: _OriginsByScope, tables: Mapping[str, list[str]]
 ) -> dict[str, Origin]:
-    """Return what the columns of one `select` or `union` are made of."""
+    """Return the origins of the columns of one `select` or `union`."""
     if scope.set_operation_scopes:
-        first, second = (made_of[id(part)] for part in scope.set_operation_scopes)
-        # Columns of a union belong together by their place.
+        first, second = (by_scope[id(part)] for part in scope.set_operation_scopes)
+        # A union matches columns by position.
         return {
             name: origin.joined(added)
             for (name, origin), added in zip(
@@ -265,9 +266,9 @@ def _scope_origins(
         }
     query = scope.expression
     if not isinstance(query, exp.Select):  # unnest, or values
-        origin = _read_by(query, scope, made_of, tables)
+        origin = _origin_of(query, scope, by_scope, tables)
         return {"": origin}
-    # A window sorts the rows.
+    # Window functions count, since they sort the rows.
     deciding = [
         *(window for part in query.selects for window in part.find_all(exp.Window)),
         *(join.args.get("on") for join in query.args.get("joins", ())),
@@ -275,58 +276,63 @@ def _scope_origins(
     ]
     rows = (
         Origin()
-        .joined(*(_read_by(part, scope, made_of, tables) for part in deciding if part))
-        .places.union(
+        .joined(
+            *(_origin_of(part, scope, by_scope, tables) for part in deciding if part)
+        )
+        .sources.union(
             *(
                 origin.rows
                 for _, source in scope.selected_sources.values()
                 if isinstance(source, Scope)
-                for origin in made_of[id(source)].values()
+                for origin in by_scope[id(source)].values()
             )
         )
     )
     return {
-        name: _read_by(part, scope, made_of, tables).joined(Origin(rows=rows))
+        name: _origin_of(part, scope, by_scope, tables).joined(Origin(rows=rows))
         for name, part in zip(query.named_selects, query.selects, strict=True)
     }
 
 
-def _read_by(
-    part: exp.Expr, scope: Scope, made_of: _MadeOf, tables: Mapping[str, list[str]]
+def _origin_of(
+    part: exp.Expr,
+    scope: Scope,
+    by_scope: _OriginsByScope,
+    tables: Mapping[str, list[str]],
 ) -> Origin:
-    """Return what a part of a query reads, queries within it included."""
+    """Return the origin of an expression, including its subqueries."""
     origin = Origin()
     within = {id(inner.expression): inner for inner in scope.subquery_scopes}
     for node in part.walk(prune=lambda node: id(node) in within):
         if id(node) in within:
-            origin = origin.joined(*made_of[id(within[id(node)])].values())
+            origin = origin.joined(*by_scope[id(within[id(node)])].values())
         elif isinstance(node, exp.Column):
-            origin = origin.joined(_column_origin(node, scope, made_of, tables))
+            origin = origin.joined(_column_origin(node, scope, by_scope, tables))
     return origin
 
 
 def _column_origin(
     column: exp.Column,
     scope: Scope,
-    made_of: _MadeOf,
+    by_scope: _OriginsByScope,
     tables: Mapping[str, list[str]],
 ) -> Origin:
-    """Return what a column of one of the sources of a query is made of."""
+    """Return the origin of a column of one of the query's sources."""
     holder: Scope | None = scope
     while holder is not None:
         source = holder.sources.get(column.table)
         if isinstance(source, Scope):
-            origins = made_of[id(source)]
+            origins = by_scope[id(source)]
             return origins.get(column.name) or Origin().joined(*origins.values())
         if isinstance(source, exp.Table):
             if column.name in tables.get(_name(source), ()):
-                return Origin(frozenset([Place(_name(source), column.name)]))
+                return Origin(frozenset([TableColumn(_name(source), column.name)]))
             break
         holder = holder.parent
-    read = [held for held in scope.sources.values() if isinstance(held, exp.Table)]
+    read = [table for table in scope.sources.values() if isinstance(table, exp.Table)]
     if any(_name(table) not in tables for table in read):
-        return Origin()  # of what is no table of the project, such as glob()
-    raise ValueError(f"{column.sql()} cannot be found in what is read")
+        return Origin()  # from a table that is not the project's, such as glob()
+    raise ValueError(f"{column.sql()} is not a column of any table that is read")
 
 
 def _name(table: exp.Table) -> str:
@@ -337,7 +343,7 @@ def _table(model: Model) -> str:
     return (model.relation_name or model.name).replace('"', "")
 
 
-def _shown(words: Iterable[str]) -> str:
+def _listed(words: Iterable[str]) -> str:
     return ", ".join(sorted(words))
 
 

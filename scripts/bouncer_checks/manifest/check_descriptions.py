@@ -1,4 +1,4 @@
-"""Checks of descriptions that dbt-bouncer does not bring along; it calls them."""
+"""Checks of descriptions, for dbt-bouncer."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -26,22 +26,24 @@ class Relation(Protocol):
 @check  # type: ignore[untyped-decorator]
 def check_seed_columns_are_described(seed: Relation) -> None:
     """Require a description of every column of a seed."""
-    _need_descriptions(seed.name, seed.columns.values())
+    _require_descriptions(seed.name, seed.columns.values())
 
 
 @check  # type: ignore[untyped-decorator]
 def check_snapshot_columns_are_described(snapshot: Relation) -> None:
     """Require a description of every column of a snapshot."""
-    _need_descriptions(snapshot.name, snapshot.columns.values())
+    _require_descriptions(snapshot.name, snapshot.columns.values())
 
 
 @check  # type: ignore[untyped-decorator]
 def check_source_columns_are_described(source: Relation) -> None:
-    """Require a description of every column that a source names."""
-    _need_descriptions(source.name, source.columns.values())
+    """Require a description of every column that is listed for a source."""
+    _require_descriptions(source.name, source.columns.values())
 
 
-def _need_descriptions(owner: str, parts: Iterable[Described]) -> None:
-    missing = [part.name for part in parts if not (part.description or "").strip()]
+def _require_descriptions(owner: str, columns: Iterable[Described]) -> None:
+    missing = [
+        column.name for column in columns if not (column.description or "").strip()
+    ]
     if missing:
         fail(f"`{owner}`: no description of {', '.join(missing)}")

@@ -1,4 +1,4 @@
-"""Checks of the macros that dbt-bouncer does not bring along; it calls them."""
+"""Checks of macros, for dbt-bouncer."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ class Macro(Resource, Protocol):
 
     Attributes:
         macro_sql: its text, from `macro` to `endmacro`.
-        arguments: those that the YAML names, or those that it has.
+        arguments: those listed in the YAML; without YAML, those of the signature.
 
     """
 
@@ -53,7 +53,7 @@ class Macro(Resource, Protocol):
 
 
 class Manifest(Protocol):
-    """What dbt knows of the project."""
+    """dbt's manifest of the project."""
 
     macros: Mapping[str, Macro]
     nodes: Mapping[str, Resource]
@@ -66,7 +66,7 @@ class Wrapped(Protocol):
 
 
 class Context(Protocol):
-    """What a check may look at besides its macro."""
+    """What dbt-bouncer passes to a check besides the macro."""
 
     manifest_obj: Wrapped
 
@@ -75,28 +75,28 @@ class Context(Protocol):
 def check_macro_calls_go_one_way(
     macro: Macro, ctx: Context, *, folders: list[str]
 ) -> None:
-    """Require that a macro calls none of a folder that comes after its own.
+    """Require that a macro calls no macro of a folder that is listed after its own.
 
     Args:
         macro: the macro.
-        ctx: gives the manifest.
-        folders: the folders below macros/; each may call those before it.
+        ctx: has the manifest.
+        folders: the folders below macros/; each may call those listed before it.
 
     """
     folder = _folder(macro)
     if folder not in folders:
-        fail(f"{macro.original_file_path}: no folder of {', '.join(folders)}")
+        fail(f"{macro.original_file_path} is in none of {', '.join(folders)}")
     for called in _called(macro, ctx):
         if folders.index(_folder(called)) > folders.index(folder):
             fail(
                 f"`{macro.name}` of {folder}/ calls `{called.name}` of"
-                f" {_folder(called)}/, which comes later"
+                f" {_folder(called)}/, which is listed after it"
             )
 
 
 @check  # type: ignore[untyped-decorator]
 def check_macro_is_private_to_its_file(macro: Macro, ctx: Context) -> None:
-    """Require that nothing outside of its file calls a macro named `_...`."""
+    """Require that a macro named `_...` is called only in its own file."""
     for called in _called(macro, ctx):
         is_private = called.name.startswith("_")
         if is_private and called.original_file_path != macro.original_file_path:
@@ -107,13 +107,13 @@ def check_macro_is_private_to_its_file(macro: Macro, ctx: Context) -> None:
 def check_macro_is_called(
     macro: Macro, ctx: Context, *, entry_points: list[str]
 ) -> None:
-    """Require that something calls a macro, or that dbt has one of this name.
+    """Require that a macro is called, or overrides a macro of dbt or a package.
 
-    dbt-bouncer's own check takes the body for another engine for unused.
+    dbt-bouncer's own check reports the implementation for another engine as unused.
 
     Args:
         macro: the macro.
-        ctx: gives the manifest.
+        ctx: has the manifest.
         entry_points: the macros that dbt, a source or a person calls by name.
 
     """
@@ -135,10 +135,10 @@ def check_macro_is_called(
 
 @check  # type: ignore[untyped-decorator]
 def check_macro_is_described(macro: Macro, ctx: Context) -> None:
-    """Require that a macro which models, tests or seeds call is described in YAML.
+    """Require that a macro is described.
 
-    Any other one needs a comment, in it or above it; the bodies of a dispatched macro
-    need none.
+    A macro that models, tests or seeds call needs a description in YAML. Any other one
+    needs a comment in it or above it, except the implementations of a dispatched macro.
     """
     manifest = ctx.manifest_obj.manifest
     project, _, name = macro.unique_id.rpartition(".")
@@ -151,16 +151,18 @@ def check_macro_is_described(macro: Macro, ctx: Context) -> None:
         if missing:
             fail(f"`{macro.name}`: no description of {', '.join(missing)}")
     dispatched = re.sub("^(default|duckdb)__", "", name)
-    is_body = dispatched != name and f"{project}.{dispatched}" in manifest.macros
+    is_implementation = (
+        dispatched != name and f"{project}.{dispatched}" in manifest.macros
+    )
     above = _file(macro).partition(macro.macro_sql)[0].rstrip()
-    said = macro.description or "{#" in macro.macro_sql or above.endswith("#}")
-    if not is_body and not said:
+    is_described = macro.description or "{#" in macro.macro_sql or above.endswith("#}")
+    if not is_implementation and not is_described:
         fail(f"`{macro.name}` has neither a description nor a comment")
 
 
 @check  # type: ignore[untyped-decorator]
 def check_macro_file_has_its_name(macro: Macro, ctx: Context) -> None:
-    """Require that a file with one macro for others to call is named like it."""
+    """Require that a file with one public macro has the macro's name."""
     public = {
         re.sub("^(default|duckdb|materialization)_+|_duckdb$", "", other.name)
         for other in ctx.manifest_obj.manifest.macros.values()

@@ -1,1 +1,1 @@
-"""What dbt asks of Python: the lock, what is published, what a query says."""
+"""The dbt-duckdb plugin: the lock, publishing, and analysis of view queries."""

@@ -1,8 +1,8 @@
-"""Keeps the Parquet files of two catalogues apart.
+"""Makes sure that only one catalogue uses a data path.
 
-DuckLake removes Parquet files below its data path that its catalogue does not name, as
-orphans. So a data path holds a file that says which catalogue uses it, and no other one
-may.
+DuckLake treats Parquet files below its data path as orphans, and deletes them, if its
+catalogue does not list them. So two catalogues with one data path would delete each
+other's files. A marker file in the data path names the catalogue that uses it.
 """
 
 import json
@@ -13,8 +13,10 @@ from pathlib import Path
 import duckdb
 from duckdb import DuckDBPyConnection
 
+from deftunes.sql import literal
+
 MARKER = ".catalogue"
-"""The file in a data path that says which catalogue uses it."""
+"""The marker file in a data path that names the catalogue that uses it."""
 
 _LAKE = "select schema_uuid from {metadata}.ducklake_schema where schema_id = 0"
 _RECORDED = "select value from {metadata}.ducklake_metadata where key = 'data_path'"
@@ -27,7 +29,8 @@ _DATABASE = """
         inner join pg_database on datname = current_database()
     ')
 """
-# The names of files are unique, wherever the lakehouse was moved.
+# One file that the catalogue does not list, and the number of missing files. Files are
+# compared by name, since names are unique and the lakehouse may have been moved.
 _COUNTS = """
     with
 
@@ -38,7 +41,7 @@ _COUNTS = """
 
     ),
 
-    known as (
+    listed as (
 
         select name from data_files
         union
@@ -57,7 +60,7 @@ _COUNTS = """
     )
 
     select
-        (select min(file) from found where name not in (from known)),
+        (select min(file) from found where name not in (from listed)),
         (
             select count(*)
             from data_files
@@ -67,18 +70,18 @@ _COUNTS = """
 
 
 class DataPathError(Exception):
-    """The data path is not this catalogue's alone; the message says what to do."""
+    """Another catalogue may use the data path; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who uses a data path.
+    """The catalogue that uses a data path.
 
     Attributes:
-        lake: the id that the lake was made with; a copy has it too.
-        catalogue: the file of the catalogue, or which database of which server it is.
-        home: the folder of `landing/`, of which the lake is built.
-        data_path: where the files were when it was used last.
+        lake: the id that the lake got when it was created; a copy has the same id.
+        catalogue: the catalogue's file, or the identity of its Postgres database.
+        home: the folder of the `landing/` that the lake is built from.
+        data_path: the data path when it was last used.
 
     """
 
@@ -88,17 +91,17 @@ class Owner:
     data_path: str
 
     def conflict(self, marker: "Owner") -> str:
-        """Say why a data path cannot be used; nothing if it can.
+        """Return why this catalogue cannot use the data path; empty if it can.
 
-        A lakehouse may be moved, or copied with its files. Then the files have another
-        place as well.
+        A lakehouse may be moved, or copied with its files; then the data path in the
+        marker differs from the current one.
 
         Args:
-            marker: who used it last.
+            marker: the owner in the marker file.
 
         """
         if marker.lake != self.lake:
-            return "holds the files of another catalogue"
+            return "contains the files of another catalogue"
         if marker.data_path != self.data_path:
             is_copy = marker.catalogue == self.catalogue and (
                 Path(marker.data_path, MARKER).exists()
@@ -107,25 +110,25 @@ class Owner:
         if marker.catalogue != self.catalogue and (
             not Path(marker.catalogue).is_absolute() or Path(marker.catalogue).exists()
         ):
-            return f"is used by a copy of this catalogue too ({marker.catalogue})"
+            return f"is also used by a copy of this catalogue ({marker.catalogue})"
         if marker.home != self.home and Path(marker.home, "landing").exists():
-            return f"is used by the lakehouse {marker.home} too"
+            return f"is also used by the lakehouse {marker.home}"
         return ""
 
 
 def claim_data_path(
     connection: DuckDBPyConnection, database: str, catalogue: str, home: Path
 ) -> None:
-    """Make sure that a data path is this catalogue's alone, and keep it so.
+    """Check that no other catalogue uses the data path, and write the marker file.
 
     Args:
-        connection: has the lake attached.
-        database: the lake's name there.
-        catalogue: the file of its catalogue; empty if that is in Postgres.
+        connection: a connection with the lake attached.
+        database: the name that the lake is attached as.
+        catalogue: the file of its catalogue; empty if the catalogue is in Postgres.
         home: the folder of `landing/`.
 
     Raises:
-        DataPathError: another catalogue's files are there, or this one's are not.
+        DataPathError: another catalogue uses it, or files of this one are missing.
 
     """
     metadata = f"__ducklake_metadata_{database}"
@@ -149,35 +152,37 @@ def claim_data_path(
     if marker:
         reason = owner.conflict(marker)
     elif _is_inside_another(data_path):
-        reason = "lies in the data path of another catalogue"
+        reason = "is inside the data path of another catalogue"
     else:
         counts = connection.execute(
-            _COUNTS.format(metadata=metadata), {"data_path": _literal(data_path)}
+            _COUNTS.format(metadata=metadata), {"data_path": _glob_escaped(data_path)}
         )
         ((unknown, missing),) = counts.fetchall()
         if missing:
             raise DataPathError(
                 f"{missing} files of this catalogue are not in {data_path}. They were "
-                f"written to {value(_RECORDED)}: set DEFTUNES_LAKE_DATA to their place."
+                f"written to {value(_RECORDED)}: set DEFTUNES_LAKE_DATA to the folder "
+                "where they are now."
             )
-        reason = f"holds files that this catalogue did not write ({unknown})"
+        reason = f"contains files that this catalogue did not write ({unknown})"
         reason = reason if unknown else ""
     if reason:
         raise DataPathError(
-            f"{data_path} {reason}. Two catalogues would remove each other's files: "
-            "give each a folder of its own (DEFTUNES_LAKE_DATA, DEFTUNES_HOME). If no "
-            f"other uses it, move what is not this one's out of it, {MARKER} too."
+            f"{data_path} {reason}. Two catalogues would delete each other's files: "
+            "give each its own folder (DEFTUNES_LAKE_DATA, DEFTUNES_HOME). If no other "
+            "catalogue uses this folder, move the files that do not belong to this one "
+            f"out of it, including {MARKER}."
         )
     _mark(connection, owner)
 
 
 def _absolute(path: str) -> str:
-    """Return a path as it holds anywhere; a URL holds as it is."""
+    """Return a path as absolute; a URL without a trailing slash."""
     return path.rstrip("/") if "://" in path else str(Path(path).resolve())
 
 
-def _literal(path: str) -> str:
-    """Return a pattern that only a path matches."""
+def _glob_escaped(path: str) -> str:
+    """Return a glob pattern that matches only this path."""
     return re.sub(r"([*?\[])", r"[\1]", path)
 
 
@@ -188,9 +193,9 @@ def _is_inside_another(data_path: str) -> bool:
 
 
 def _marker(connection: DuckDBPyConnection, data_path: str) -> Owner | None:
-    """Return who used a data path last; None if it is new or a kill came between."""
+    """Return the owner in the marker file; None if there is none that can be read."""
     query = "select content from read_text($file)"
-    file = f"{_literal(data_path)}/{MARKER}"
+    file = f"{_glob_escaped(data_path)}/{MARKER}"
     try:
         ((text,),) = connection.execute(query, {"file": file}).fetchall()
         return Owner(**json.loads(text))
@@ -199,16 +204,11 @@ def _marker(connection: DuckDBPyConnection, data_path: str) -> Owner | None:
 
 
 def _mark(connection: DuckDBPyConnection, owner: Owner) -> None:
-    """Write down who uses a data path."""
+    """Write the marker file."""
     if "://" not in owner.data_path:
         Path(owner.data_path).mkdir(parents=True, exist_ok=True)
     columns = ", ".join(
-        f"{_quoted(text)} as {name}" for name, text in asdict(owner).items()
+        f"{literal(text)} as {name}" for name, text in asdict(owner).items()
     )
-    file = _quoted(f"{owner.data_path}/{MARKER}")
+    file = literal(f"{owner.data_path}/{MARKER}")
     connection.execute(f"copy (select {columns}) to {file} (format json)")
-
-
-def _quoted(text: str) -> str:
-    """Return a text as SQL: COPY takes no parameters."""
-    return "'" + text.replace("'", "''") + "'"

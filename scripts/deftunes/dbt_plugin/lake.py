@@ -1,4 +1,4 @@
-"""The lake that a target attaches: whether a command may act on it, and opening it."""
+"""The lake of a dbt target: checks whether a command may use it, and attaches it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,25 +9,25 @@ from duckdb import DuckDBPyConnection
 
 from deftunes.dbt_plugin.data_path import claim_data_path
 
-_NO_LAKE = "`dbt build` makes it. DBT_TARGET names the target, local unless it is set."
+_NO_LAKE = "`dbt build` creates it. DBT_TARGET sets the target; the default is local."
 _WRITING_COMMANDS = {"build", "retry", "run", "seed", "snapshot", "test"}
-# Upkeep, rollback and the like: they act on a lake that is there.
-_VERBS = {"run-operation"}
+# Operations such as upkeep and rollback need a lake that exists.
+_OPERATIONS = {"run-operation"}
 _SQLITE = "ducklake:sqlite:"
 _POSTGRES = "ducklake:postgres:"
 
 
 class LakeError(Exception):
-    """There is no lake to act on, or it cannot be opened."""
+    """There is no lake, or it cannot be opened; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class TargetLake:
-    """What a target attaches.
+    """The lake of a target, and the dbt command that is running.
 
     Attributes:
-        attachment: how dbt would attach it.
-        command: the command of dbt, such as `build`.
+        attachment: the entry of `attach` in profiles.yml.
+        command: the dbt command, such as `build`.
 
     """
 
@@ -36,65 +36,66 @@ class TargetLake:
 
     @property
     def is_written(self) -> bool:
-        """Whether the command writes, and makes the lake where there is none."""
+        """Whether the command writes; such a command creates a missing lake."""
         return self.command in _WRITING_COMMANDS
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether its catalogue is a file."""
+        """Whether the catalogue is a SQLite file."""
         return self.attachment.path.startswith(_SQLITE)
 
     @property
     def is_postgres(self) -> bool:
-        """Whether its catalogue is a database of Postgres."""
+        """Whether the catalogue is a Postgres database."""
         return self.attachment.path.startswith(_POSTGRES)
 
     def check(self) -> None:
-        """Make sure that there is a lake to act on, before anything is made.
+        """Check that the command can use this lake, before anything is created.
 
         Raises:
-            LakeError: the target has no lake to write to, or none yet.
+            LakeError: the target is read-only, or its lake does not exist yet.
 
         """
         path = self.attachment.path
         if path == _POSTGRES:
             raise LakeError(
                 "DBT_ENV_SECRET_CATALOG_DSN is empty: target lake_pg needs the database"
-                " of its catalogue. .env.example shows what it holds."
+                " of its catalogue. .env.example describes the variable."
             )
-        is_verb = self.command in _VERBS
-        if (self.is_written or is_verb) and not path.startswith("ducklake:"):
+        is_operation = self.command in _OPERATIONS
+        if (self.is_written or is_operation) and not path.startswith("ducklake:"):
             raise LakeError(
-                "This target is there to be read. Name the lake's in DBT_TARGET or with"
-                " --target: local or lake_pg."
+                "This target is read-only. Set DBT_TARGET or --target to local or "
+                "lake_pg."
             )
         catalogue = path.removeprefix(_SQLITE)
-        if is_verb and self.is_sqlite and not Path(catalogue).exists():
+        if is_operation and self.is_sqlite and not Path(catalogue).exists():
             raise LakeError(f"There is no lake in {catalogue}. {_NO_LAKE}")
 
     def open(self, conn: DuckDBPyConnection, home: Path) -> None:
-        """Attach the lake; before a write, claim its files.
+        """Attach the lake; if the command changes it, claim its data path first.
 
         Args:
             conn: the connection to attach it to.
             home: the folder of the lakehouse.
 
         Raises:
-            LakeError: it cannot be opened, or a verb is for a lake that is not there.
-            DataPathError: its data path is not its own.
+            LakeError: the lake cannot be opened, or an operation needs one that does
+                not exist.
+            DataPathError: another catalogue uses the data path.
 
         """
         lake = self.attachment
         if not lake.path.startswith("ducklake:"):
             return
-        is_verb = self.command in _VERBS
-        if is_verb:
+        is_operation = self.command in _OPERATIONS
+        if is_operation:
             options = {**(lake.options or {}), "create_if_not_exists": "false"}
             lake = replace(lake, options=options)
         catalogue = lake.path.removeprefix(_SQLITE) if self.is_sqlite else ""
         try:
             conn.execute(lake.to_sql())
-            if self.is_written or is_verb:
+            if self.is_written or is_operation:
                 claim_data_path(conn, lake.alias or "", catalogue, home)
         except duckdb.Error as error:
             name = catalogue or "the catalogue that DBT_ENV_SECRET_CATALOG_DSN names"

@@ -1,8 +1,8 @@
-"""What dbt needs that SQL cannot do: a lock, files put in place at once, queries read.
+"""The dbt-duckdb plugin, for what SQL cannot do.
 
-`profiles.yml` names this module as a plugin of dbt-duckdb; the macros
-`check_before_run`, `upkeep`, `publish` and `rollback`, and those of materialized views,
-call the functions that it registers. Those of publishing are in `publications.py`.
+It holds the lock, moves published files to their place in one step, and analyses the
+queries of materialized views. `profiles.yml` names this module. The macros call the
+functions that it registers with DuckDB; those for publishing are in `publications.py`.
 """
 
 import gc
@@ -27,16 +27,16 @@ from duckdb import DuckDBPyConnection
 from deftunes.dbt_plugin.data_path import DataPathError
 from deftunes.dbt_plugin.lake import LakeError, TargetLake
 from deftunes.dbt_plugin.publications import Publications
-from deftunes.dbt_plugin.queries import delta_terms, inline_view, read_query
 from deftunes.dbt_plugin.remedies import (
     LostCatalogueError,
     refuse_lost_catalogue,
     remedy,
 )
+from deftunes.dbt_plugin.view_maintenance import delta_queries, inline_view, read_query
 from deftunes.landing.manifest import ManifestError
 from deftunes.landing.zone import LandingZoneError, check_landing_zone
 from deftunes.lock import LockedError, home_lock
-from deftunes.privacy.forgotten import Person
+from deftunes.privacy.erasure_registry import Person
 from deftunes.settings import HomeError, Settings, SettingsError
 
 LOCK_WAIT_SECONDS = 600.0
@@ -48,35 +48,35 @@ _REFUSALS = (
 _logger = AdapterLogger("DuckDB")
 
 # Holds the lock until the process ends: dbt has no hook after the last query.
-_held = ExitStack()
-_held_homes: set[Path] = set()
-# The remedy that this run has told already.
-_told: list[str] = []
+_locks = ExitStack()
+_locked_homes: set[Path] = set()
+# The hint that this run has already logged.
+_logged_hints: list[str] = []
 
 
 class Plugin(BasePlugin):
-    """Gives DuckDB its memory, and functions to lock, publish and read queries."""
+    """Sets DuckDB's limits and registers functions for the macros."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
-        """Make the folder of the catalogue; keep other writers out of it.
+        """Check the settings and the landing zone, and take the lock.
 
-        A command that writes waits here, before it has looked at the lake: what dbt
-        knows of the tables would be out of date after the wait.
+        A command that writes waits for the lock here, before dbt reads the list of
+        tables: that list would be out of date after the wait.
 
         Raises:
             DbtRuntimeError: the target has no lake to write to, the home cannot be
-                written, another process holds it, the landing zone is not as the loader
-                left it, or the lake has lost its catalogue.
+                written, another process holds the lock, the landing zone was changed,
+                or the lake has lost its catalogue.
 
         """
-        # What dbt has parsed stays until the run ends. Looking through it for garbage,
-        # again and again, is a twelfth of a build with nothing new.
-        if gc.get_freeze_count():  # of an earlier run in this process
+        # The parsed project stays in memory until the run ends. Scanning it for garbage
+        # again and again would be a twelfth of the time of a build with nothing new.
+        if gc.get_freeze_count():  # frozen by an earlier run in this process
             gc.unfreeze()
             gc.collect()
         gc.freeze()
-        _told.clear()
-        add_callback_to_manager(self.tell_remedy)
+        _logged_hints.clear()
+        add_callback_to_manager(self.log_hint)
         try:
             self._lake.check()
             self.settings = Settings.from_environment()
@@ -84,19 +84,19 @@ class Plugin(BasePlugin):
                 self.settings.make_home()
             if self._lake.is_sqlite:
                 refuse_lost_catalogue(self.settings.home / "lake")
-            # Closed to others: it holds everything.
+            # Without access for others, since it contains all data.
             (self.settings.home / "lake").mkdir(0o750, parents=True, exist_ok=True)
             if self._lake.is_written:
                 if self._lake.is_postgres:
-                    # Says that there is a lake, also where its files are elsewhere.
+                    # Marks that there is such a lake, even if its files are elsewhere.
                     (self.settings.home / "lake_pg").mkdir(0o750, exist_ok=True)
                 self.hold_lock()
-                # What a killed build left: such files may name people.
+                # Left by a killed build; these files may contain personal data.
                 self.clear_spool()
                 shutil.rmtree(self.settings.home / "lake" / ".tmp", ignore_errors=True)
-                said = check_landing_zone(self.settings.landing)
-                if said:
-                    _logger.info(said)
+                message = check_landing_zone(self.settings.landing)
+                if message:
+                    _logger.info(message)
         except _REFUSALS as error:
             raise DbtRuntimeError(str(error)) from None
         except OSError as error:
@@ -104,7 +104,7 @@ class Plugin(BasePlugin):
 
     @property
     def _lake(self) -> TargetLake:
-        """What the target attaches, and what the command does with it."""
+        """The lake of the target, and the command that is running."""
         attached = self.creds.attach if self.creds else None
         command = get_flags().WHICH  # type: ignore[no-untyped-call]
         return TargetLake((attached or [Attachment(path=":memory:")])[0], command)
@@ -112,7 +112,7 @@ class Plugin(BasePlugin):
     def update_connection_config(
         self, creds: DuckDBCredentials, config: dict[str, Any]
     ) -> None:
-        """Keep DuckDB within the memory and the threads that it may have."""
+        """Set DuckDB's memory limit and number of threads."""
         if self.settings.memory_limit:
             config["memory_limit"] = self.settings.memory_limit
         if self.settings.threads:
@@ -122,61 +122,64 @@ class Plugin(BasePlugin):
         """Register the functions with the connection that dbt uses."""
         functions: list[Callable[..., Any]] = [
             *(self.hold_lock, self.absolute_path, self.spool, self.clear_spool),
-            *(self.is_person, self.tells_of_person),
+            *(self.is_person, self.mentions_person),
             *Publications(self.settings.serving).functions,
         ]
         for function in functions:
             conn.create_function(function.__name__, function, side_effects=True)
-        for reader in (read_query, inline_view, delta_terms):
+        for reader in (read_query, inline_view, delta_queries):
             conn.create_function(reader.__name__, reader)
-        # dbt would do it next.
+        # dbt would attach the lake next; here its errors get a better message.
         try:
             self._lake.open(conn, self.settings.home)
         except (DataPathError, LakeError) as error:
             raise DbtRuntimeError(str(error)) from None
 
-    def tell_remedy(self, event: Any) -> None:  # noqa: ANN401 - dbt has no type
-        """Say what to do about the first error of the disk or the lake.
+    def log_hint(self, event: Any) -> None:  # noqa: ANN401 - dbt has no type
+        """Log what to do about the first error of the disk or the lake.
 
-        Most others of the same run follow from it.
+        Only the first: most later errors of a run are its consequences.
         """
-        if event.info.level == "error" and not _told:
+        if event.info.level == "error" and not _logged_hints:
             line = remedy(event.info.msg, self.settings.home)
             if line:
-                _told.append(line)
+                _logged_hints.append(line)
                 fire_event(Note(msg=line), level=EventLevel.ERROR)
 
     def hold_lock(self) -> str:
-        """Keep other writers of this lakehouse out until the process ends."""
+        """Take the lock of the lakehouse, and keep it until the process ends."""
         home = self.settings.home
-        if home not in _held_homes:
-            _held.enter_context(home_lock(home, LOCK_WAIT_SECONDS))
-            _held_homes.add(home)
+        if home not in _locked_homes:
+            _locks.enter_context(home_lock(home, LOCK_WAIT_SECONDS))
+            _locked_homes.add(home)
         return str(home)
 
     def absolute_path(self, path: str) -> str:
-        """Return the path of a folder as it holds anywhere; a URL holds as it is."""
+        """Return the absolute path of a folder; a URL unchanged."""
         return path if "://" in path else f"{Path(path).absolute()}/"
 
     def is_person(self, user_id: str) -> bool:
-        """Tell whether an id is that of the person whom `make forget` erases."""
+        """Return whether an id is that of the person whom `make forget` erases."""
         return self._person is not None and self._person.has_id(user_id)
 
-    def tells_of_person(self, text: str) -> bool:
-        """Tell whether a text names the person whom `make forget` erases."""
-        return self._person is not None and self._person.is_told(text)
+    def mentions_person(self, text: str) -> bool:
+        """Return whether a text names the person whom `make forget` erases."""
+        return self._person is not None and self._person.is_named_in(text)
 
     @cached_property
     def _person(self) -> Person | None:
-        return Person.of_environment()
+        return Person.from_environment()
 
     def spool(self) -> str:
-        """Return the path of the folder whose files last as long as the build."""
+        """Return the folder for intermediate files; create it if it is missing.
+
+        The files are deleted when the build ends.
+        """
         self._spool.mkdir(exist_ok=True)
         return str(self._spool)
 
     def clear_spool(self) -> str:
-        """Remove the files that last as long as a build; return where they were."""
+        """Delete the folder for intermediate files, and return its path."""
         shutil.rmtree(self._spool, ignore_errors=True)
         return str(self._spool)
 

@@ -1,7 +1,7 @@
-"""What readers open: one folder per publication, put in place in one step.
+"""Publications: the files that readers open, one folder each, replaced in one step.
 
-`serving/current` leads to the publication that readers open. Each publication keeps a
-record of its files, so that the next build sees whether they are what was published.
+`serving/current` is a link to the publication that readers open. Each publication has a
+record of its files, so that the next build can detect whether somebody changed them.
 The macros `publish_lake` and `rollback` call the functions of `Publications`.
 """
 
@@ -17,27 +17,29 @@ from typing import Any
 
 import duckdb
 
+from deftunes.files import remove, sync
+
 COPY = "deftunes.duckdb"
 CATALOGUE = "deftunes.ducklake"
 ROLES = "roles"
 RECORD = ".files.json"
-"""The file of a publication that holds the size and the time of each other file."""
+"""The file of a publication with size and modification time of its other files."""
 
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _COPY_BYTES = 1 << 30
-# Role files hold what their role may see; the two others hold everything.
+# Role files contain only what the role may see; the two others contain everything.
 _MODES = {COPY: 0o600, CATALOGUE: 0o600, RECORD: 0o600}
 _FILE_MODE, _FOLDER_MODE = 0o640, 0o750
 
 
 class Publications:
-    """The publications of a lakehouse; there is one writer, who holds the lock."""
+    """The publications of a lakehouse; only the process with the lock changes them."""
 
     def __init__(self, serving: Path) -> None:
-        """Look at nothing yet.
+        """Set the paths; nothing is read yet.
 
         Args:
-            serving: the folder of what is published; made when first needed.
+            serving: the folder of the published files; created when first needed.
 
         """
         self.serving = serving
@@ -47,7 +49,7 @@ class Publications:
 
     @property
     def functions(self) -> list[Callable[..., Any]]:
-        """The functions that SQL calls by their names."""
+        """The functions to register with DuckDB under their names."""
         return [
             *(self.kept_publications, self.unfinished_publications),
             *(self.next_publication, self.publication_damage),
@@ -56,46 +58,46 @@ class Publications:
         ]
 
     def kept_publications(self) -> list[str]:
-        """Return the ids of the publications in place, first what readers open.
+        """Return the ids of the existing publications, first the current one.
 
-        The first is empty where nothing has been published yet.
+        The first is empty if nothing has been published yet.
         """
         others = {path.name for path in self._folder.glob("[!.]*") if path.is_dir()}
         return [self._current, *sorted(others - {self._current})]
 
     def unfinished_publications(self) -> list[str]:
-        """Return the ids of the publications that were begun and did not end."""
+        """Return the ids of the publications that were begun but not finished."""
         return list(self._begun)
 
     def next_publication(self, last: str) -> str:
-        """Return an id for a new publication, the present time (UTC).
+        """Return an id for a new publication: the current time (UTC).
 
-        It sorts after all others, also when the clock was set back.
+        It sorts after all other ids, even if the clock was set back.
 
         Args:
-            last: the last id that the lake knows; empty for none.
+            last: the last id in the lake; empty if there is none.
 
         """
         moment = datetime.now(timezone.utc)
-        for known in (last, *self.kept_publications(), *self._begun):
-            with suppress(ValueError):  # another folder than a publication's
-                before = datetime.strptime(known, _TIME).replace(tzinfo=timezone.utc)
+        for existing in (last, *self.kept_publications(), *self._begun):
+            with suppress(ValueError):  # a folder that is not a publication
+                before = datetime.strptime(existing, _TIME).replace(tzinfo=timezone.utc)
                 moment = max(moment, before + timedelta(microseconds=1))
         return moment.strftime(_TIME)
 
     def publication_damage(self, publication: str, name: str) -> str:
-        """Say what of a publication is not what was published.
+        """Return what has changed in a publication since it was published.
 
-        A file is known by its size and its time, and DuckDB has to be able to open it;
+        Compares the size and modification time of each file, and lets DuckDB open it;
         no rows are read.
 
         Args:
             publication: its id.
-            name: the one file to look at; empty for all files and, as readers open
-                them by these, the links in `serving/`.
+            name: the only file to check; empty to check all files and the links in
+                `serving/` through which readers open them.
 
         Returns:
-            The first damage found; empty for none.
+            The first damage found; empty if there is none.
 
         """
         folder = self._folder / publication
@@ -103,7 +105,7 @@ class Publications:
         if not folder.is_dir():
             return f"{folder} is missing"
         if not (record or name):
-            return f"{folder / RECORD}, which says what was published, cannot be read"
+            return f"{folder / RECORD}, the record of what was published, is unreadable"
         for file in [name] if name else record:
             path = folder / file
             if not os.path.lexists(path):
@@ -119,18 +121,20 @@ class Publications:
         return ""
 
     def start_publishing(self, publication: str, previous: str) -> str:
-        """Make the folder to build a publication in, closed to anybody else.
+        """Create the folder to build a publication in, without access for others.
+
+        Removes what an interrupted run left there.
 
         Args:
             publication: the id that it will have.
-            previous: the id of the publication whose catalogue it takes; empty for
+            previous: the id of the publication to copy the catalogue from; empty for
                 none.
 
         Returns:
-            Its path; what an interrupted run left there is gone.
+            The path of the folder.
 
         """
-        _remove(self._building)
+        remove(self._building)
         for folder in (self.serving, self._folder, self._building):
             folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
         self._building.chmod(0o700)
@@ -147,37 +151,37 @@ class Publications:
         return str(self._building)
 
     def reusable_publication(self) -> str:
-        """Return the id of a publication whose databases may be written to.
+        """Return the id of a publication whose databases may be changed and reused.
 
-        A day that is added to a large database costs what the day weighs, a copy of it
-        what all days weigh. Nobody opens the one before the last by its name any more,
-        and to roll back to it its catalogue is enough.
+        Adding a day to an existing database costs as much as the day; a copy of the
+        database costs as much as all days. The previous publication can be changed:
+        readers no longer open it by its name, and a rollback needs only its catalogue.
 
         Returns:
-            The id; empty where there is none with the databases of the current one,
-            somebody still reads one of them or has written to it, or one is mostly
-            free space, which DuckDB does not give back.
+            The id. Empty if no publication has the same databases as the current one,
+            if somebody reads one of them or has written to it, or if one is mostly free
+            space, which DuckDB does not give back.
 
         """
         wanted = self._databases(self._current)
         for publication in self.kept_publications()[1:]:
-            held = self._databases(publication)
-            if held and held == wanted:
+            databases = self._databases(publication)
+            if databases and databases == wanted:
                 folder = self._folder / publication
-                if all(_is_free(folder, name) for name in held):
+                if all(_is_free(folder, name) for name in databases):
                     return publication
         return ""
 
     def start_database(self, name: str, publication: str) -> bool:
-        """Have a database of the publication that is built start as another one's.
+        """Begin a database of the new publication with that of an existing one.
 
         Args:
             name: the database.
-            publication: the id of the current publication, which keeps its own, or of
-                what `reusable_publication` has named, which does not.
+            publication: the id of the current publication, whose database is copied, or
+                the result of `reusable_publication`, whose database is moved.
 
         Returns:
-            Whether it does; not where there is none of this name, or it is no use.
+            False if there is no database of this name, or it cannot be used.
 
         """
         folder = self._folder / publication
@@ -194,10 +198,10 @@ class Publications:
         return True
 
     def finish_publishing(self, publication: str) -> str:
-        """Put what was built in the place of what is published, in one step.
+        """Make the new publication the current one, in one step.
 
         Returns:
-            The path of what readers open.
+            The path that readers open.
 
         """
         files = [path for path in self._building.rglob("*") if path.is_file()]
@@ -211,24 +215,25 @@ class Publications:
             )
         )
         before = self._folder / self._current
-        # Those of another version of this project were not chosen by anybody.
-        is_known = bool(_record(before))
+        # Without a record, an older version of this project made the files: nobody
+        # chose their modes, so they are not kept.
+        has_record = bool(_record(before))
         for path in (*self._building.rglob("*"), self._building):
-            like = before / path.relative_to(self._building)
-            _sync(path)
-            _give_access(path, like if is_known else None)
+            previous = before / path.relative_to(self._building)
+            sync(path)
+            _set_access(path, previous if has_record else None)
         self._building.replace(self._folder / publication)
-        _sync(self._folder)
+        sync(self._folder)
         _link(self.serving / "current", self._folder / publication)
         return self.settle_publishing()
 
     def settle_publishing(self) -> str:
-        """Do what is left once a publication is in place, also if a kill came between.
+        """Update the links and remove old publications; also after a kill.
 
-        What was published until then stays for a rollback; what was before that goes.
+        The previous publication is kept for a rollback; older ones are removed.
 
         Returns:
-            The path of what readers open; empty where nothing was left to do.
+            The path that readers open; empty if there was nothing to do.
 
         """
         serving, current, begun = self.serving, self._current, self._begun
@@ -238,19 +243,19 @@ class Publications:
             _link(serving / name, serving / "current" / name)
         for path in self._folder.glob("[!.]*"):
             if path.name not in (current, begun[current]):
-                _remove(path)
+                remove(path)
         self._journal.unlink()
         return str(serving / (COPY if (serving / COPY).exists() else CATALOGUE))
 
     def _databases(self, publication: str) -> set[str]:
-        """Return the databases of a publication by their paths in it."""
+        """Return the databases of a publication, as paths relative to its folder."""
         folder = self._folder / publication
         paths = folder.rglob("*.duckdb")
         return {path.relative_to(folder).as_posix() for path in paths}
 
     @property
     def _begun(self) -> dict[str, str]:
-        """What was begun and did not end, and what was published then."""
+        """The unfinished publications, each with the one that was current before it."""
         lines = self._journal.read_text().splitlines() if self._journal.exists() else []
         return {new: before for new, _, before in (x.partition(" ") for x in lines)}
 
@@ -261,7 +266,7 @@ class Publications:
 
 
 def _record(publication: Path) -> dict[str, list[int]]:
-    """Return size and time of the files of a publication; nothing if it is unknown."""
+    """Return size and time of each file of a publication; empty without a record."""
     try:
         record: dict[str, list[int]] = json.loads((publication / RECORD).read_text())
     except (OSError, ValueError):
@@ -270,23 +275,23 @@ def _record(publication: Path) -> dict[str, list[int]]:
 
 
 def _size_and_time(path: Path) -> list[int]:
-    """Return what tells whether a file was written to; no link has its target's."""
-    held = path.lstat()
-    return [held.st_size, held.st_mtime_ns]
+    """Return the size and modification time of a file, or of a link itself."""
+    status = path.lstat()
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _is_as_published(publication: Path, name: str) -> bool:
-    """Tell whether nobody has written to a file since it was published."""
+    """Return whether a file is unchanged since it was published."""
     return _record(publication).get(name) == _size_and_time(publication / name)
 
 
 def _opens(database: Path) -> bool:
-    """Tell whether DuckDB opens a database, or may not for now.
+    """Return whether a database is readable for DuckDB, as far as can be checked.
 
-    Somebody may write to it, or its administrator has closed it.
+    Also true if another process has locked it or we may not read it.
     """
     if database.with_name(f"{database.name}.wal").exists():
-        return False  # somebody has written to it, and readers see what they wrote
+        return False  # somebody has written to it, and readers would see the changes
     try:
         with duckdb.connect(database, read_only=True):
             return True
@@ -295,12 +300,12 @@ def _opens(database: Path) -> bool:
 
 
 def _is_free(publication: Path, name: str) -> bool:
-    """Tell whether a database is as published, and nobody has it open or linked."""
+    """Return whether a database is unchanged, not open, and has no other hard link."""
     database = publication / name
     if not _is_as_published(publication, name) or database.stat().st_nlink > 1:
         return False
     try:
-        # DuckDB locks what it has open, and writes to nothing that is locked.
+        # Fails if another DuckDB has it open, since that holds a lock on the file.
         with duckdb.connect(database):
             pass
     except duckdb.Error:
@@ -309,7 +314,7 @@ def _is_free(publication: Path, name: str) -> bool:
 
 
 def _is_mostly_free(database: Path) -> bool:
-    """Tell whether a database has more free blocks than used ones, or is none."""
+    """Return whether a database has more free than used blocks, or cannot be opened."""
     sizes = "select free_blocks > used_blocks from pragma_database_size()"
     try:
         with duckdb.connect(database, read_only=True) as connection:
@@ -319,69 +324,53 @@ def _is_mostly_free(database: Path) -> bool:
     return bool(is_free)
 
 
-def _give_access(path: Path, like: Path | None) -> None:
-    """Let those open a file or folder who may open the one before it.
+def _set_access(path: Path, previous: Path | None) -> None:
+    """Give a file or folder the owner, group and mode of its previous version.
 
     Args:
         path: the file or folder.
-        like: the one before it, which its administrator may have opened to others;
-            None for none.
+        previous: the one in the previous publication, whose access an administrator may
+            have changed; None to set the default mode.
 
     """
-    held = path.stat()
-    is_folder = stat.S_ISDIR(held.st_mode)
+    status = path.stat()
+    is_folder = stat.S_ISDIR(status.st_mode)
     path.chmod(_FOLDER_MODE if is_folder else _MODES.get(path.name, _FILE_MODE))
-    if like is None or like.is_symlink() or not like.exists():
+    if previous is None or previous.is_symlink() or not previous.exists():
         return
-    old = like.stat()
+    old = previous.stat()
     if stat.S_ISDIR(old.st_mode) != is_folder:
         return
     for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
         with suppress(PermissionError):
             os.chown(path, owner, group)
-    # The mode, and what else the file system knows of who may open it.
-    shutil.copystat(like, path)
-    os.utime(path, ns=(held.st_atime_ns, held.st_mtime_ns))
+    # The mode and the extended attributes, such as access control lists.
+    shutil.copystat(previous, path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    # If the group could not be set, its permissions must not go to another group.
     if path.stat().st_gid != old.st_gid:
         path.chmod(stat.S_IMODE(old.st_mode) & ~stat.S_IRWXG)
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file; where the file system can, the copies share what they have alike."""
+    """Copy a file; the copies share their blocks if the file system supports it."""
     try:
         with source.open("rb") as old, target.open("wb") as new:
             while os.copy_file_range(old.fileno(), new.fileno(), _COPY_BYTES):
                 pass
-    except (AttributeError, OSError):  # not everywhere, nor between all file systems
+    except (AttributeError, OSError):  # not supported by this system or file system
         shutil.copyfile(source, target)
 
 
-def _sync(path: Path) -> None:
-    """Have the operating system write a file or a folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _link(link: Path, target: Path) -> None:
-    """Make a link lead elsewhere in one step, or remove it if nothing is there."""
+    """Point a link to a target in one step; remove the link if there is no target."""
     if link.is_dir() and not link.is_symlink():
-        shutil.rmtree(link)  # a copy of serving/ that followed the links
+        shutil.rmtree(link)  # a folder, if serving/ was copied with links resolved
     if not target.exists():
         link.unlink(missing_ok=True)
         return
     new = link.with_name(f".{link.name}")
-    _remove(new)
+    remove(new)
     new.symlink_to(target.relative_to(link.parent))
     new.replace(link)
-    _sync(link.parent)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with all that is in it."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    sync(link.parent)

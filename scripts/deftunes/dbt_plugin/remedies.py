@@ -1,4 +1,4 @@
-"""What to do about a broken disk or lake, in one line: DuckDB says only what broke."""
+"""Hints for errors of the disk or the lake: DuckDB's messages do not say what to do."""
 
 import re
 from pathlib import Path
@@ -7,31 +7,31 @@ _FULL = "No space left on device|disk is full|File too large|Disk quota exceeded
 _CLOSED = "Read-only file system|Permission denied|readonly database"
 _CATALOGUE = "disk image is malformed|file is not a database"
 _LAKE_FILE = r"[^\"'\n]*ducklake-[0-9a-f-]+\.parquet"
-_FOOTER = "Parquet footer length"  # DuckDB knows it for the lake's own files only
+_FOOTER = "Parquet footer length"  # DuckDB checks it only for the lake's own files
 _PATH = r"[\"'](/[^\"'\n]+)[\"']"
 
 
 class LostCatalogueError(Exception):
-    """A lake has files and no catalogue; the message says where and what to do."""
+    """A lake has data files but no catalogue; the message says where and what to do."""
 
 
 def remedy(error: str, home: Path) -> str:
-    """Return what an error of the disk or of the lake means, where, and what to do.
+    """Return what an error of the disk or the lake means, where, and what to do.
 
     Args:
-        error: what DuckDB, SQLite or the operating system said.
-        home: the folder of the lakehouse, named where the error names no place.
+        error: the message of DuckDB, SQLite or the operating system.
+        home: the folder of the lakehouse; the hint names it if the error has no path.
 
     Returns:
         One line; empty if the error is of another kind.
 
     """
-    again = "then run the same again. What was published before stays."
-    place = next(iter(re.findall(_PATH, error)), str(home))
+    again = "then run the same command again. The published files are unchanged."
+    path = next(iter(re.findall(_PATH, error)), str(home))
     if re.search(_FULL, error):
-        return f"The disk is full: {place}. Free some space, {again}"
+        return f"The disk is full: {path}. Free some space, {again}"
     if re.search(_CLOSED, error):
-        return f"{place} cannot be written. Make it writable, {again}"
+        return f"{path} cannot be written. Make it writable, {again}"
     if lost := re.search(_LAKE_FILE, error):
         return f"{lost[0]} is lost or damaged. {_restore(home / 'lake')}"
     if re.search(_FOOTER, error):
@@ -42,13 +42,15 @@ def remedy(error: str, home: Path) -> str:
 
 
 def refuse_lost_catalogue(lake: Path) -> None:
-    """Make sure that no new catalogue is made beside the files of one that is lost.
+    """Raise if the lake has data files but its catalogue is lost.
+
+    Otherwise dbt would create an empty catalogue beside these files.
 
     Args:
         lake: the folder of a lake whose catalogue is a SQLite file.
 
     Raises:
-        LostCatalogueError: the catalogue is missing or empty, and there are files.
+        LostCatalogueError: the catalogue is missing or empty, and there are data files.
 
     """
     catalogue = lake / "catalog.sqlite"
@@ -56,15 +58,15 @@ def refuse_lost_catalogue(lake: Path) -> None:
         return
     if any((lake / "data").rglob("*.parquet")):
         raise LostCatalogueError(
-            f"{catalogue} is missing or empty, and {lake / 'data'} has files. "
+            f"{catalogue} is missing or empty, and {lake / 'data'} has data files. "
             + _restore(lake)
         )
 
 
 def _restore(lake: Path) -> str:
-    """Return how a lake becomes whole again."""
+    """Return how to repair a lake."""
     return (
-        f"Restore the lake from a backup, or remove it ({lake}; where its catalogue is "
-        "in Postgres, that database too). Then `dbt build` makes it again from the "
+        f"Restore the lake from a backup, or remove it ({lake}; and the database of its"
+        " catalogue if that is in Postgres). Then `dbt build` builds it again from the "
         "landing zone."
     )

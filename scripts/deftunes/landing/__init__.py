@@ -1,1 +1,1 @@
-"""Lands what the sources deliver, as Parquet."""
+"""The loader: fetches from the sources and lands the records as Parquet."""

@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from deftunes.landing.download import Patience, download
-from deftunes.landing.records import split, to_table
+from deftunes.landing.download import RetryPolicy, download
+from deftunes.landing.json_parsing import split, to_table
 
 USERS = pa.schema(
     [
@@ -45,54 +45,56 @@ SESSIONS = pa.schema(
 
 
 def sessions_path(day: date) -> str:
-    """Return the path and query that ask for the sessions of a day (UTC)."""
+    """Return the path and query of the request for the sessions of a day (UTC)."""
     return f"/sessions?{urlencode(_window(day))}"
 
 
-def users(url: str, patience: Patience | None = None) -> pa.Table:
+def users(url: str, retry_policy: RetryPolicy | None = None) -> pa.Table:
     """Fetch all users.
 
     Args:
         url: the base URL of the API, without a trailing slash.
-        patience: how long to insist.
+        retry_policy: how often and how long to retry.
 
     Returns:
         One row per record of the answer: the columns of `USERS` and those that
-        `deftunes.landing.records.to_table` adds.
+        `deftunes.landing.json_parsing.to_table` adds.
 
     Raises:
-        DownloadError: the users cannot be had.
+        DownloadError: the users cannot be fetched.
 
     """
-    return to_table(download(f"{url}/users", split, patience=patience), USERS)
+    return to_table(download(f"{url}/users", split, retry_policy=retry_policy), USERS)
 
 
-def sessions(url: str, day: date, patience: Patience | None = None) -> pa.Table:
+def sessions(url: str, day: date, retry_policy: RetryPolicy | None = None) -> pa.Table:
     """Fetch the sessions of one day.
 
-    All that the API delivers is kept. Whether it counts `end_date` in is not
-    documented, so a session may come with the day before its own too: dbt takes its
-    latest version.
+    Everything that the API delivers is kept. The API does not document whether
+    `end_date` is inclusive, so a session may also be delivered with the day before its
+    own. dbt uses the latest version.
 
     Args:
         url: the base URL of the API, without a trailing slash.
         day: the day (UTC).
-        patience: how long to insist.
+        retry_policy: how often and how long to retry.
 
     Returns:
         One row per record of the answer: the columns of `SESSIONS` and those that
-        `deftunes.landing.records.to_table` adds.
+        `deftunes.landing.json_parsing.to_table` adds.
 
     Raises:
-        DownloadError: the sessions cannot be had.
+        DownloadError: the sessions cannot be fetched.
 
     """
-    records = download(f"{url}/sessions", split, query=_window(day), patience=patience)
+    records = download(
+        f"{url}/sessions", split, query=_window(day), retry_policy=retry_policy
+    )
     return to_table(records, SESSIONS)
 
 
 def _window(day: date) -> dict[str, str]:
-    """Return the query that asks for a day."""
+    """Return the query parameters for one day."""
     return {
         "start_date": day.isoformat(),
         "end_date": (day + timedelta(days=1)).isoformat(),

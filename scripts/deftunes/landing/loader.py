@@ -1,4 +1,4 @@
-"""One run of the loader: what to fetch, side by side, and what came of it."""
+"""One run of the loader: plans windows, fetches and lands them in parallel."""
 
 import hashlib
 import json
@@ -19,16 +19,16 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from deftunes.landing import api, postgres, rates
-from deftunes.landing.download import DownloadError, Patience
+from deftunes.landing.download import DownloadError, RetryPolicy
 from deftunes.landing.zone import WHOLE, Landed, LandingZone, ShrinkError
 from deftunes.lock import home_lock
 from deftunes.settings import Settings
 
 ENTITIES = ("users", "sessions", "songs", "exchange_rates")
 
-_MISFIT = "_payload is not null"
-_SESSION_MISFIT = (
-    f"{_MISFIT} or"
+_IS_MALFORMED = "_payload is not null"
+_SESSION_IS_MALFORMED = (
+    f"{_IS_MALFORMED} or"
     " len(list_filter(session_items, lambda item: item._payload is not null)) > 0"
 )
 _EXPECTED = (
@@ -43,15 +43,15 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run is to land.
+class LandingPlan:
+    """What a run has to land.
 
     Attributes:
         entities: some of `ENTITIES`.
         start: the first day of sessions (UTC).
-        end: the day after the last.
-        workers: how many windows to land side by side.
-        max_shrink: the share by which an extract may be smaller than the one before.
+        end: the day after the last day.
+        workers: how many windows to land in parallel.
+        max_shrink: the share by which an extract may be smaller than the previous one.
         wait: how long to wait for another run to end, in seconds.
 
     """
@@ -66,11 +66,11 @@ class Plan:
 
 @dataclass
 class Summary:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        landed: what came of each window, by entity.
-        resumed: how many windows an unfinished run of the same command had done.
+        landed: the result of each window, by entity.
+        resumed: how many windows an unfinished run of the same command had landed.
         failed: the windows that did not land.
 
     """
@@ -80,60 +80,63 @@ class Summary:
     failed: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """Return the run in one line."""
+        """Return the result in one line."""
         parts = [_one_line(entity, landed) for entity, landed in self.landed.items()]
         if self.resumed:
             parts.append(f"windows done before: {self.resumed}")
         if self.failed:
-            parts.append(f"did not land: {len(self.failed)}; run the same again")
+            failed = len(self.failed)
+            parts.append(f"did not land: {failed}; run the same command again")
         return "; ".join(parts)
 
 
 @dataclass(frozen=True)
-class Task:
+class LandingTask:
     """One window to fetch and land.
 
     Attributes:
         entity: one of `ENTITIES`.
         window: the day, or `WHOLE`.
         source: where its records come from, without secrets.
-        misfit: the SQL condition of a record that does not fit its types.
-        read: fetches the records by way of a connection.
+        is_malformed: the SQL condition for a record that does not match its types.
+        read: fetches the records, with the DuckDB connection that it gets.
 
     """
 
     entity: str
     window: str
     source: str
-    misfit: str
+    is_malformed: str
     read: Callable[[DuckDBPyConnection], DuckDBPyRelation]
 
     def __str__(self) -> str:
         return self.entity if self.window == WHOLE else f"{self.entity} {self.window}"
 
 
-def run(settings: Settings, plan: Plan, patience: Patience | None = None) -> Summary:
-    """Land what is asked for.
+def run(
+    settings: Settings, plan: LandingPlan, retry_policy: RetryPolicy | None = None
+) -> Summary:
+    """Land the windows of a plan.
 
     A window that fails does not stop the others. A run that does not finish leaves a
-    journal, and the same command within a day goes on from there.
+    journal. The same command, within a day, continues from it.
 
     Args:
         settings: where the sources and the landing zone are.
         plan: what to land.
-        patience: how long to insist on downloads.
+        retry_policy: how often and how long to retry downloads.
 
     Returns:
-        What came of it.
+        The result.
 
     Raises:
-        SettingsError: a setting is missing that an entity needs.
+        SettingsError: a setting that an entity needs is missing.
         HomeError: the home cannot be written to.
         LockedError: another run holds the lakehouse.
-        ManifestError: what has landed cannot be told.
+        ManifestError: the manifest cannot be read.
 
     """
-    planned = list(tasks(settings, plan, patience))
+    planned = list(tasks(settings, plan, retry_policy))
     settings.make_home()
     with home_lock(settings.home, plan.wait):
         zone = LandingZone(settings.landing)
@@ -143,7 +146,7 @@ def run(settings: Settings, plan: Plan, patience: Patience | None = None) -> Sum
             summary = Summary(resumed=len(planned) - len(todo))
             if summary.resumed:
                 logger.info(
-                    "Going on with an unfinished run of the same command: %d of %d "
+                    "Continuing an unfinished run of the same command: %d of %d "
                     "windows are done.",
                     summary.resumed,
                     len(planned),
@@ -151,7 +154,7 @@ def run(settings: Settings, plan: Plan, patience: Patience | None = None) -> Sum
             with engine(zone, min(plan.workers, len(todo))) as database:
                 _land_all(todo, zone, database, plan, journal, summary)
             try:
-                zone.manifest.settle()
+                zone.manifest.reconcile()
             except OSError as error:
                 summary.failed.append(zone.manifest.path.name)
                 logger.error("%s was not written: %s", zone.manifest.path, error)
@@ -159,83 +162,87 @@ def run(settings: Settings, plan: Plan, patience: Patience | None = None) -> Sum
     return summary
 
 
-def tasks(settings: Settings, plan: Plan, patience: Patience | None) -> Iterator[Task]:
-    """Yield the windows of a plan, after making sure that the settings suffice.
+def tasks(
+    settings: Settings, plan: LandingPlan, retry_policy: RetryPolicy | None
+) -> Iterator[LandingTask]:
+    """Yield a task for each window of a plan; check first that no setting is missing.
 
     Args:
         settings: where the sources are.
         plan: what to land.
-        patience: how long to insist on downloads.
+        retry_policy: how often and how long to retry downloads.
 
     Raises:
-        SettingsError: a setting is missing that an entity needs.
+        SettingsError: a setting that an entity needs is missing.
 
     """
     if {"users", "sessions"} & {*plan.entities}:
-        url = settings.need("api_url")
+        url = settings.require("api_url")
     if "songs" in plan.entities:
-        dsn = settings.need("postgres_dsn")
-        yield Task(
+        dsn = settings.require("postgres_dsn")
+        yield LandingTask(
             "songs",
             WHOLE,
             "postgres:deftunes.songs",
-            _MISFIT,
+            _IS_MALFORMED,
             lambda connection: postgres.read_songs(connection, dsn),
         )
     if "users" in plan.entities:
-        yield Task(
+        yield LandingTask(
             "users",
             WHOLE,
             "api:/users",
-            _MISFIT,
-            lambda connection: connection.from_arrow(api.users(url, patience)),
+            _IS_MALFORMED,
+            lambda connection: connection.from_arrow(api.users(url, retry_policy)),
         )
     if "exchange_rates" in plan.entities:
-        place = settings.exchange_rates
-        yield Task(
+        location = settings.exchange_rates
+        yield LandingTask(
             "exchange_rates",
             WHOLE,
-            f"ecb:{rates.file_name(place)}",
+            f"ecb:{rates.file_name(location)}",
             "false",
             lambda connection: connection.from_arrow(
-                rates.exchange_rates(place, patience)
+                rates.exchange_rates(location, retry_policy)
             ),
         )
     if "sessions" in plan.entities:
         for number in range((plan.end - plan.start).days):
-            yield _day_task(url, plan.start + timedelta(days=number), patience)
+            yield _day_task(url, plan.start + timedelta(days=number), retry_policy)
 
 
-def _day_task(url: str, day: date, patience: Patience | None) -> Task:
-    """Return the window of one day's sessions."""
-    return Task(
+def _day_task(url: str, day: date, retry_policy: RetryPolicy | None) -> LandingTask:
+    """Return the task for one day of sessions."""
+    return LandingTask(
         "sessions",
         day.isoformat(),
         f"api:{api.sessions_path(day)}",
-        _SESSION_MISFIT,
-        lambda connection: connection.from_arrow(api.sessions(url, day, patience)),
+        _SESSION_IS_MALFORMED,
+        lambda connection: connection.from_arrow(api.sessions(url, day, retry_policy)),
     )
 
 
 @contextmanager
 def engine(zone: LandingZone, windows: int) -> Iterator[DuckDBPyConnection]:
-    """Start the database that windows go through; that takes as long as a small one.
+    """Start the in-memory DuckDB that all windows of a run share.
+
+    One for all, since starting it takes as long as landing a small window.
 
     Args:
-        zone: where it puts what is larger than the memory.
-        windows: how many will land side by side; they share the processor's cores.
+        zone: DuckDB spills to a temporary folder in it.
+        windows: how many land in parallel; they share the processor's cores.
 
     Yields:
-        A connection to it.
+        A connection.
 
     """
     threads = max(1, (os.cpu_count() or 1) // max(1, windows))
     with (
-        zone.workplace() as place,
+        zone.temporary_folder() as folder,
         duckdb.connect(
             config={
                 "threads": threads,
-                "temp_directory": str(place),
+                "temp_directory": str(folder),
                 "preserve_insertion_order": False,
             }
         ) as connection,
@@ -244,55 +251,58 @@ def engine(zone: LandingZone, windows: int) -> Iterator[DuckDBPyConnection]:
 
 
 def land(
-    task: Task, zone: LandingZone, database: DuckDBPyConnection, max_shrink: float
+    task: LandingTask,
+    zone: LandingZone,
+    database: DuckDBPyConnection,
+    max_shrink: float,
 ) -> Landed:
     """Fetch and land one window.
 
     Args:
         task: the window.
         zone: where it lands.
-        database: a connection of `engine`; threads may share it.
-        max_shrink: the share by which an extract may be smaller than the one before.
+        database: a connection from `engine`; threads may share it.
+        max_shrink: the share by which an extract may be smaller than the previous one.
 
     Returns:
-        What came of it.
+        The result.
 
     Raises:
-        DownloadError, PostgresError, RatesError: the records cannot be had.
-        ShrinkError: there are too few of them.
+        DownloadError, PostgresError, RatesError: the records cannot be fetched.
+        ShrinkError: there are too few records.
 
     """
-    moment = zone.next_time()
+    fetched_at = zone.next_time()
     with database.cursor() as connection:
         landed = zone.land(
             task.entity,
             task.window,
             task.read(connection),
-            misfit=task.misfit,
+            is_malformed=task.is_malformed,
             source=task.source,
-            ingested_at=moment,
+            ingested_at=fetched_at,
             max_shrink=max_shrink if task.window == WHOLE else None,
         )
     if task.window == WHOLE:
-        zone.mark_fetched(task.entity, moment)
+        zone.mark_fetched(task.entity, fetched_at)
     return landed
 
 
 def _land_all(
-    tasks: Sequence[Task],
+    tasks: Sequence[LandingTask],
     zone: LandingZone,
     database: DuckDBPyConnection,
-    plan: Plan,
+    plan: LandingPlan,
     journal: "_Journal",
     summary: Summary,
 ) -> None:
-    """Land windows side by side, noting each one."""
+    """Land windows in parallel, and record each one in the journal and the summary."""
     work = partial(land, zone=zone, database=database, max_shrink=plan.max_shrink)
-    unchanged: dict[Task, Landed] = {}
+    unchanged: dict[LandingTask, Landed] = {}
     pool = ThreadPoolExecutor(plan.workers, thread_name_prefix="land")
     try:
         futures = {pool.submit(work, task): task for task in tasks}
-        # Nothing is shown where nobody watches (disable=None).
+        # disable=None hides the progress bar when stderr is not a terminal.
         for future in tqdm(
             as_completed(futures), total=len(tasks), unit="window", disable=None
         ):
@@ -313,45 +323,46 @@ def _land_all(
                     unchanged[task] = landed
     finally:
         pool.shutdown(cancel_futures=True)
-    # What is unchanged is done once all have been fetched: see land_overtaken.
+    # Unchanged windows are finished after all windows have been fetched, because one of
+    # them may have to land again: see `LandingZone.reland_superseded`.
     try:
         with database.cursor() as connection:
-            again = zone.land_overtaken(connection)
+            relanded = zone.reland_superseded(connection)
     except (OSError, duckdb.Error) as error:
         summary.failed += map(str, unchanged)
-        logger.error("What is unchanged was not compared with later days: %s", error)
+        logger.error("Unchanged days were not compared with later batches: %s", error)
         return
     for task, landed in unchanged.items():
-        result = replace(landed, changed=task.window in again)
+        result = replace(landed, changed=task.window in relanded)
         summary.landed.setdefault(task.entity, []).append(result)
         journal.add(str(task))
 
 
 @dataclass
 class _Journal:
-    """What a run has done so far, in a file that outlives it."""
+    """The windows that a run has landed, in a file that outlives the run."""
 
     path: Path
     done: set[str]
     finished: bool = False
 
     def add(self, task: str) -> None:
-        """Note a window that is done."""
-        # Without the note, on a full disk, an unfinished run only fetches it again.
+        """Add a window that is done."""
+        # If the disk is full, the entry is missing and the window is fetched again.
         with suppress(OSError), self.path.open("a") as file:
             file.write(f"{task}\n")
 
 
 @contextmanager
 def _journal(zone: LandingZone, command: str) -> Iterator[_Journal]:
-    """Open the command's journal; it goes when the run has finished."""
-    zone.make()
+    """Open the command's journal; delete it when the run has finished."""
+    zone.make_folders()
     oldest = (datetime.now(timezone.utc) - _JOURNAL_LIFE).timestamp()
     for path in zone.incoming.glob("*.journal"):
         if path.stat().st_mtime < oldest:
             path.unlink()
     path = zone.incoming / f"{hashlib.sha256(command.encode()).hexdigest()}.journal"
-    # A line that a kill left unfinished names no window, or the one that was done.
+    # A line that a kill cut off names no window, or is complete without its line end.
     done = set(path.read_text().splitlines()) if path.exists() else set()
     journal = _Journal(path, done)
     yield journal
@@ -359,8 +370,8 @@ def _journal(zone: LandingZone, command: str) -> Iterator[_Journal]:
         path.unlink(missing_ok=True)
 
 
-def _command(settings: Settings, plan: Plan) -> str:
-    """Return what makes a run the same: its windows and sources, without secrets."""
+def _command(settings: Settings, plan: LandingPlan) -> str:
+    """Return what identifies a command: its windows and sources, without secrets."""
     return json.dumps(
         [
             sorted(plan.entities),
@@ -374,7 +385,7 @@ def _command(settings: Settings, plan: Plan) -> str:
 
 
 def _address(url: str | None) -> str:
-    """Return a URL or libpq string without user, password and parameters."""
+    """Return a URL or libpq connection string without user, password and options."""
     if url is None:
         return ""
     if "://" in url:
@@ -384,14 +395,14 @@ def _address(url: str | None) -> str:
 
 
 def _one_line(entity: str, landed: Sequence[Landed]) -> str:
-    """Return what came of an entity."""
+    """Return the result for one entity as text."""
     changed = [window for window in landed if window.changed]
     records = sum(window.records for window in changed)
-    misfits = sum(window.misfits for window in changed)
+    malformed = sum(window.malformed for window in changed)
     left_out = sum(window.left_out for window in changed)
     forgotten = f", {left_out:,} of forgotten people left out" if left_out else ""
     return (
         f"{entity}: {records - left_out:,} records landed "
-        f"({misfits:,} do not fit their types{forgotten}), "
+        f"({malformed:,} do not fit their types{forgotten}), "
         f"windows: {len(changed)} new, {len(landed) - len(changed)} unchanged"
     )

@@ -1,10 +1,14 @@
-"""What has landed, by size and checksum, so that damage shows without reading it all.
+"""The manifest: size and checksum of each landed file, to detect damage cheaply.
 
-`landing/.manifest` has a line per batch: a state, the file, its size in bytes, when it
-was changed (ns) and its SHA-256. A file is `expected` before it appears in its place
-and `landed` once it has been seen there, so that a kill in between heals; one that
-nobody has any more is `struck`. A checksum is computed again only when the size or the
-time differs.
+`landing/.manifest` has one line per batch: a state, the file, its size in bytes, its
+modification time (ns) and its SHA-256. The states are:
+
+- `expected`: written before the file is moved to its place, so that a kill at any
+  moment leaves a consistent state;
+- `landed`: the file has been seen in its place;
+- `struck`: the file is gone for good.
+
+A checksum is computed again only if the size or the modification time differs.
 """
 
 import hashlib
@@ -16,16 +20,16 @@ from pathlib import Path
 
 NAME = ".manifest"
 
-_PIECE = 1 << 20  # bytes
+_CHUNK = 1 << 20  # bytes
 
 
 class ManifestError(Exception):
-    """The manifest cannot be read; the message names it and the remedy."""
+    """The manifest cannot be read; the message names it and says what to do."""
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A file as it was made."""
+    """The properties of a file when it was written."""
 
     size: int
     changed: int
@@ -33,23 +37,23 @@ class _Entry:
 
     @classmethod
     def of(cls, file: Path) -> "_Entry":
-        held = file.stat()
-        return cls(held.st_size, held.st_mtime_ns, _checksum(file))
+        status = file.stat()
+        return cls(status.st_size, status.st_mtime_ns, _checksum(file))
 
-    def seems_to_be(self, file: Path) -> bool:
-        """Tell by size and time whether a file is this one."""
+    def matches(self, file: Path) -> bool:
+        """Return whether a file has this size and modification time."""
         try:
-            held = file.stat()
+            status = file.stat()
         except OSError:
             return False
-        return (held.st_size, held.st_mtime_ns) == (self.size, self.changed)
+        return (status.st_size, status.st_mtime_ns) == (self.size, self.changed)
 
 
 class Manifest:
     """The manifest of a landing zone; threads may share it."""
 
     def __init__(self, landing: Path) -> None:
-        """Name it; nothing is read yet.
+        """Set the paths; nothing is read yet.
 
         Args:
             landing: the landing zone.
@@ -60,21 +64,21 @@ class Manifest:
         self._lock = threading.Lock()
 
     def expect(self, file: Path, made: Path) -> None:
-        """Write down, before it happens, that a file will be in place.
+        """Record that a file is about to be moved to its place.
 
         Args:
-            file: its place.
-            made: where it was made.
+            file: its final path.
+            made: its temporary path.
 
         """
         self._append(self._line("expected", file, _Entry.of(made)))
 
     def strike(self, file: Path) -> None:
-        """Write down that a file is gone for good."""
+        """Record that a file is gone for good."""
         self._append(self._line("struck", file, _Entry(0, 0, "")))
 
-    def settle(self) -> None:
-        """Keep what was expected and is there; what is not there never appeared.
+    def reconcile(self) -> None:
+        """Mark the expected files that exist as landed, and drop the other ones.
 
         Raises:
             ManifestError: the manifest cannot be read.
@@ -82,19 +86,17 @@ class Manifest:
         """
         landed, expected = self._read()
         if expected:
-            landed |= {
-                file: entry for file, entry in expected if entry.seems_to_be(file)
-            }
+            landed |= {file: entry for file, entry in expected if entry.matches(file)}
             self._write(landed)
 
     def adopt(self, files: Iterable[Path]) -> int:
-        """Write down what landed before there was a manifest.
+        """Record files that landed before there was a manifest.
 
         Args:
-            files: the files of batches that are as they were landed.
+            files: the files of batches.
 
         Returns:
-            How many they are.
+            The number of files.
 
         """
         landed = {file: _Entry.of(file) for file in files}
@@ -102,20 +104,21 @@ class Manifest:
         return len(landed)
 
     def faults(self) -> dict[Path, str]:
-        """Return what is wrong with each landed file, or an empty text.
+        """Return each landed file with what is wrong with it: an empty text if nothing.
 
         Raises:
             ManifestError: the manifest cannot be read.
 
         """
         landed, _ = self._read()
-        odd = {file for file, entry in landed.items() if not entry.seems_to_be(file)}
+        suspects = {file for file, entry in landed.items() if not entry.matches(file)}
         found = dict.fromkeys(landed, "") | {
-            file: _fault(file, landed[file]) for file in odd
+            file: _fault(file, landed[file]) for file in suspects
         }
+        # Files with a new modification time and the same content.
         touched = {
             file: replace(landed[file], changed=file.stat().st_mtime_ns)
-            for file in odd
+            for file in suspects
             if not found[file]
         }
         if touched:
@@ -123,7 +126,7 @@ class Manifest:
         return found
 
     def _read(self) -> tuple[dict[Path, _Entry], list[tuple[Path, _Entry]]]:
-        """Return what has landed and what is expected."""
+        """Return the landed files and the expected files."""
         landed: dict[Path, _Entry] = {}
         expected: list[tuple[Path, _Entry]] = []
         lines = self.path.read_text("utf-8", "replace") if self.path.exists() else ""
@@ -134,10 +137,10 @@ class Manifest:
                 entry = _Entry(int(size), int(changed), checksum)
             except ValueError:
                 if any(whole.startswith(state) for whole in ("expected", "struck")):
-                    continue  # a kill left it unfinished, before anything was done
+                    continue  # a kill cut the line off; the file was not moved yet
                 raise ManifestError(
-                    f"{self.path} is damaged. Remove it, then run the same again: what "
-                    "is in the landing zone then counts as landed."
+                    f"{self.path} is damaged. Remove it, then run the same command "
+                    "again: the files in the landing zone then count as landed."
                 ) from None
             if state == "landed":
                 landed[self.landing / name] = entry
@@ -148,14 +151,14 @@ class Manifest:
         return landed, expected
 
     def _append(self, line: str) -> None:
-        """Add a line that stays, after one that a kill may have left unfinished."""
+        """Append a line and flush it to disk; an earlier line may be cut off."""
         with self._lock, self.path.open("a", encoding="utf-8") as manifest:
             manifest.write(f"\n{line}\n")
             manifest.flush()
             os.fsync(manifest.fileno())
 
     def _write(self, landed: dict[Path, _Entry]) -> None:
-        """Put a manifest of landed files in place, in one step."""
+        """Replace the manifest by one of these landed files, in one step."""
         new = self.path.with_name(f"{NAME}.new")
         with new.open("w", encoding="utf-8") as manifest:
             for file, entry in sorted(landed.items()):
@@ -182,6 +185,6 @@ def _fault(file: Path, entry: _Entry) -> str:
 def _checksum(file: Path) -> str:
     digest = hashlib.sha256()
     with file.open("rb") as content:
-        while piece := content.read(_PIECE):
-            digest.update(piece)
+        while chunk := content.read(_CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()

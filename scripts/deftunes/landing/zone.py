@@ -1,10 +1,10 @@
 """The landing zone: raw, immutable Parquet, one folder per batch.
 
-A batch is `<entity>/_batch_id=<id>/<entity>.parquet`. Its id is the UTC time of the
-fetch, the window and a digest of the content as it was delivered, so that ids sort by
-time and the same content is recognised. A batch is made in `.incoming` and appears by
-one rename. Forgetting a person is all that ever changes one; a manifest notices if
-something else does.
+A batch is `<entity>/_batch_id=<id>/<entity>.parquet`. Its id consists of the UTC time
+of the fetch, the window, and a digest of the delivered content. So ids sort by time,
+and content that was delivered before is recognised. A batch is written in `.incoming`
+and moved to its place by one rename. Only erasing a person changes a batch later; the
+manifest detects any other change.
 """
 
 import logging
@@ -29,14 +29,16 @@ from duckdb import (
     StarExpression,
 )
 
+from deftunes.files import sync
 from deftunes.landing.manifest import Manifest
-from deftunes.privacy.forgotten import Forgotten
+from deftunes.privacy.erasure_registry import ErasureRegistry
+from deftunes.sql import literal
 
 WHOLE = "all"
-"""The window of an extract of everything."""
+"""The window of a full extract."""
 
 DEMO_MARKER = ".demo"
-"""The file that a landing zone carries when what it holds is made up."""
+"""The file that marks a landing zone with the demo's generated data."""
 
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _PREFIX = "_batch_id="
@@ -44,22 +46,24 @@ _FOLDER = re.compile(
     rf"{_PREFIX}(\d{{8}}T\d{{12}}Z)_({WHOLE}|\d{{4}}-\d\d-\d\d)_([0-9a-f]{{16}})"
 )
 
-# What lands by the day.
+# The entity that lands by the day.
 _SESSIONS = "sessions"
 
-# What a batch has besides what was delivered.
-_LABELS = ("_ingested_at", "_source", "_batch_id")
+# The columns that the loader adds to each record.
+_METADATA = ("_ingested_at", "_source", "_batch_id")
 
-# The batches that deliver sessions which some batches before them deliver too.
+# The ids of batches that contain a session of an earlier batch in `delivered`.
 _DELIVERED_LATER = """
     select distinct later._batch_id
     from later
     inner join delivered using (session_id)
     where later._batch_id > delivered._batch_id
 """
-# `fetched` has the batches whose windows came again as they were: the ids that they
-# have, and those that they would have if they had landed again. Ids sort by time.
-_OVERTAKEN = """
+# `fetched` lists the batches whose windows were delivered again unchanged, with two
+# ids: `_batch_id`, the id they have, and `new_id`, the id they would get now. The query
+# returns the new ids of those that contain the last delivery of a session whose last
+# landed version differs. Ids sort by time.
+_SUPERSEDED = """
     with
 
     landed as (
@@ -113,18 +117,18 @@ class ShrinkError(Exception):
 
 
 class LandingZoneError(Exception):
-    """The landing zone holds a file that is not as it landed, or lacks one.
+    """A landed file is missing or was changed, or the landing zone has a foreign file.
 
-    The message names the file and the remedy.
+    The message names the file and says what to do.
     """
 
 
 @dataclass(frozen=True, order=True)
 class Batch:
-    """A batch's identity.
+    """The identity of a batch.
 
     Attributes:
-        ingested_at: when it was fetched (UTC); no other batch has the same time.
+        ingested_at: when it was fetched (UTC); unique in a landing zone.
         window: the day it covers, or `WHOLE`.
         digest: 16 hexadecimal digits that depend on its rows but not on their order.
 
@@ -136,12 +140,12 @@ class Batch:
 
     @property
     def id(self) -> str:
-        """Its name."""
+        """The batch's id, as in the name of its folder."""
         return f"{self.ingested_at.strftime(_TIME)}_{self.window}_{self.digest}"
 
     @classmethod
     def of_folder(cls, folder: Path) -> "Batch | None":
-        """Return the batch that a folder holds; None if it is not the loader's."""
+        """Return the batch of a folder; None if the loader did not make the folder."""
         match = _FOLDER.fullmatch(folder.name)
         if match is None:
             return None
@@ -156,35 +160,35 @@ _NEVER = Batch(datetime.min.replace(tzinfo=timezone.utc), "", "")
 
 @dataclass(frozen=True)
 class Landed:
-    """What came of landing one window.
+    """The result of landing one window.
 
     Attributes:
-        records: how many were delivered.
-        misfits: how many of them hold a `_payload`, at any level.
-        changed: False if the window's newest batch has the same content already.
-        left_out: how many did not land because they tell of forgotten people.
+        records: how many records were delivered.
+        malformed: how many of them have a `_payload`, at any level.
+        changed: False if the window's newest batch already has the same content.
+        left_out: how many did not land because they are about erased people.
 
     """
 
     records: int
-    misfits: int
+    malformed: int
     changed: bool
     left_out: int = 0
 
 
 class LandingZone:
-    """A landing zone with one writer, whose threads may share it."""
+    """A landing zone; one process writes to it, and its threads may share it."""
 
     def __init__(self, folder: Path) -> None:
-        """Look at what has landed.
+        """List the batches that have landed.
 
         Args:
-            folder: the landing zone; made when first needed.
+            folder: the landing zone; created when first needed.
 
         """
         self.folder = folder
         self.incoming = folder / ".incoming"
-        self.forgotten = Forgotten.of(folder)
+        self.erasure_registry = ErasureRegistry.load(folder)
         self.manifest = Manifest(folder)
         self._lock = threading.Lock()
         self._batches: dict[str, set[Batch]] = defaultdict(set)
@@ -195,12 +199,12 @@ class LandingZone:
         for path in folder.glob(f"[!.]*/{_PREFIX}*"):
             batch, entity = Batch.of_folder(path), path.parent.name
             if batch is not None:
-                self._saw(batch)
+                self._note_time(batch)
                 if self._file(entity, batch).is_file():
                     self._add(entity, batch)
 
     def next_time(self) -> datetime:
-        """Return the present time (UTC), always later than at any batch before."""
+        """Return the current time (UTC), always later than that of any batch."""
         with self._lock:
             now = datetime.now(timezone.utc)
             if self._last is not None and now <= self._last:
@@ -214,34 +218,34 @@ class LandingZone:
         window: str,
         rows: DuckDBPyRelation,
         *,
-        misfit: str,
+        is_malformed: str,
         source: str,
         ingested_at: datetime,
         max_shrink: float | None = None,
     ) -> Landed:
-        """Land a window's rows, unless its newest batch was delivered the same.
+        """Land a window's rows, unless the window's newest batch has the same content.
 
-        What they tell of forgotten people does not land. A batch that was lost lands
-        again as it was if the same is delivered again.
+        Records about erased people do not land. A lost batch is restored under its old
+        id if the same content is delivered again.
 
         Args:
-            entity: what they are.
+            entity: the entity.
             window: the day, or `WHOLE`.
-            rows: the rows; `_position` is no content.
-            misfit: the SQL condition of a row that does not fit its types.
-            source: where they come from, without secrets.
+            rows: the rows; the content is all columns except `_position`.
+            is_malformed: the SQL condition for a row that does not match its types.
+            source: where the rows come from, without secrets.
             ingested_at: when they were fetched, from `next_time`.
-            max_shrink: the share by which there may be fewer than in the window's
-                newest batch; None for any.
+            max_shrink: the share by which there may be fewer rows than in the window's
+                newest batch; None for no limit.
 
         Returns:
-            What came of it.
+            The result.
 
         Raises:
             ShrinkError: there are too few rows.
 
         """
-        records, misfits, digest = _content(rows, misfit)
+        records, malformed, digest = _content(rows, is_malformed)
         newest = self._newest.get((entity, window))
         batch = Batch(ingested_at, window, digest)
         lost = self._lost.pop((entity, window), [])
@@ -253,38 +257,39 @@ class LandingZone:
             and newest.digest == digest
             and newest > max(lost, default=_NEVER)
         ):
-            self._give_up(entity, lost)
+            self._strike(entity, lost)
             if window != WHOLE:
                 self._unchanged[newest] = batch
-            return Landed(records, misfits, changed=False)
+            return Landed(records, malformed, changed=False)
         elif newest is not None and max_shrink is not None:
             before = self._count(entity, newest)
             if records < before * (1 - max_shrink):
                 raise ShrinkError(
-                    f"{records:,} records came, but {before:,} the last time: that is "
-                    f"more than {max_shrink:.0%} fewer. If it is right, allow it with "
-                    "--max-shrink."
+                    f"{records:,} records were delivered, but {before:,} the last time:"
+                    f" that is more than {max_shrink:.0%} fewer. If this is correct, "
+                    "allow it with --max-shrink."
                 )
-        self._publish(entity, batch, rows, source)
-        self._give_up(entity, [each for each in lost if each != batch])
+        self._write_batch(entity, batch, rows, source)
+        self._strike(entity, [each for each in lost if each != batch])
         left_out = records - self._count(entity, batch)
-        return Landed(records, misfits, changed=True, left_out=left_out)
+        return Landed(records, malformed, changed=True, left_out=left_out)
 
-    def make(self) -> None:
-        """Make the folders, closed to others: they hold everything."""
+    def make_folders(self) -> None:
+        """Create the folders, without access for others: they contain personal data."""
         self.folder.mkdir(0o750, parents=True, exist_ok=True)
         self.incoming.mkdir(exist_ok=True)
 
-    def land_overtaken(self, connection: DuckDBPyConnection) -> set[str]:
-        """Land the days again whose unchanged sessions are the last delivery again.
+    def reland_superseded(self, connection: DuckDBPyConnection) -> set[str]:
+        """Land unchanged days again if another batch has changed their sessions since.
 
-        The last delivery of a session counts. If a day came as its newest batch, but
-        another day's batch has changed one of its sessions since, then the day lands
-        again, with the time of its fetch. Nothing is read but the ids of the sessions
-        that landed after the unchanged batches, and the batches that share some.
+        The last delivery of a session counts. Suppose that a day is delivered with the
+        content of its newest batch, and another day's batch has changed one of its
+        sessions since. Then this delivery is the last one, so the day lands again with
+        the time of this fetch. Only two things are read: the session ids that landed
+        after the unchanged batches, and the batches with the same ids.
 
         Args:
-            connection: a connection of `engine`.
+            connection: a connection from `engine`.
 
         Returns:
             The windows that landed again.
@@ -292,19 +297,19 @@ class LandingZone:
         """
         landed: set[str] = set()
         unchanged, self._unchanged = self._unchanged, {}
-        while overtaken := self._overtaken(connection, unchanged):
-            for batch in overtaken:
+        while superseded := self._superseded(connection, unchanged):
+            for batch in superseded:
                 rows = self._read(connection, [batch])
                 ((source,),) = rows.select("_source").limit(1).fetchall()
-                rows = rows.select(StarExpression(exclude=_LABELS))
-                self._publish(_SESSIONS, unchanged.pop(batch), rows, source)
+                rows = rows.select(StarExpression(exclude=_METADATA))
+                self._write_batch(_SESSIONS, unchanged.pop(batch), rows, source)
                 landed.add(batch.window)
         return landed
 
-    def _overtaken(
+    def _superseded(
         self, connection: DuckDBPyConnection, unchanged: dict[Batch, Batch]
     ) -> list[Batch]:
-        """Return the unchanged batches that hold the last delivery of a session."""
+        """Return the unchanged batches with sessions that another batch changed."""
         first = min(unchanged, default=_NEVER)
         later = {batch for batch in self._batches[_SESSIONS] if batch > first}
         if not unchanged or not later:
@@ -327,20 +332,20 @@ class LandingZone:
             }
         )
         connection.register("fetched", fetched)
-        query = _OVERTAKEN.format(fields=", ".join(_content_fields(deliveries)))
+        query = _SUPERSEDED.format(fields=", ".join(_content_fields(deliveries)))
         return [by_new_id[id] for (id,) in connection.sql(query).fetchall()]
 
     @contextmanager
-    def workplace(self) -> Iterator[Path]:
-        """Yield a folder on the same file system that goes at the end of the block."""
-        self.make()
+    def temporary_folder(self) -> Iterator[Path]:
+        """Yield a temporary folder on the same file system as the landing zone."""
+        self.make_folders()
         with TemporaryDirectory(dir=self.incoming) as folder:
             yield Path(folder)
 
     def mark_fetched(self, entity: str, moment: datetime) -> None:
-        """Remember when an entity was last fetched, whether or not it had changed.
+        """Record when an entity was last fetched, whether or not it had changed.
 
-        The name of an empty file says it, so that nothing is read to know it.
+        The record is the name of an empty file, so that nothing has to be read.
 
         Args:
             entity: what was fetched.
@@ -356,15 +361,15 @@ class LandingZone:
                 older.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what killed runs left in `.incoming`, and look for what was lost."""
+        """Remove what killed runs left in `.incoming`, and find lost batches."""
         for folder in self.incoming.glob("*/"):
             shutil.rmtree(folder)
-        adopted = settle(self.manifest)
-        if adopted:
-            logger.info("%s", adopted)
+        message = reconcile(self.manifest)
+        if message:
+            logger.info("%s", message)
         for file, fault in self.manifest.faults().items():
             batch, entity = _batch(file), file.stem
-            self._saw(batch)
+            self._note_time(batch)
             if fault:
                 self._lost[entity, batch.window].append(batch)
                 self._batches[entity].discard(batch)
@@ -379,51 +384,51 @@ class LandingZone:
         return sorted(self.folder.glob(f"{entity}/{_PREFIX}*/{entity}.parquet"))
 
     def rewrite(self, file: Path, rows: DuckDBPyRelation) -> None:
-        """Put other rows in the place of a batch's, in one step.
+        """Replace the rows of a batch, in one step.
 
         Args:
             file: the batch's file.
-            rows: all of its columns.
+            rows: the new rows, with all columns.
 
         """
-        with self.workplace() as place:
-            building = place / file.name
-            _write(rows, building)
-            # Still no other batch's time, and not that of the rows before.
-            _date(building, file.stat().st_mtime_ns + 1)
-            _sync(building)
-            self.manifest.expect(file, building)
-            building.replace(file)
-        _sync(file.parent)
+        with self.temporary_folder() as folder:
+            new_file = folder / file.name
+            _write(rows, new_file)
+            # Unique among batches, and different from the time of the old file.
+            _set_modification_time(new_file, file.stat().st_mtime_ns + 1)
+            sync(new_file)
+            self.manifest.expect(file, new_file)
+            new_file.replace(file)
+        sync(file.parent)
 
-    def _saw(self, batch: Batch) -> None:
-        """Let all times to come be later than a batch's."""
+    def _note_time(self, batch: Batch) -> None:
+        """Make sure that `next_time` is later than the time of this batch."""
         if self._last is None or self._last < batch.ingested_at:
             self._last = batch.ingested_at
 
     def _add(self, entity: str, batch: Batch) -> None:
-        """Note a batch that has landed."""
+        """Add a batch that has landed."""
         self._batches[entity].add(batch)
         newest = self._newest.get((entity, batch.window))
         if newest is None or newest < batch:
             self._newest[entity, batch.window] = batch
 
-    def _give_up(self, entity: str, lost: Iterable[Batch]) -> None:
-        """Do without lost batches whose window has landed again."""
+    def _strike(self, entity: str, lost: Iterable[Batch]) -> None:
+        """Remove lost batches from the manifest, once their window has landed again."""
         for batch in lost:
             file = self._file(entity, batch)
             if not file.exists():
                 self.manifest.strike(file)
                 logger.warning(
-                    "%s is gone for good: its window came with other content. Run dbt "
-                    "build --full-refresh.",
+                    "%s is lost: its window was delivered with other content. Run `dbt "
+                    "build --full-refresh`.",
                     file,
                 )
 
     def _read(
         self, connection: DuckDBPyConnection, batches: Iterable[Batch]
     ) -> DuckDBPyRelation:
-        """Return the rows of some batches of sessions."""
+        """Return the rows of batches of sessions."""
         files = [str(self._file(_SESSIONS, batch)) for batch in batches]
         return connection.read_parquet(files, hive_partitioning=False)
 
@@ -434,53 +439,52 @@ class LandingZone:
         metadata = pyarrow.parquet.read_metadata(self._file(entity, batch))
         return int(metadata.num_rows)
 
-    def _publish(
+    def _write_batch(
         self, entity: str, batch: Batch, rows: DuckDBPyRelation, source: str
     ) -> None:
-        """Write a batch and let it appear."""
+        """Write a batch to a temporary folder, then move it to its place."""
         target = self._file(entity, batch)
-        with self.workplace() as place:
-            # The workplace is for its owner's eyes; what is made in it is not.
-            file = place / target.parent.name / target.name
+        with self.temporary_folder() as folder:
+            # A subfolder, because the temporary folder itself has mode 0700.
+            file = folder / target.parent.name / target.name
             file.parent.mkdir()
-            labelled = self.forgotten.erase(entity, rows).select(
+            labelled = self.erasure_registry.erase(entity, rows).select(
                 StarExpression(),
                 ConstantExpression(batch.ingested_at).alias("_ingested_at"),
                 ConstantExpression(source).alias("_source"),
                 ConstantExpression(batch.id).alias("_batch_id"),
             )
             _write(labelled, file)
-            # No other batch has its time, so that a file in another's place shows.
-            _date(
-                file, (batch.ingested_at - _EPOCH) // timedelta(microseconds=1) * 1000
-            )
+            # The time is unique, so the manifest detects a file in another's place.
+            microseconds = (batch.ingested_at - _EPOCH) // timedelta(microseconds=1)
+            _set_modification_time(file, microseconds * 1000)
             target.parent.parent.mkdir(parents=True, exist_ok=True)
-            _sync(file)
-            _sync(file.parent)
+            sync(file)
+            sync(file.parent)
             self.manifest.expect(target, file)
-            if target.parent.exists():  # of a batch that was lost
+            if target.parent.exists():  # the file was lost, its folder was not
                 file.replace(target)
-                _sync(target.parent)
+                sync(target.parent)
             else:
                 file.parent.rename(target.parent)
-        _sync(target.parent.parent)
+        sync(target.parent.parent)
         self._add(entity, batch)
 
 
 def check_landing_zone(landing: Path) -> str:
-    """Make sure that a build reads what has landed, all of it, and nothing else.
+    """Check that a build will read exactly what has landed.
 
-    Files and folders that a build does not read may lie about. No file is read unless
-    its size or its time is not the one that it landed with.
+    Files and folders that a build does not read are allowed. A file is read only if its
+    size or its modification time differs from the manifest.
 
     Args:
         landing: the landing zone.
 
     Returns:
-        What is worth saying; mostly nothing.
+        A message to log; empty in most cases.
 
     Raises:
-        LandingZoneError: a batch is gone or damaged, there is another Parquet file
+        LandingZoneError: a batch is missing or damaged, there is another Parquet file
             among the batches, or two batches of an entity have the same time.
         ManifestError: the manifest cannot be read.
 
@@ -492,54 +496,54 @@ def check_landing_zone(landing: Path) -> str:
         if file.stem != entity or batch is None:
             raise LandingZoneError(
                 f"{file} was not landed by scripts/land.py. Move it out of {landing}, "
-                "then run the same again."
+                "then run the same command again."
             )
         other = fetched.setdefault((entity, batch.ingested_at), file)
         if other != file:
             raise LandingZoneError(
-                f"{file} and {other} were fetched at the same time, which tells "
-                "batches apart: one is another landing zone's. Move it out of "
-                f"{landing}, let scripts/land.py land its window, then run the same "
-                "again."
+                f"{file} and {other} have the same time, but each batch of an entity "
+                "has its own: one comes from another landing zone. Move that one out "
+                f"of {landing}, land its window with scripts/land.py, then run the "
+                "same command again."
             )
     manifest = Manifest(landing)
-    said = settle(manifest)
+    message = reconcile(manifest)
     faults = manifest.faults()
     bad = [file for file, fault in faults.items() if fault]
     for file in bad:
         way = "remove its folder and land" if file.exists() else "land"
         more = f". There are {len(bad) - 1:,} more such files" if len(bad) > 1 else ""
         raise LandingZoneError(
-            f"{file} {faults[file]} as it landed. Put it back from a backup, or {way} "
-            f"its window again: {_command(file)}{more}"
+            f"{file} {faults[file]}. Restore it from a backup, or {way} its window "
+            f"again: {_command(file)}{more}"
         )
     for file in files:
         if file not in faults:
             raise LandingZoneError(
-                f"{file} is damaged, or the copy of a batch under another name: it did "
-                f"not land as it is. Move its folder out of {landing} and land its "
+                f"{file} is not in the manifest: it is damaged, or the copy of a batch "
+                f"under another name. Move its folder out of {landing} and land its "
                 f"window again: {_command(file)}"
             )
-    return said
+    return message
 
 
-def settle(manifest: Manifest) -> str:
-    """Bring a manifest up to date; begin it where an earlier version has landed.
+def reconcile(manifest: Manifest) -> str:
+    """Bring a manifest up to date; create it if an older version landed without one.
 
     Args:
         manifest: the manifest.
 
     Returns:
-        What is worth saying; mostly nothing.
+        A message to log; empty in most cases.
 
     Raises:
         ManifestError: the manifest cannot be read.
 
     """
-    manifest.settle()
+    manifest.reconcile()
     if manifest.path.exists():
         return ""
-    files = [file for file in _files(manifest.landing) if _is_as_named(file)]
+    files = [file for file in _files(manifest.landing) if _matches_its_folder(file)]
     if not files:
         return ""
     manifest.adopt(files)
@@ -550,19 +554,19 @@ def settle(manifest: Manifest) -> str:
 
 
 def _files(landing: Path) -> list[Path]:
-    """Return what a build would read: DuckDB's pattern takes hidden files too."""
+    """Return the files that a build reads; its pattern matches hidden files too."""
     return sorted(landing.glob("[!.]*/*/*.parquet"))
 
 
 def _batch(file: Path) -> Batch:
-    """Return the batch of one of the loader's files."""
+    """Return the batch of a file in the manifest."""
     batch = Batch.of_folder(file.parent)
     assert batch is not None  # noqa: S101 - the manifest has no others
     return batch
 
 
-def _is_as_named(file: Path) -> bool:
-    """Tell whether a file says that it is the batch that its folder's name says."""
+def _matches_its_folder(file: Path) -> bool:
+    """Return whether the `_batch_id` in a file is the one in its folder's name."""
     batch = Batch.of_folder(file.parent)
     if batch is None or file.name != f"{file.parent.parent.name}.parquet":
         return False
@@ -572,8 +576,10 @@ def _is_as_named(file: Path) -> bool:
         return False
     column = footer.schema.names.index("_batch_id")
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-    held = [group.column(column).statistics for group in groups]
-    return all({each.min, each.max} == {batch.id} for each in held if each is not None)
+    bounds = [group.column(column).statistics for group in groups]
+    return all(
+        {each.min, each.max} == {batch.id} for each in bounds if each is not None
+    )
 
 
 def _command(file: Path) -> str:
@@ -586,51 +592,41 @@ def _command(file: Path) -> str:
     return f"{command} --start {window} --end {end}"
 
 
-def _content(rows: DuckDBPyRelation, misfit: str) -> tuple[int, int, str]:
-    """Return the number of rows, of misfits among them, and the digest."""
+def _content(rows: DuckDBPyRelation, is_malformed: str) -> tuple[int, int, str]:
+    """Return the number of rows, the number of malformed rows, and the digest."""
     fields = ", ".join(_content_fields(rows))
-    ((records, misfits, digest),) = rows.aggregate(
-        f"count(*), count(*) filter ({misfit}), hash(count(*), sum(hash({fields})))"
+    ((records, malformed, digest),) = rows.aggregate(
+        f"count(*), count(*) filter ({is_malformed}),"
+        f" hash(count(*), sum(hash({fields})))"
     ).fetchall()
-    return records, misfits, f"{digest:016x}"
+    return records, malformed, f"{digest:016x}"
 
 
 def _content_fields(rows: DuckDBPyRelation) -> list[str]:
-    """Return the SQL expressions of what is content in rows."""
+    """Return the SQL expressions that the digest of the content is made from."""
     fields = []
     for name, kind in zip(rows.columns, rows.types, strict=True):
-        if name in _LABELS:
+        if name in _METADATA:
             continue
         if name != "_position":
             fields.append(f'"{name}"')
         if kind.id == "list":
-            fields.append(f'"{name}" is null')  # DuckDB hashes an empty one alike
+            # DuckDB hashes null and an empty list to the same value.
+            fields.append(f'"{name}" is null')
     return fields
 
 
 def _write(rows: DuckDBPyRelation, file: Path) -> None:
     """Write rows as Parquet."""
-    target = str(file).replace("'", "''")  # COPY takes no parameters
-    # More effort takes half as long again and makes it hardly smaller. The second
-    # version of Parquet would be quicker, but Spark cannot read it.
+    # A higher compression level takes half as long again, and files are hardly smaller.
+    # Parquet version 2 would be faster, but Spark cannot read it.
     rows.query(
         "rows",
-        f"copy rows to '{target}' (format parquet, compression zstd,"
+        f"copy rows to {literal(file)} (format parquet, compression zstd,"
         " compression_level 1, dictionary_size_limit 1000)",
     )
 
 
-def _date(file: Path, time_ns: int) -> None:
-    """Say that a file was changed at a time, in ns since 1970 (UTC)."""
+def _set_modification_time(file: Path, time_ns: int) -> None:
+    """Set the modification time of a file, in ns since 1970 (UTC)."""
     os.utime(file, ns=(time_ns, time_ns))
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows opens no folders
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,1 +1,1 @@
-"""Forgets a person."""
+"""Erases a person, and keeps them out of later deliveries."""

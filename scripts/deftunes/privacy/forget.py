@@ -1,12 +1,11 @@
-"""Erases a person: from the landing zone, every lake with its history, and every copy.
+"""Erases a person from the landing zone, from all lakes and from the published files.
 
-Any step may be cut short; the same command again finishes the work.
+If a step is interrupted, the same command again finishes the work.
 """
 
 import logging
 import multiprocessing
 import os
-import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -19,23 +18,26 @@ import duckdb
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from deftunes.files import remove
 from deftunes.landing.zone import LandingZone, check_landing_zone
 from deftunes.lock import home_lock
-from deftunes.privacy.forgotten import (
+from deftunes.privacy.erasure_registry import (
     ENTITIES,
     USER_WITHOUT_ID,
-    Forgotten,
+    ErasureRegistry,
     Person,
     canonical,
     canonical_sql,
 )
 from deftunes.settings import PROJECT, Settings
+from deftunes.sql import literal
 
 LOCK_WAIT_SECONDS = 600.0
 CATALOGUE_WAIT_SECONDS = 60.0
 
-# A damaged record may lack the id and tell the name all the same, or a part of it.
-_RECORDS = """
+# The users' records. A malformed record may lack the id, but still contain the name or
+# a part of it.
+_USERS = """
     with
 
     texts as (
@@ -57,7 +59,7 @@ _RECORDS = """
         nullif(coalesce(user_since, payload ->> '$.user_since'), '') as since
     from texts
 """
-_WITHOUT_ID = """
+_USERS_WITHOUT_ID = """
     select *
     from records
     where
@@ -80,14 +82,14 @@ _WITHOUT_ID = """
 """
 
 
-# What dbt keeps of what it ran; `dbt show --inline` may name anybody.
-_TRACES = ("compiled", "run", "run_results.json", "manifest.json")
+# What dbt writes about its runs; the SQL of `dbt show --inline` may name a person.
+_DBT_ARTIFACTS = ("compiled", "run", "run_results.json", "manifest.json")
 
 logger = logging.getLogger(__name__)
 
 
 class UnknownUserError(Exception):
-    """Nothing tells of the person; the message says what was looked through."""
+    """No record mentions the person; the message says what was searched."""
 
 
 class IncompleteError(Exception):
@@ -95,13 +97,13 @@ class IncompleteError(Exception):
 
 
 @dataclass
-class Erased:
-    """What tells of a person: to be erased, or erased, from the landing zone.
+class ErasureCounts:
+    """How many records in the landing zone mention a person.
 
     Attributes:
-        users: records of users that tell of the person.
-        sessions: records of sessions that do.
-        batches: how many batches hold them and are written anew.
+        users: the number of user records.
+        sessions: the number of session records.
+        batches: the number of batches with these records, which are rewritten.
 
     """
 
@@ -110,58 +112,58 @@ class Erased:
     batches: int
 
     def __str__(self) -> str:
-        """Return it without a word of whom."""
+        """Return the counts as text, which does not mention the person."""
         return (
-            f"{_counted(self.users, 'record')} of users and "
-            f"{_counted(self.sessions, 'record')} of sessions in "
-            f"{_counted(self.batches, 'batch', 'es')}"
+            f"{_with_count(self.users, 'record')} of users and "
+            f"{_with_count(self.sessions, 'record')} of sessions in "
+            f"{_with_count(self.batches, 'batch', 'es')}"
         )
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What forgetting a person will do.
+    """What erasing a person will do.
 
     Attributes:
-        landed: what tells of the person in the landing zone.
-        lakes: the targets whose lakes are built anew.
+        landed: the records in the landing zone that mention the person.
+        lakes: the targets whose lakes will be rebuilt.
 
     """
 
-    landed: Erased
+    landed: ErasureCounts
     lakes: list[str]
 
     def __str__(self) -> str:
-        """Return it in a few lines, without a word of whom."""
+        """Return it in a few lines, which do not mention the person."""
         lakes = ", ".join(self.lakes) or "none"
         return (
             f"landing zone: {self.landed}\n"
-            f"Lakes to be built anew and published, by target: {lakes}. Their history "
-            "and earlier publications go. This cannot be undone."
+            f"Lakes that will be rebuilt and published, by target: {lakes}. Their "
+            "history and earlier publications will be deleted. This cannot be undone."
         )
 
 
 def survey(settings: Settings, user_id: str) -> Survey:
-    """Look what tells of a person, and whether all of it can be erased.
+    """Find what mentions a person, and check that all of it can be erased.
 
-    How many rows of each lake do is printed.
+    Also prints how many rows of each lake mention the person.
 
     Args:
-        settings: where the lakehouse lives; its sources are not used.
+        settings: where the lakehouse is; its sources are not used.
         user_id: the person's id at the API.
 
     Raises:
-        UnknownUserError: nothing tells of the person.
-        IncompleteError: a lake cannot be reached, or a table that this project does not
-            make tells of the person. Nothing was changed.
+        UnknownUserError: no record mentions the person.
+        IncompleteError: a lake cannot be reached, or a table that no model of this
+            project creates mentions the person. Nothing was changed.
 
     """
-    lakes = _lakes(settings)
+    lakes = _targets_with_lake(settings)
     zone = LandingZone(settings.landing)
     with duckdb.connect() as connection:
-        forgotten, told = _told(connection, zone, user_id)
-        if not forgotten.digests <= zone.forgotten.digests and not told:
-            raise _unknown(zone)
+        registry, found = _find_records(connection, zone, user_id)
+        if not registry.digests <= zone.erasure_registry.digests and not found:
+            raise _unknown_user(zone)
         names: list[tuple[str, ...]] = []
         if _view_people(connection, zone, user_id):
             names = connection.sql(
@@ -170,63 +172,65 @@ def survey(settings: Settings, user_id: str) -> Survey:
             ).fetchall()
     person = Person(user_id, frozenset((name, last) for name, last in names))
     for target in lakes:
-        _in_a_process(
+        _run_in_subprocess(
             _survey_lake,
             [target, person],
-            f"The lake of target {target} cannot be looked through, see above. Nothing "
-            "was changed.",
+            f"The lake of target {target} cannot be searched, see above. Nothing was "
+            "changed.",
         )
-    return Survey(_erased(told), lakes)
+    return Survey(_counts_of(found), lakes)
 
 
-def forget(settings: Settings, user_id: str) -> Erased:
-    """Erase a person everywhere, and keep them out from now on.
+def forget(settings: Settings, user_id: str) -> ErasureCounts:
+    """Erase a person everywhere, and keep them out of later deliveries.
 
     Args:
-        settings: where the lakehouse lives; its sources are not used.
+        settings: where the lakehouse is; its sources are not used.
         user_id: the person's id at the API.
 
     Returns:
-        What was erased; little if an earlier run did most of it.
+        How many records this run has erased from the landing zone.
 
     Raises:
-        UnknownUserError: nothing tells of the person; nothing was changed.
-        IncompleteError: a lake cannot be reached or could not be built anew.
-        LandingZoneError, ManifestError: the landing zone is not as it was left.
+        UnknownUserError: no record mentions the person; nothing was changed.
+        IncompleteError: a lake cannot be reached or could not be rebuilt.
+        LandingZoneError, ManifestError: the landing zone was changed or damaged.
         LockedError: another run holds the lakehouse.
         HomeError: the home cannot be written to.
 
     """
     settings.make_home()
-    lakes = _lakes(settings)
+    lakes = _targets_with_lake(settings)
     with home_lock(settings.home, LOCK_WAIT_SECONDS):
-        # A damaged batch that is written anew would count as landed like that.
+        # Rewriting a damaged batch would make the damage look like landed content.
         check_landing_zone(settings.landing)
         erased = _forget_landed(LandingZone(settings.landing), user_id)
-        _remove_traces(settings)
+        _remove_dbt_artifacts(settings)
     for target in lakes:
-        logger.info("Building the lake of target %s anew ...", target)
-        # It holds the lock from its first query to its end.
-        _in_a_process(
-            _rebuild,
+        logger.info("Rebuilding the lake of target %s ...", target)
+        # The process takes the lock itself.
+        _run_in_subprocess(
+            _rebuild_lake,
             [settings.serving, target],
-            f"The lake of target {target} was not built anew, see above. The landing "
-            "zone is free of the person; the lake and what is published are not. Mend "
-            "it, then run the same again.",
+            f"The lake of target {target} was not rebuilt, see above. The landing zone "
+            "no longer mentions the person; the lake and the published files still do. "
+            "Solve the problem, then run the same command again.",
         )
         with home_lock(settings.home, LOCK_WAIT_SECONDS):
             if target == "local":
-                _compact(settings.home / "lake" / "catalog.sqlite")
+                _vacuum_sqlite(settings.home / "lake" / "catalog.sqlite")
             else:
-                _vacuum(settings.need("catalogue_dsn"))
+                _vacuum_postgres(settings.require("catalogue_dsn"))
     return erased
 
 
-def _lakes(settings: Settings) -> list[str]:
-    """Return the targets that have a lake; first those that will not stay published.
+def _targets_with_lake(settings: Settings) -> list[str]:
+    """Return the targets that have a lake, the current one last.
+
+    Each lake is published after it is rebuilt, so the last one stays published.
 
     Raises:
-        IncompleteError: a lake may be where nobody can look.
+        IncompleteError: a lake may exist that the settings do not give access to.
 
     """
     lakes = []
@@ -235,9 +239,10 @@ def _lakes(settings: Settings) -> list[str]:
     if settings.catalogue_dsn is None:
         if (settings.home / "lake_pg").exists():
             raise IncompleteError(
-                f"{settings.home / 'lake_pg'} says that target lake_pg has a lake too: "
-                "set DBT_ENV_SECRET_CATALOG_DSN, and DEFTUNES_LAKE_DATA if it was set. "
-                "If that lake is no more, remove the folder. Nothing was changed."
+                f"{settings.home / 'lake_pg'} exists, so target lake_pg has a lake, "
+                "too: set DBT_ENV_SECRET_CATALOG_DSN, and DEFTUNES_LAKE_DATA if it was "
+                "set. If that lake no longer exists, remove the folder. Nothing was "
+                "changed."
             )
     elif _has_catalogue(settings.catalogue_dsn):
         lakes.append("lake_pg")
@@ -247,20 +252,20 @@ def _lakes(settings: Settings) -> list[str]:
 
 
 def _has_catalogue(dsn: str) -> bool:
-    """Tell whether a database holds a lake's catalogue.
+    """Return whether a database contains the catalogue of a lake.
 
     Raises:
         IncompleteError: it cannot be reached.
 
     """
-    with _postgres(dsn) as connection:
+    with _attach_postgres(dsn) as connection:
         tables = connection.sql("from duckdb_tables()")
         return bool(tables.filter("table_name = 'ducklake_metadata'").fetchall())
 
 
 @contextmanager
-def _postgres(dsn: str) -> Iterator[DuckDBPyConnection]:
-    """Open the database of a catalogue.
+def _attach_postgres(dsn: str) -> Iterator[DuckDBPyConnection]:
+    """Attach the database of a catalogue as `catalogue`.
 
     Raises:
         IncompleteError: it cannot be reached, or a query fails.
@@ -269,26 +274,26 @@ def _postgres(dsn: str) -> Iterator[DuckDBPyConnection]:
     try:
         with duckdb.connect() as connection:
             connection.load_extension("postgres_scanner")
-            connection.execute(f"attach {_literal(dsn)} as catalogue (type postgres)")
+            connection.execute(f"attach {literal(dsn)} as catalogue (type postgres)")
             yield connection
     except duckdb.Error as error:
         reason = " ".join(str(error).replace(dsn, "it").split())
         raise IncompleteError(
-            f"The database that DBT_ENV_SECRET_CATALOG_DSN names: {reason}. Mend it, "
-            "then run the same again."
+            f"The database that DBT_ENV_SECRET_CATALOG_DSN names: {reason}. Solve the "
+            "problem, then run the same command again."
         ) from None
 
 
-def _vacuum(dsn: str) -> None:
-    """Overwrite what was deleted from a catalogue in Postgres, and its statistics.
+def _vacuum_postgres(dsn: str) -> None:
+    """Remove deleted rows and old statistics from the files of a Postgres catalogue.
 
     Raises:
         IncompleteError: another process reads it, or it cannot be reached.
 
     """
-    # libpq reads it; whoever reads the catalogue holds a lock.
+    # For libpq: do not wait longer for the locks of processes that read the catalogue.
     os.environ["PGOPTIONS"] = f"-c lock_timeout={CATALOGUE_WAIT_SECONDS:.0f}s"
-    with _postgres(dsn) as connection:
+    with _attach_postgres(dsn) as connection:
         ((tables,),) = connection.execute(
             "from postgres_query('catalogue', $$select string_agg("
             "format('%I.%I', schemaname, tablename), ', ') from pg_tables"
@@ -304,13 +309,13 @@ def _vacuum(dsn: str) -> None:
             )
 
 
-def _in_a_process(
+def _run_in_subprocess(
     function: Callable[..., None], arguments: list[Any], failure: str
 ) -> None:
-    """Run a function of dbt's, whose state ends with the process.
+    """Run a function that uses dbt in its own process, as dbt keeps global state.
 
     Raises:
-        IncompleteError: it fails; the message is the one given.
+        IncompleteError: it failed; the message is `failure`.
 
     """
     process = multiprocessing.get_context("spawn").Process(
@@ -322,101 +327,104 @@ def _in_a_process(
         raise IncompleteError(failure)
 
 
-def _forget_landed(zone: LandingZone, user_id: str) -> Erased:
-    """Write all batches anew that tell of a person."""
+def _forget_landed(zone: LandingZone, user_id: str) -> ErasureCounts:
+    """Rewrite all batches that mention a person."""
     zone.sweep()
     with duckdb.connect() as connection:
-        forgotten, told = _told(connection, zone, user_id)
+        registry, found = _find_records(connection, zone, user_id)
         # An earlier run may have done everything here.
-        if not forgotten.digests <= zone.forgotten.digests and not told:
-            raise _unknown(zone)
-        forgotten.write(zone.folder)
-        # Nothing is shown where nobody watches (disable=None).
-        for entity, file in tqdm(told, unit="batch", disable=None):
+        if not registry.digests <= zone.erasure_registry.digests and not found:
+            raise _unknown_user(zone)
+        registry.save(zone.folder)
+        # disable=None hides the progress bar when stderr is not a terminal.
+        for entity, file in tqdm(found, unit="batch", disable=None):
             rows = connection.read_parquet(str(file))
-            zone.rewrite(file, forgotten.erase(entity, rows))
-    return _erased(told)
+            zone.rewrite(file, registry.erase(entity, rows))
+    return _counts_of(found)
 
 
-def _told(
+def _find_records(
     connection: DuckDBPyConnection, zone: LandingZone, user_id: str
-) -> tuple[Forgotten, dict[tuple[str, Path], int]]:
-    """Return who is forgotten with a person; of how many rows of which file."""
-    digest = zone.forgotten.digest(canonical(user_id))
-    forgotten = zone.forgotten.with_digests(
-        digest, *_without_id(connection, zone, user_id)
+) -> tuple[ErasureRegistry, dict[tuple[str, Path], int]]:
+    """Find the records that mention a person.
+
+    Returns:
+        The registry with this person added, and the number of records that mention an
+        erased person, by entity and file.
+
+    """
+    digest = zone.erasure_registry.digest(canonical(user_id))
+    registry = zone.erasure_registry.with_digests(
+        digest, *_digests_without_id(connection, zone, user_id)
     )
     if not canonical(user_id):
-        return forgotten, {}
-    return forgotten, {
+        return registry, {}
+    return registry, {
         (entity, file): count
         for entity in ENTITIES
         for file, count in _counts(
-            connection, zone.files(entity), forgotten.tells(entity)
+            connection, zone.files(entity), registry.mentions_erased(entity)
         )
     }
 
 
-def _erased(told: dict[tuple[str, Path], int]) -> Erased:
-    """Return the counts of the rows that tell of a person."""
-    return Erased(
-        users=sum(count for (entity, _), count in told.items() if entity == "users"),
-        sessions=sum(count for (entity, _), count in told.items() if entity != "users"),
-        batches=len(told),
+def _counts_of(found: dict[tuple[str, Path], int]) -> ErasureCounts:
+    """Return the totals of what `_find_records` has found."""
+    return ErasureCounts(
+        users=sum(count for (entity, _), count in found.items() if entity == "users"),
+        sessions=sum(
+            count for (entity, _), count in found.items() if entity != "users"
+        ),
+        batches=len(found),
     )
 
 
-def _unknown(zone: LandingZone) -> UnknownUserError:
+def _unknown_user(zone: LandingZone) -> UnknownUserError:
     return UnknownUserError(
-        f"Nothing in {zone.folder} tells of this user. Give the id as the API spells "
+        f"Nothing in {zone.folder} mentions this user. Give the id as the API writes "
         "it."
     )
 
 
-def _counted(number: int, name: str, ending: str = "s") -> str:
-    """Return a number of things in words."""
+def _with_count(number: int, name: str, ending: str = "s") -> str:
+    """Return a number with a noun in the singular or plural."""
     return f"{number:,} {name}{ending if number != 1 else ''}"
 
 
-def _without_id(
+def _digests_without_id(
     connection: DuckDBPyConnection, zone: LandingZone, user_id: str
 ) -> list[str]:
-    """Return the digests of a person's records of users that lack the id."""
+    """Return the digests of those user records of a person that lack the id."""
     if not _view_people(connection, zone, user_id):
         return []
-    records = connection.sql(_WITHOUT_ID)
-    digests = records.select(zone.forgotten.digest_of(USER_WITHOUT_ID)).fetchall()
-    return [digest for (digest,) in digests]
+    records = connection.sql(_USERS_WITHOUT_ID)
+    digest = zone.erasure_registry.digest_of(USER_WITHOUT_ID)
+    return [digest for (digest,) in records.select(digest).fetchall()]
 
 
 def _view_people(
     connection: DuckDBPyConnection, zone: LandingZone, user_id: str
 ) -> bool:
-    """Make views of the users' records, and of what they say of a person.
+    """Create the views `records` (of all users) and `people` (of this person).
 
     Returns:
-        Whether there are any.
+        False if no users have landed, so that there are no views.
 
     """
     files = zone.files("users")
     if files:
         _read(connection, files).create_view("landed")
-        records = connection.sql(_RECORDS)
-        is_theirs = canonical_sql("id") + f" = {_literal(canonical(user_id))}"
+        records = connection.sql(_USERS)
+        is_theirs = canonical_sql("id") + f" = {literal(canonical(user_id))}"
         records.create_view("records")
         records.filter(is_theirs).create_view("people")
     return bool(files)
 
 
-def _literal(text: str) -> str:
-    """Return a text as SQL: a view takes no parameters."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _counts(
     connection: DuckDBPyConnection, files: list[Path], condition: str
 ) -> list[tuple[Path, int]]:
-    """Return how many rows meet a condition, by file."""
+    """Return the number of rows that meet a condition, by file."""
     if not files:
         return []
     rows = _read(connection, files).filter(condition)
@@ -425,15 +433,15 @@ def _counts(
 
 
 def _read(connection: DuckDBPyConnection, files: list[Path]) -> DuckDBPyRelation:
-    """Return the rows of batches, each with the name of its file."""
+    """Return the rows of files, each with its file's name in `filename`."""
     return connection.read_parquet([*map(str, files)], filename=True)
 
 
 def _dbt(*arguments: str) -> None:
-    """Run dbt in this process, and end the process if it fails."""
-    # dbt notes the command line in its log, and this one names the person.
+    """Run dbt in this process; exit with 1 if it fails."""
+    # dbt writes the command line to its log, and ours contains the person's id.
     del sys.argv[1:]
-    # A second to import, and only here.
+    # Imported here, as it takes a second.
     from dbt.cli.main import dbtRunner
 
     os.chdir(PROJECT)
@@ -442,24 +450,24 @@ def _dbt(*arguments: str) -> None:
 
 
 def _survey_lake(target: str, person: Person) -> None:
-    """Print how many rows of a lake tell of a person."""
-    person.remember()
+    """Print how many rows of a lake mention a person."""
+    person.to_environment()
     _dbt("run-operation", "survey_person", "--target", target)
 
 
-def _rebuild(serving: Path, target: str) -> None:
-    """Build a lake anew, publish it, and remove all that was before."""
+def _rebuild_lake(serving: Path, target: str) -> None:
+    """Rebuild a lake, publish it, and remove its history and older publications."""
     _dbt("build", "--full-refresh", "--target", target)
     _dbt("run-operation", "erase_history", "--target", target)
-    # What the link leads to was published just now.
+    # The build has just published this one.
     current = (serving / "current").resolve()
     for path in (*serving.resolve().iterdir(), *current.parent.iterdir()):
         if path not in (current, current.parent) and not path.is_symlink():
-            _remove(path)
+            remove(path)
 
 
-def _compact(catalogue: Path) -> None:
-    """Overwrite what was deleted from a catalogue in SQLite.
+def _vacuum_sqlite(catalogue: Path) -> None:
+    """Remove deleted rows from the file of a SQLite catalogue.
 
     Raises:
         IncompleteError: another process reads an earlier state of it.
@@ -477,25 +485,17 @@ def _compact(catalogue: Path) -> None:
             busy = True
     if busy:
         raise IncompleteError(
-            f"Somebody reads {catalogue}, which still tells of the person. When they "
-            "have closed it, run the same again."
+            f"Another process reads {catalogue}, whose file still mentions the person. "
+            "When it has closed the file, run the same command again."
         )
 
 
-def _remove_traces(settings: Settings) -> None:
-    """Remove what earlier runs of dbt left: `dbt show` writes rows into the log."""
+def _remove_dbt_artifacts(settings: Settings) -> None:
+    """Remove logs, artifacts and temporary files of dbt, which may mention a person."""
     for path in (
         *settings.dbt_logs.glob("dbt.log*"),
-        *(settings.dbt_target / name for name in _TRACES),
+        *(settings.dbt_target / name for name in _DBT_ARTIFACTS),
         *(settings.home / "lake" / name for name in (".spool", ".tmp")),
-        *PROJECT.glob(".tmp/duckdb_temp*"),  # of a killed one that ran out of memory
+        *PROJECT.glob(".tmp/duckdb_temp*"),  # spilled by a run that was killed
     ):
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        remove(path)

@@ -1,5 +1,5 @@
 {% macro failing_rows(model, expression, row_condition=none) %}
-{#- A null expression is unknown, not false: the row passes. -#}
+{#- If the expression is null, it is not false, so the row passes. -#}
 select *
 from {{ model }}
 where

@@ -4,7 +4,7 @@
     )) -}}
 {% endmacro %}
 
-{#- DuckDB reads every literal as it stands, so a raw one needs nothing more. -#}
+{#- DuckDB has no escapes in literals, so each is already raw. -#}
 {% macro duckdb__regex_matches(expression, regex, is_raw, flags) %}
     {{- "regexp_matches(" ~ expression ~ ", '" ~ regex ~ "'" -}}
     {{- (", '" ~ flags ~ "'" if flags else "") ~ ")" -}}

@@ -1,4 +1,4 @@
-"""What the made-up data is made of: real places, names, words, currencies."""
+"""Reference data for the generator: real places, names, words and currencies."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -29,15 +29,15 @@ CURRENCIES = {
     "NOK": 11.0,
     "DKK": 7.5,
 }
-"""Each currency, and what a song of one dollar costs in it.
+"""Each currency, and the price of a one-dollar song in it.
 
-List prices, not rates. The ECB quotes all of them from 2018 on.
+These are list prices, not exchange rates. The ECB quotes all of them since 2018.
 """
 
 WHOLE_CURRENCIES = frozenset({"JPY", "KRW"})
 """The currencies without a smaller unit."""
 
-# Countries by how likely one of their people is to be a buyer; 0.6 for the rest.
+# Countries by the relative chance that an inhabitant is a buyer; 0.6 for the rest.
 _MARKETS = {
     40: "US",
     14: "CA GB AU NZ",
@@ -47,7 +47,7 @@ _MARKETS = {
     0.4: "CN IN",
 }
 
-# Countries by the locale of their names; the rest have names of en_US.
+# Countries by the locale of people's names; en_US for the rest.
 _LOCALES = {
     "en_US": "US CA AU NZ",
     "en_GB": "GB IE ZA",
@@ -78,13 +78,13 @@ _LOCALES = {
     "ka_GE": "GE",
     "hy_AM": "AM",
 }
-# The locales of artists and titles, which Faker has words for, by their shares.
+# The locales of artists and titles, by their weights; Faker has words for all of them.
 _SINGERS = {
     60.0: "en_US",
     2.5: "de_DE fr_FR es_ES it_IT pt_BR nl_NL pl_PL cs_CZ ru_RU el_GR ar_EG fa_IR "
     "he_IL ja_JP zh_CN ka_GE hy_AM bn_BD",
 }
-_POOL = 150  # names or words of a locale
+_POOL = 150  # names or words per locale
 
 _T = TypeVar("_T")
 
@@ -94,13 +94,14 @@ class Places:
     """Real cities.
 
     Attributes:
-        weights: how many buyers live there, shape (cities,), in any unit.
+        weights: the relative number of buyers there, shape (cities,).
         fields: the five strings of each city's location, flat: latitude, longitude,
-            place, ISO 3166 alpha-2 country, IANA zone; 5 x cities.
+            city name, ISO 3166 alpha-2 country, IANA time zone; 5 x cities.
         zones: the distinct zones.
         zone: each city's position in `zones`, shape (cities,).
         currency: each city's position in `CURRENCIES`, shape (cities,).
-        locale: each city's position in `Names.first` and so on, shape (cities,).
+        locale: the number of each city's locale in the pools of `Names`, shape
+            (cities,).
 
     """
 
@@ -158,15 +159,15 @@ def places() -> Places:
 
 @dataclass(frozen=True)
 class Names:
-    """Names and words, in pools of equal size laid end to end, one pool a locale.
+    """Names and words, concatenated in pools of equal size, one pool per locale.
 
     Attributes:
-        size: how many there are of each in a locale.
+        size: the size of a pool.
         first: first names.
         last: last names.
-        words: words, capitalised; those of `en_US` where Faker has none of the locale.
-        singers: how many artists sing in each locale, shape (locales,), in any unit.
-        agents: user agents of browsers, of no locale.
+        words: words, capitalised; from `en_US` if Faker has none for the locale.
+        singers: the relative number of artists of each locale, shape (locales,).
+        agents: user agents of browsers, independent of locales.
 
     """
 
@@ -204,5 +205,5 @@ def names() -> Names:
 
 
 def _by_word(groups: dict[_T, str]) -> dict[str, _T]:
-    """Turn texts by value into the value of each of their words."""
+    """Map each word of the texts to the key of its text."""
     return {word: value for value, words in groups.items() for word in words.split()}

@@ -1,7 +1,7 @@
-"""Serve the songs and some days of sessions, made up beforehand, until killed.
+"""Serve songs and sessions that were generated in advance, until killed.
 
-`python -m benchmark.served ITEMS DAYS SONGS FIRST_DAY LAST_DAY`: a contender in landing
-should not have to wait for a generator.
+`python -m benchmark.fixed_source ITEMS DAYS SONGS FIRST_DAY LAST_DAY`. Generated in
+advance, so that the loaders under test do not wait for the generator.
 """
 
 import json
@@ -19,43 +19,43 @@ from demo_sources.generator import Generator
 from benchmark.data import Data
 
 
-class Held:
-    """A source whose answers are ready."""
+class FixedSource:
+    """A source with all records in memory."""
 
     def __init__(self, generator: Generator, first: date, last: date) -> None:
-        """Make up the sessions of the days from the first to the last."""
+        """Generate the sessions from the first to the last day."""
         self._days: dict[date, list[Any]] = {}
         for number in range((last - first).days + 1):
             day = first + timedelta(days=number)
             self._days[day] = list(generator.sessions(day, day + timedelta(days=1)))
 
     def users(self, start: date | None, end: date | None) -> Iterator[Any]:
-        """Yield nobody."""
+        """Yield no users."""
         yield from ()
 
     def sessions(self, start: date | None, end: date | None) -> Iterator[Any]:
-        """Yield the sessions that start in [start, end); None is open."""
+        """Yield the sessions that start in [start, end); None: no limit."""
         for day, records in self._days.items():
             if (start is None or start <= day) and (end is None or day < end):
                 yield from records
 
 
 def main(data: Data, songs: int, first: date, last: date) -> None:
-    """Serve; says where in one line of JSON.
+    """Serve the sources; print their addresses as one line of JSON.
 
     Args:
-        data: which sources.
-        songs: how many songs the database has, at most.
+        data: the generated data.
+        songs: the most songs in the database.
         first: the first day of sessions.
-        last: the last.
+        last: the last day.
 
     """
-    held = Held(data.generator, first, last)
-    with service.running(held) as api, postgres.running() as dsn:
+    source = FixedSource(data.generator, first, last)
+    with service.running(source) as api, postgres.running() as dsn:
         table = pa.concat_tables(data.generator.song_tables()).slice(0, songs)
         postgres.load_songs(dsn, [table])
         with postgres.connected(dsn) as connection:
-            # The first to read after a load would tidy up for all others.
+            # Otherwise the first reader after the load does this work for all others.
             connection.execute(
                 "call postgres_execute('sources', 'vacuum deftunes.songs',"
                 " use_transaction := false)"

@@ -1,4 +1,4 @@
-"""Both of the demo's sources at once."""
+"""Serves the demo's two sources together."""
 
 import logging
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ def demo_sources(
 
     Args:
         generator: the data.
-        end_inclusive: whether the API counts `end_date` itself.
+        end_inclusive: whether the API's windows include `end_date`.
         port: the API's port; 0 for a free one.
-        folder: where to put Postgres's temporary folder.
+        folder: where to create Postgres's folder; see `postgres.running`.
 
     Yields:
         The running API, and the libpq URL of the database with `deftunes.songs`.
 
     Raises:
         PostgresError: Postgres cannot be run.
-        OSError: the port is taken.
+        OSError: the port is in use.
 
     """
     with (

@@ -1,8 +1,8 @@
-"""JSON records to Arrow tables, without losing or silently changing any.
+"""Parses JSON records into Arrow tables without losing or silently changing a value.
 
-Nearly all records fit their types; those are parsed in C, all at once. The odd ones are
-sorted out and taken apart one by one. What does not fit stays as it was delivered, as
-text, beside empty typed columns.
+Nearly all records match the schema. They are parsed in bulk, in C. The irregular ones
+are parsed one by one in Python. A record that does not match the schema is kept as text
+in `_payload`, and its typed columns are null.
 """
 
 import codecs
@@ -22,7 +22,7 @@ POSITION = pa.field("_position", pa.int32())
 RESCUED = pa.field("_rescued", pa.string())
 PAYLOAD = pa.field("_payload", pa.string())
 
-_PIECE = 1000  # records
+_CHUNK = 1000  # records
 _BLOCK = 1 << 22  # bytes that one thread parses at a time
 
 _SPACES_FOR_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
@@ -31,32 +31,32 @@ _MEMBER = re.compile(r'\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*(.*?)\s*', re.DOTALL)
 
 
 class BodyError(Exception):
-    """A text is not a JSON array; the message says in what way."""
+    """A body cannot be parsed; the message says why."""
 
 
-class OtherBodyError(BodyError):
-    """It is something else altogether, so that asking again brings the same."""
+class PermanentBodyError(BodyError):
+    """A body is complete, but of another type, so a retry would return the same."""
 
 
-class _MisfitError(Exception):
-    """A value does not fit its type."""
+class _SchemaMismatchError(Exception):
+    """A value does not match its type."""
 
 
-class _RoundedError(Exception):
+class _PrecisionLossError(Exception):
     """A number has more digits than a double can hold."""
 
 
 def split(body: bytes) -> list[bytes]:
     """Split the text of a JSON array into the texts of its elements.
 
-    NaN and the infinities, which Python's own servers write, are let through, and so is
-    what JSON allows but few readers can hold: lone surrogates, any depth.
+    Also accepted: NaN and infinities, which Python's json module writes, and valid JSON
+    that few parsers accept: lone surrogates and nesting of any depth.
 
     Args:
         body: the text, in UTF-8.
 
     Returns:
-        The elements' texts as they were delivered.
+        The texts of the elements, unchanged.
 
     Raises:
         BodyError: the text is not JSON, or not an array.
@@ -69,14 +69,16 @@ def split(body: bytes) -> list[bytes]:
             for element in msgspec.json.decode(body, type=list[msgspec.Raw])
         ]
     except msgspec.ValidationError as error:
-        raise OtherBodyError(f"The answer is JSON but not an array: {error}.") from None
+        raise PermanentBodyError(
+            f"The answer is JSON but not an array: {error}."
+        ) from None
     except (msgspec.DecodeError, RecursionError):
-        pass  # either broken or one of the oddities above
+        pass  # either broken, or one of the special cases above
     text = body.decode(errors="surrogateescape").strip()
     if text and text[0] != "[":
-        raise OtherBodyError("The answer is not a JSON array.")
+        raise PermanentBodyError("The answer is not a JSON array.")
     if text[:1] + text[-1:] != "[]":
-        raise BodyError("The answer is not a whole JSON array.")
+        raise BodyError("The answer is not a complete JSON array.")
     elements = list(_members(text))
     for element in elements:
         try:
@@ -89,75 +91,80 @@ def split(body: bytes) -> list[bytes]:
 
 
 def to_table(records: Sequence[bytes], schema: pa.Schema) -> pa.Table:
-    """Read JSON records into a table.
+    """Parse JSON records into a table.
 
-    A record, or a struct within a list, that has fields which the schema lacks keeps
-    them in `_rescued`, a JSON object. One that does not fit its types has its whole
-    text in `_payload` and null everywhere else; the record around such a struct is
-    fine. A number that a double would round is null, and kept in `_rescued` like an
-    unknown field. An integer fits a double; nothing else is converted.
+    This holds for each record, and for each struct within a list:
+
+    - Fields that the schema lacks are kept in `_rescued`, as a JSON object.
+    - A number that a double would round is null, and kept in `_rescued` as well.
+    - If a value does not match its type, the whole text is kept in `_payload`, and all
+      other fields are null. The record around such a struct is not affected.
+
+    An integer matches a double; no other type is converted.
 
     Args:
         records: one JSON text each, as `split` returns them.
-        schema: the fields to read, without the three that are added. Structs within
+        schema: the fields to parse, without the three that are added. Structs within
             lists get `_rescued` and `_payload` too.
 
     Returns:
         One row per record, in any order: the fields of the schema, `_position` (its
-        place in `records`), `_rescued` and `_payload`.
+        index in `records`), `_rescued` and `_payload`.
 
     """
     target = _landed(schema)
-    everything = range(len(records))
-    table = _fast(records, everything, schema, target)
+    positions = range(len(records))
+    table = _parse_bulk(records, positions, schema, target)
     if table is not None:
         return table
-    fits = _checker(schema)
-    odd = [position for position in everything if not fits(records[position])]
+    matches = _schema_matcher(schema)
+    irregular = [position for position in positions if not matches(records[position])]
     tables = [target.empty_table()]
-    for piece in _pieces(sorted({*everything} - {*odd})):
-        table = _fast(records, piece, schema, target)
+    for chunk in _chunks(sorted({*positions} - {*irregular})):
+        table = _parse_bulk(records, chunk, schema, target)
         if table is None:
-            odd += piece  # something is odd that only Arrow minds
+            irregular += chunk  # Arrow is stricter than msgspec in some cases
         else:
             tables.append(table)
-    tables += [_careful(records, piece, target) for piece in _pieces(odd)]
+    tables += [
+        _parse_one_by_one(records, chunk, target) for chunk in _chunks(irregular)
+    ]
     return pa.concat_tables(tables)
 
 
-def fitting(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Bring records that fit their types into the shape that `to_table` gives them.
+def add_landing_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Add the columns that `to_table` adds, to records that match the schema.
 
     Args:
         table: the records in order, with the fields of the schema.
         schema: the fields.
 
     Returns:
-        What `to_table` makes of the same records as JSON.
+        What `to_table` returns for the same records as JSON.
 
     """
-    return _without_oddities(
+    return _add_columns(
         table.select(schema.names), range(table.num_rows), _landed(schema)
     )
 
 
 def _landed(schema: pa.Schema) -> pa.Schema:
-    """Add the columns for what does not fit, at every level."""
-    return pa.schema([*map(_with_oddities, schema), POSITION, RESCUED, PAYLOAD])
+    """Return the schema with the added columns, at every level."""
+    return pa.schema([*map(_with_added_fields, schema), POSITION, RESCUED, PAYLOAD])
 
 
-def _pieces(positions: list[int]) -> Iterator[list[int]]:
-    """Yield positions, some at a time."""
-    for start in range(0, len(positions), _PIECE):
-        yield positions[start : start + _PIECE]
+def _chunks(positions: list[int]) -> Iterator[list[int]]:
+    """Yield the positions in chunks."""
+    for start in range(0, len(positions), _CHUNK):
+        yield positions[start : start + _CHUNK]
 
 
-def _checker(schema: pa.Schema) -> Callable[[bytes], bool]:
-    """Return what tells whether a record fits its types, to the letter."""
+def _schema_matcher(schema: pa.Schema) -> Callable[[bytes], bool]:
+    """Return a function that checks whether a record matches the schema exactly."""
     decode = msgspec.json.Decoder(_python_type(pa.struct(list(schema)))).decode
     may_round = _may_round(schema)
 
-    def fits(record: bytes) -> bool:
+    def matches(record: bytes) -> bool:
         if may_round(record):
             return False
         try:
@@ -166,14 +173,14 @@ def _checker(schema: pa.Schema) -> Callable[[bytes], bool]:
             return False
         return True
 
-    return fits
+    return matches
 
 
 def _may_round(schema: pa.Schema) -> Callable[[bytes], bool]:
-    """Return what tells whether a text has numbers that doubles might round.
+    """Return a function that checks whether a double might round a number in a text.
 
-    A double holds any 15 digits. A name that is written with escapes might be the name
-    of such a number.
+    A double can hold any 15 digits. A field name with escapes counts too: it might be
+    the name of a number.
     """
     names = [re.escape(name).encode() for name in _numbers(pa.struct(list(schema)))]
     patterns = [
@@ -196,7 +203,7 @@ def _numbers(kind: pa.DataType) -> Iterator[str]:
 
 
 def _python_type(kind: pa.DataType) -> Any:  # noqa: ANN401 - a type
-    """Return the type as msgspec knows it."""
+    """Return the Python type that msgspec decodes this Arrow type to."""
     if pa.types.is_struct(kind):
         return msgspec.defstruct(
             "Record",
@@ -208,8 +215,8 @@ def _python_type(kind: pa.DataType) -> Any:  # noqa: ANN401 - a type
     return {pa.string(): str, pa.float64(): float, pa.bool_(): bool}[kind]
 
 
-def _with_oddities(field: pa.Field) -> pa.Field:
-    """Add the two columns for what does not fit to a list of structs."""
+def _with_added_fields(field: pa.Field) -> pa.Field:
+    """Add `_rescued` and `_payload` to the structs of a list of structs."""
     if pa.types.is_list(field.type) and pa.types.is_struct(field.type.value_type):
         return field.with_type(
             pa.list_(pa.struct([*field.type.value_type, RESCUED, PAYLOAD]))
@@ -217,31 +224,31 @@ def _with_oddities(field: pa.Field) -> pa.Field:
     return field
 
 
-def _fast(
+def _parse_bulk(
     records: Sequence[bytes],
     positions: Sequence[int],
     schema: pa.Schema,
     target: pa.Schema,
 ) -> pa.Table | None:
-    """Read the records at some positions in C; None if any of them is odd."""
+    """Parse the records at these positions in C; None if one of them is irregular."""
     table = _parse([records[position] for position in positions], schema)
-    return None if table is None else _without_oddities(table, positions, target)
+    return None if table is None else _add_columns(table, positions, target)
 
 
-def _without_oddities(
+def _add_columns(
     table: pa.Table, positions: Sequence[int], target: pa.Schema
 ) -> pa.Table:
-    """Add the columns for what does not fit where everything does."""
+    """Add `_position`, and `_rescued` and `_payload` as null, at every level."""
     nothing = pa.nulls(table.num_rows, pa.string())
     table = table.append_column(POSITION, pa.array(positions, POSITION.type))
     table = table.append_column(RESCUED, nothing).append_column(PAYLOAD, nothing)
     return table.cast(target)
 
 
-def _careful(
+def _parse_one_by_one(
     records: Sequence[bytes], positions: Sequence[int], target: pa.Schema
 ) -> pa.Table:
-    """Take the records at some positions apart one by one."""
+    """Parse the records at these positions in Python."""
     kind = pa.struct(list(target))
     rows = [
         _row(records[position], kind) | {POSITION.name: position}
@@ -251,8 +258,8 @@ def _careful(
 
 
 def _parse(records: Sequence[bytes], schema: pa.Schema) -> pa.Table | None:
-    """Parse records in C; None if there is anything odd about any of them."""
-    # The parser reads other values than objects as rows of nulls, or crashes on them.
+    """Parse records with Arrow's JSON reader; None if one of them is irregular."""
+    # Arrow reads values that are not objects as rows of nulls, or crashes.
     if not records or not all(record.startswith(b"{") for record in records):
         return None
     lines = b"\n".join(records)
@@ -271,27 +278,30 @@ def _parse(records: Sequence[bytes], schema: pa.Schema) -> pa.Table | None:
                 explicit_schema=schema, unexpected_field_behavior="error"
             ),
         )
-        table.validate(full=True)  # text is UTF-8
+        table.validate(full=True)  # fails on text that is not UTF-8
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return None
-    fits = table.num_rows == len(records) and all(map(_fits, table.columns))
-    return table if fits else None
+    is_regular = table.num_rows == len(records) and all(map(_is_regular, table.columns))
+    return table if is_regular else None
 
 
-def _fits(values: pa.ChunkedArray | pa.Array) -> bool:
-    """Tell whether there are no nulls in lists, NaN or infinities, at any depth."""
+def _is_regular(values: pa.ChunkedArray | pa.Array) -> bool:
+    """Return whether values have no null in a list, no NaN and no infinity."""
     if pa.types.is_floating(values.type):
         return pc.all(pc.is_finite(values), min_count=0).as_py() is not False
     if pa.types.is_list(values.type):
         elements = pc.list_flatten(values)
-        return elements.null_count == 0 and _fits(elements)
+        return elements.null_count == 0 and _is_regular(elements)
     if pa.types.is_struct(values.type):
-        return all(_fits(pc.struct_field(values, [i])) for i in range(len(values.type)))
+        return all(
+            _is_regular(pc.struct_field(values, [number]))
+            for number in range(len(values.type))
+        )
     return True
 
 
 def _row(record: bytes, kind: pa.StructType) -> dict[str, Any]:
-    """Take one record apart."""
+    """Parse one record."""
     try:
         return _object(record.decode(), kind)
     except UnicodeDecodeError:
@@ -299,7 +309,7 @@ def _row(record: bytes, kind: pa.StructType) -> dict[str, Any]:
 
 
 def _object(text: str, kind: pa.StructType) -> dict[str, Any]:
-    """Take one object apart; its whole text is the payload if that fails."""
+    """Parse one object; if it does not match its type, keep its text in `_payload`."""
     kinds = {field.name: field.type for field in kind if field.name[0] != "_"}
     row: dict[str, Any] = {}
     unknown = []
@@ -307,32 +317,32 @@ def _object(text: str, kind: pa.StructType) -> dict[str, Any]:
         for member in _members(text) if text.startswith("{") else [text]:
             match = _MEMBER.fullmatch(member)
             if match is None:
-                raise _MisfitError
+                raise _SchemaMismatchError
             key, value = match.groups()
             name = _value(key, pa.string())
             if name not in kinds:
-                # Text that is no strict JSON is kept as a string.
-                kept = value if _is_json(value) else json.dumps(value)
-                unknown.append(f"{key}: {kept}")
+                # A value that is not strict JSON is kept as a JSON string.
+                json_value = value if _is_json(value) else json.dumps(value)
+                unknown.append(f"{key}: {json_value}")
             elif name in row:
-                raise _MisfitError  # which of the two is meant is not ours to say
+                raise _SchemaMismatchError  # a duplicate key is ambiguous
             else:
                 try:
                     row[name] = _value(value, kinds[name])
-                except _RoundedError:
+                except _PrecisionLossError:
                     row[name] = None
                     unknown.append(f"{key}: {value}")
-    except _MisfitError:
+    except _SchemaMismatchError:
         return {PAYLOAD.name: text}
     return row | {RESCUED.name: f"{{{', '.join(unknown)}}}" if unknown else None}
 
 
 def _value(text: str, kind: pa.DataType) -> Any:  # noqa: ANN401 - any of the types
-    """Read a value that must be of a type, or null.
+    """Parse a value of the given type, or null.
 
     Raises:
-        _MisfitError: it is of another type, or no Arrow value can hold it.
-        _RoundedError: it is a number that a double would round.
+        _SchemaMismatchError: it has another type, or no Arrow value can represent it.
+        _PrecisionLossError: it is a number that a double would round.
 
     """
     if text == "null":
@@ -349,15 +359,15 @@ def _value(text: str, kind: pa.DataType) -> Any:  # noqa: ANN401 - any of the ty
         number = float(text)
         if math.isfinite(number):
             if Decimal(text) != Decimal(repr(number)):
-                raise _RoundedError
+                raise _PrecisionLossError
             return number
     elif pa.types.is_string(kind) and text.startswith('"') and _is_json(text):
         return json.loads(text)
-    raise _MisfitError
+    raise _SchemaMismatchError
 
 
 def _is_json(text: str) -> bool:
-    """Tell whether a text is JSON that any reader takes."""
+    """Return whether a text is strict JSON."""
     try:
         msgspec.json.decode(text, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError):
@@ -366,7 +376,7 @@ def _is_json(text: str) -> bool:
 
 
 def _members(text: str) -> Iterator[str]:
-    """Yield the texts between the commas of an array or object, at any depth.
+    """Yield the texts of the members of a JSON array or object.
 
     Raises:
         BodyError: a bracket is missing, or something follows the last one.

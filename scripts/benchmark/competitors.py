@@ -1,4 +1,4 @@
-"""The environment of what the benchmark compares with: Spark and dlt."""
+"""The Python environment of the competitors, Spark and dlt."""
 
 import shutil
 import subprocess
@@ -14,24 +14,24 @@ _REQUIREMENTS = HERE / "requirements.txt"
 
 
 def python(folder: Path) -> Path:
-    """Return the Python that has Spark and dlt; installs them if need be.
+    """Return the Python that has Spark and dlt; install them if they are missing.
 
     Args:
-        folder: what holds the environment.
+        folder: the folder of the environment.
 
     Raises:
         CommandError: they cannot be installed.
 
     """
-    place = folder / "venv"
-    installed = place / _REQUIREMENTS.name
-    found = place / "bin" / "python"
+    environment = folder / "venv"
+    installed = environment / _REQUIREMENTS.name
+    interpreter = environment / "bin" / "python"
     if not installed.exists() or installed.read_bytes() != _REQUIREMENTS.read_bytes():
         uv = Path(sys.executable).with_name("uv")
         commands: tuple[list[str | Path], ...] = (
-            [uv, "venv", "--clear", "--python", sys.executable, place],
+            [uv, "venv", "--clear", "--python", sys.executable, environment],
             [
-                *(uv, "pip", "install", "--require-hashes", "--python", found),
+                *(uv, "pip", "install", "--require-hashes", "--python", interpreter),
                 *("--requirements", _REQUIREMENTS),
             ],
         )
@@ -43,15 +43,15 @@ def python(folder: Path) -> Path:
                 log=folder / "venv.log",
             )
         shutil.copy(_REQUIREMENTS, installed)
-    return found
+    return interpreter
 
 
 def java() -> str | None:
-    """Return the version of Java, which Spark needs; None where there is none."""
+    """Return the version of Java, which Spark needs; None if it is not installed."""
     program = shutil.which("java")
     if program is None:
         return None
-    said = subprocess.run(  # noqa: S603 - a fixed argument
+    result = subprocess.run(  # noqa: S603 - a fixed argument
         [program, "-version"], capture_output=True, text=True, check=False
     )
-    return said.stderr.splitlines()[0] if said.returncode == 0 else None
+    return result.stderr.splitlines()[0] if result.returncode == 0 else None

@@ -1,10 +1,10 @@
-"""The people who were forgotten: nothing tells who they are, but they are recognised.
+"""The registry of erased people: recognises them without naming them.
 
-`landing/.forgotten.json` holds a random key and what it makes of the people's ids, and
-of their records that lack one: digests, which say nothing without the key and what they
-were made of. So what a source delivers of them again is erased before it lands. Once
-the sources have forgotten them too the file may go, and with it the last tie between an
-id and its pseudonym.
+`landing/.forgotten.json` contains a random key and keyed digests: of the people's ids,
+and of their user records that lack an id. A digest reveals nothing without the key and
+the original text. If a source delivers an erased person again, the loader recognises
+the digests, and erases the data before it lands. Once the sources have erased the
+people too, you can delete the file; then nothing links an id to its pseudonym any more.
 """
 
 import hashlib
@@ -19,21 +19,21 @@ from pathlib import Path
 from duckdb import DuckDBPyRelation
 
 ENTITIES = ("users", "sessions")
-"""What tells of people."""
+"""The entities with records about people."""
 
 PSEUDONYM = "forgotten-"
-"""What a pseudonym begins with; the digest of the id follows."""
+"""The prefix of a pseudonym; the digest of the id follows."""
 
 USER_WITHOUT_ID = (
     "to_json([user_name, user_lastname, cast(user_location as varchar), user_since,"
     " _rescued, _payload])"
 )
-"""The SQL expression of what a user's record says besides the id."""
+"""The SQL expression of a user record's content without the id."""
 
 _FILE = ".forgotten.json"
 _DIGITS = 32
 
-# However a UUID is written, it is one id: in capitals, in braces, as a URN.
+# A UUID in capitals, in braces or as a URN is the same id.
 _HEX = "[0-9a-fA-F]"
 _UUID = f"{_HEX}{{8}}-?{_HEX}{{4}}-?{_HEX}{{4}}-?{_HEX}{{4}}-?{_HEX}{{12}}"
 _WHOLE_UUID = (
@@ -42,13 +42,14 @@ _WHOLE_UUID = (
     + r"\}?$"
 )
 _WRITTEN_UUID = r"\1-\2-\3-\4-\5"
-_LEAST_LENGTH = 8
+_MIN_LENGTH = 8
 _VARIABLE = "DEFTUNES_PERSON_TO_FORGET"
 _DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _BLANKS = " \t\n\r"
 
-# A text names a person in quotes, as a number, or within other text, where short words
-# are too common to be ids. Each is a regular expression and the group that counts.
+# Where an id may be in a text: in quotes, as a number, or as a word within other text;
+# shorter words are too common to be ids. Regular expressions, each with the number of
+# the group that contains the id.
 _WORDS = (
     (_UUID, 0),
     ("[A-Za-z0-9_-]{8,}", 0),
@@ -60,14 +61,14 @@ _TOKENS = (
     *_WORDS,
 )
 
-# What people may type. Ids of songs and artists are no people's.
+# The text columns that may mention a person. Ids of songs and artists do not.
 _USER_TEXTS = ("user_name", "user_lastname", "user_since")
 _SESSION_TEXTS = ("session_id", "user_agent", "session_start_time")
 _ITEM_TEXTS = ("song_name", "artist_name", "currency", "liked_since")
 
 
 def canonical(user_id: str) -> str:
-    """Return an id as it is compared: without blanks around it, a UUID as usual."""
+    """Return the normal form of an id: without outer blanks; a UUID in lower case."""
     text = user_id.strip(_BLANKS)
     if re.search(_WHOLE_UUID, text):
         return re.sub(_WHOLE_UUID, _WRITTEN_UUID, text).lower()
@@ -75,7 +76,7 @@ def canonical(user_id: str) -> str:
 
 
 def canonical_sql(text: str) -> str:
-    """Return the SQL expression that does the same with a SQL expression."""
+    """Return the SQL expression that does the same as `canonical`."""
     trimmed = f"trim({text}, ' ' || chr(9) || chr(10) || chr(13))"
     return (
         f"if(regexp_matches({trimmed}, '{_WHOLE_UUID}'),"
@@ -85,51 +86,51 @@ def canonical_sql(text: str) -> str:
 
 
 def _words(text: str) -> set[str]:
-    """Return the words of a text, folded."""
+    """Return the words of a text, in lower case and Unicode-normalised."""
     return {*re.findall(r"\w+", unicodedata.normalize("NFC", text.lower()))}
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who is to be forgotten.
+    """The person to erase.
 
     Attributes:
         user_id: the id.
-        names: first and last names, folded.
+        names: pairs of first and last name, in lower case and Unicode-normalised.
 
     """
 
     user_id: str
     names: frozenset[tuple[str, str]] = frozenset()
 
-    def remember(self) -> None:
-        """Keep this for `of_environment`, in this process and its children."""
+    def to_environment(self) -> None:
+        """Store the person for `from_environment`, in this process and its children."""
         os.environ[_VARIABLE] = json.dumps([self.user_id, *map(list, self.names)])
 
     @classmethod
-    def of_environment(cls) -> "Person | None":
-        """Return the person that was remembered, if any was."""
-        held = os.environ.get(_VARIABLE)
-        if held is None:
+    def from_environment(cls) -> "Person | None":
+        """Return the person that `to_environment` has stored; None if there is none."""
+        stored = os.environ.get(_VARIABLE)
+        if stored is None:
             return None
-        user_id, *names = json.loads(held)
+        user_id, *names = json.loads(stored)
         return cls(user_id, frozenset((name, last) for name, last in names))
 
     def has_id(self, text: str) -> bool:
-        """Tell whether a text is the id."""
+        """Return whether a text is the person's id."""
         return canonical(text) == canonical(self.user_id)
 
-    def is_told(self, text: str) -> bool:
-        """Tell whether a text, such as JSON, names the person by the id or the name."""
+    def is_named_in(self, text: str) -> bool:
+        """Return whether a text, such as JSON, contains the person's id or name."""
         user_id = canonical(self.user_id)
-        written = {user_id, self.user_id}
+        spellings = {user_id, self.user_id}
         if re.search(_WHOLE_UUID, user_id):
-            text, written = text.lower(), {user_id, user_id.replace("-", "")}
-        # Shorter ones are in many texts and numbers.
-        if len(user_id) < _LEAST_LENGTH:
-            written = {f'"{user_id}"'}
+            text, spellings = text.lower(), {user_id, user_id.replace("-", "")}
+        # A short id occurs by chance in many texts and numbers.
+        if len(user_id) < _MIN_LENGTH:
+            spellings = {f'"{user_id}"'}
         words = _words(text)
-        return any(word in text for word in written) or any(
+        return any(spelling in text for spelling in spellings) or any(
             words >= _words(f"{name} {last}")
             for name, last in self.names
             if _words(name) and _words(last)
@@ -137,12 +138,12 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Forgotten:
-    """Who was forgotten.
+class ErasureRegistry:
+    """The erased people of a landing zone.
 
     Attributes:
-        key: what makes digests, 64 hexadecimal digits.
-        digests: those of ids, and of users' records without an id.
+        key: the secret key of the digests, 64 hexadecimal digits.
+        digests: the digests of ids, and of user records without an id.
 
     """
 
@@ -150,16 +151,16 @@ class Forgotten:
     digests: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, landing: Path) -> "Forgotten":
-        """Return who was forgotten in a landing zone."""
+    def load(cls, landing: Path) -> "ErasureRegistry":
+        """Read the registry of a landing zone; without one, create an empty one."""
         file = landing / _FILE
         if not file.exists():
             return cls()
-        held = json.loads(file.read_text())
-        return cls(held["key"], frozenset(held["digests"]))
+        content = json.loads(file.read_text())
+        return cls(content["key"], frozenset(content["digests"]))
 
-    def write(self, landing: Path) -> None:
-        """Keep this in a landing zone, in one step and for its owner's eyes only."""
+    def save(self, landing: Path) -> None:
+        """Write the registry to a landing zone, in one step, with mode 0600."""
         building = landing / f"{_FILE}.building"
         building.unlink(missing_ok=True)
         with os.fdopen(os.open(building, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
@@ -169,71 +170,75 @@ class Forgotten:
         building.replace(landing / _FILE)
 
     def digest(self, text: str) -> str:
-        """Return what is kept of a text."""
+        """Return the keyed digest of a text."""
         inner = hashlib.sha256((self.key + text).encode()).hexdigest()
         outer = hashlib.sha256((self.key + inner).encode()).hexdigest()
         return outer[:_DIGITS]
 
-    def with_digests(self, *digests: str) -> "Forgotten":
-        """Return this with more digests."""
+    def with_digests(self, *digests: str) -> "ErasureRegistry":
+        """Return a copy with these digests added."""
         return replace(self, digests=self.digests.union(digests))
 
     def erase(self, entity: str, rows: DuckDBPyRelation) -> DuckDBPyRelation:
-        """Return landed rows without what they tell of forgotten people.
+        """Return landed rows without the data of erased people.
 
-        Their users go. Their sessions stay, for the books, under the pseudonym and
-        without the browser. What no column could take is text that may tell anything:
-        it goes wherever it belongs to such a session or names such a person.
+        User records of these people are removed. Their sessions are kept for the
+        accounts, with a pseudonym as the user id and without the user agent. Text that
+        fits no column (`_rescued`, `_payload`) may contain anything: it is removed from
+        every record of these people and every record that mentions one.
 
         Args:
-            entity: what the rows are.
-            rows: the rows, with the columns that `deftunes.landing.api` gives.
+            entity: the entity of the rows.
+            rows: the rows, with the columns that `deftunes.landing.api` returns.
 
         Returns:
-            The rows that stay, with the same columns.
+            The remaining rows, with the same columns.
 
         """
         if not self.digests or entity not in ENTITIES:
             return rows
-        told = rows.select(
+        kept = rows.select(
             f"*, {self._is_theirs(entity)} as _is_theirs,"
-            f" {self.tells(entity)} as _tells"
-        ).filter("not (_payload is not null and _tells)")
+            f" {self.mentions_erased(entity)} as _mentions"
+        ).filter("not (_payload is not null and _mentions)")
         erased = {"_rescued": "null"}
         if entity == "users":
-            told = told.filter("not _is_theirs")
-            erased |= {text: self._erased(text) for text in _USER_TEXTS}
-            place = self._erased("word")
+            kept = kept.filter("not _is_theirs")
+            erased |= {text: self._with_pseudonyms(text) for text in _USER_TEXTS}
+            word = self._with_pseudonyms("word")
             erased["user_location"] = (
-                f"list_transform(user_location, lambda word: {place})"
+                f"list_transform(user_location, lambda word: {word})"
             )
         else:
-            erased |= {text: self._erased(text) for text in _SESSION_TEXTS}
+            erased |= {text: self._with_pseudonyms(text) for text in _SESSION_TEXTS}
             agent = erased["user_agent"]
             erased["user_agent"] = f"case when _is_theirs then null else {agent} end"
             erased["user_id"] = (
                 f"case when _is_theirs then {self._pseudonym('user_id')}"
                 " else user_id end"
             )
-            # An item without its text stays rejected and in its place.
+            # A malformed item stays malformed and at its position, without its text.
             fields = [
                 "_rescued := cast(null as varchar)",
                 "_payload := if(item._payload is null, null, '{}')",
-                *(f"{text} := {self._erased(f'item.{text}')}" for text in _ITEM_TEXTS),
+                *(
+                    f"{text} := {self._with_pseudonyms(f'item.{text}')}"
+                    for text in _ITEM_TEXTS
+                ),
             ]
             erased["session_items"] = (
                 "list_transform(session_items,"
                 f" lambda item: struct_update(item, {', '.join(fields)}))"
             )
-        # Few rows tell of anybody: a branch of a case is computed for those alone.
+        # `case` evaluates the expensive expressions only for the few rows that need it.
         columns = ", ".join(
-            f"case when _tells then {text} else {column} end as {column}"
+            f"case when _mentions then {text} else {column} end as {column}"
             for column, text in erased.items()
         )
-        return told.select(f"* exclude (_is_theirs, _tells) replace ({columns})")
+        return kept.select(f"* exclude (_is_theirs, _mentions) replace ({columns})")
 
-    def tells(self, entity: str) -> str:
-        """Return the SQL condition of a landed row that tells of forgotten people.
+    def mentions_erased(self, entity: str) -> str:
+        """Return the SQL condition for a landed row that mentions an erased person.
 
         Args:
             entity: one of `ENTITIES`.
@@ -255,16 +260,18 @@ class Forgotten:
             )
         conditions = [
             self._is_theirs(entity),
-            self.is_told(f"concat_ws(' ', {texts})"),
-            f"len({self._found(f'concat_ws(chr(10), {typed})')}) > 0",
+            self.mentions_id(f"concat_ws(' ', {texts})"),
+            f"len({self._erased_ids(f'concat_ws(chr(10), {typed})')}) > 0",
         ]
         if entity == "sessions":
-            # A session's whole id is no person's.
-            conditions.append(f"len({self._found('session_id', 'session_id')}) > 0")
+            # A session id as a whole is not a person's id, but it may contain one.
+            conditions.append(
+                f"len({self._erased_ids('session_id', 'session_id')}) > 0"
+            )
         return f"coalesce({' or '.join(conditions)}, false)"
 
-    def is_told(self, text: str) -> str:
-        """Return the SQL condition of a text, such as JSON, with a forgotten id."""
+    def mentions_id(self, text: str) -> str:
+        """Return the SQL condition for a text, such as JSON, with an erased id."""
         tokens = ", ".join(
             f"regexp_extract_all({text}, '{pattern}', {group})"
             for pattern, group in _TOKENS
@@ -272,15 +279,17 @@ class Forgotten:
         plain = "if(json_valid(token), json_extract_string(token, '$'), token)"
         return (
             f"len(list_filter(flatten([{tokens}]),"
-            f" lambda token: {self._is_forgotten(plain)})) > 0"
+            f" lambda token: {self._is_erased(plain)})) > 0"
         )
 
-    def _found(self, text: str, besides: str = "''") -> str:
-        """Return the SQL list of the forgotten ids in a text; words are no ids.
+    def _erased_ids(self, text: str, exception: str = "''") -> str:
+        """Return the SQL expression for the list of erased ids in a text.
+
+        A word counts as an id only if it has a digit or an @, and is not a date.
 
         Args:
             text: the SQL expression of the text.
-            besides: that of one that is no id.
+            exception: the SQL expression of a word that is not an id.
 
         """
         words = ", ".join(
@@ -289,26 +298,27 @@ class Forgotten:
         )
         return (
             f"list_filter(list_filter(list_distinct(flatten([{words}])), lambda word:"
-            f" word <> {besides} and regexp_matches(word, '[0-9@]')"
+            f" word <> {exception} and regexp_matches(word, '[0-9@]')"
             f" and not regexp_matches(word, '{_DATE}')), lambda word:"
-            f" {self._is_forgotten('word')})"
+            f" {self._is_erased('word')})"
         )
 
-    def _erased(self, text: str) -> str:
-        """Return the SQL of a text with the pseudonyms of the forgotten ids in it."""
+    def _with_pseudonyms(self, text: str) -> str:
+        """Return the SQL expression of a text with pseudonyms instead of erased ids."""
         return (
-            f"list_reduce({self._found(text)}, lambda told, id:"
-            f" replace(told, id, {self._pseudonym('id')}), {text})"
+            f"list_reduce({self._erased_ids(text)}, lambda result, id:"
+            f" replace(result, id, {self._pseudonym('id')}), {text})"
         )
 
     def _pseudonym(self, user_id: str) -> str:
-        """Return the SQL of what stands for an id."""
+        """Return the SQL expression of the pseudonym of an id."""
         return f"'{PSEUDONYM}' || {self.digest_of(canonical_sql(user_id))}"
 
-    def _is_forgotten(self, user_id: str) -> str:
-        """Return the SQL condition that an id is a forgotten one.
+    def _is_erased(self, user_id: str) -> str:
+        """Return the SQL condition that an id is that of an erased person.
 
-        People were forgotten by their ids as they were written, before.
+        Older versions stored the digest of the id as written, not of its normal form,
+        so both are compared.
         """
         written, compared = user_id, canonical_sql(user_id)
         return (
@@ -323,8 +333,8 @@ class Forgotten:
         return f"left(sha256('{self.key}' || {inner}), {_DIGITS})"
 
     def _is_theirs(self, entity: str) -> str:
-        """Return the SQL condition of a forgotten person's own row."""
-        condition = self._is_forgotten("user_id")
+        """Return the SQL condition for a row that belongs to an erased person."""
+        condition = self._is_erased("user_id")
         if entity == "users":
             condition += (
                 " or (coalesce(user_id, '') = ''"

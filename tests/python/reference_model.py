@@ -1,8 +1,8 @@
-"""What the lakehouse must hold after a series of deliveries, in plain Python.
+"""A reference model: the expected tables after a series of deliveries, in plain Python.
 
-It follows from the design and from the meanings of the rejection reasons, and knows
-nothing of the models' SQL. It is slow, and right by being simple: everything is worked
-out anew from all deliveries.
+It implements the design and the definitions of the rejection reasons, independent of
+the models' SQL. It computes everything from all deliveries each time: that is slow, but
+simple and easy to check.
 """
 
 import csv
@@ -32,7 +32,7 @@ _HIGHEST_USD = 1000
 _ZONES = {name.lower(): name for name in available_timezones()}
 _CARRY, _CARRY_AT_END = timedelta(days=7), timedelta(days=366)
 _DEEP_PRICE = 900 * 10**9
-"""What no currency makes less than the highest price of."""
+"""A price that is higher than the highest price, whatever its currency."""
 
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)"
@@ -50,7 +50,7 @@ class Delivery:
     Attributes:
         entity: users, sessions or songs.
         batch_id: its id; ids sort by time.
-        records: the records by their places in the answer: JSON texts from the API,
+        records: the records by their positions in the answer: JSON texts from the API,
             rows from Postgres.
 
     """
@@ -67,11 +67,11 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is right to say of a record.
+    """The expected result for a record.
 
     Attributes:
         record: the record as delivered.
-        reasons: the reasons for which it may be rejected; without any it is loaded.
+        reasons: the possible rejection reasons; if there are none, it is loaded.
 
     """
 
@@ -81,7 +81,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Version:
-    """What a user was like for a while."""
+    """A version of a user, with the time from which it is valid."""
 
     record: dict[str, Any]
     batch_id: str
@@ -90,7 +90,7 @@ class Version:
 
 @dataclass(frozen=True)
 class SoldSession:
-    """The version of a session that counts."""
+    """The version of a session that is loaded: its last delivery."""
 
     record: dict[str, Any]
     batch_id: str
@@ -98,7 +98,7 @@ class SoldSession:
 
 
 class Rates:
-    """The ECB's rates, as its file has them."""
+    """The exchange rates in the ECB's file."""
 
     def __init__(self, file: Path) -> None:
         """Read the file."""
@@ -121,7 +121,7 @@ class Rates:
     def _per_euro(self, currency: str, day: date) -> Fraction | None:
         if currency == "EUR":
             return Fraction(1)
-        days = [held for held in self._published.get(currency, ()) if held <= day]
+        days = [each for each in self._published.get(currency, ()) if each <= day]
         if not days:
             return None
         newest = max(days)
@@ -129,23 +129,23 @@ class Rates:
         return self._published[currency][newest] if day - newest <= carry else None
 
 
-class Truth:
-    """What must be known.
+class ReferenceModel:
+    """The expected content of the lakehouse.
 
     Attributes:
-        verdicts: of every record and every item of a readable session.
+        verdicts: for every record, and every item of a readable session.
         users: the versions of each user, oldest first.
-        sessions: the version that counts of each session.
-        tracks: the rows that may count of each track of the catalogue; one, unless
-            contradicting twins came.
-        sold: all items that were ever delivered, superseded or not, and that are good
-            but for what a rate of exchange makes of their price.
-        song_verdicts: of every song's row, by batch.
+        sessions: the loaded version of each session.
+        tracks: the possible rows of each track of the catalogue; only one, unless there
+            are conflicting duplicates.
+        sold: all items that were ever delivered, superseded or not, that are valid
+            except for their exchange rate or their price in US dollars.
+        song_verdicts: for every row of a song, by batch.
 
     """
 
     def __init__(self, deliveries: Iterable[Delivery], rates: Rates) -> None:
-        """Work it out from all that has landed and the latest rates."""
+        """Compute it from everything that has landed and the latest rates."""
         self.rates = rates
         self.verdicts: dict[Where, Verdict] = {}
         self.users: dict[str, list[Version]] = {}
@@ -153,43 +153,43 @@ class Truth:
         self.tracks: dict[str, list[dict[str, Any]]] = {}
         self.sold: list[dict[str, Any]] = []
         self.song_verdicts: dict[str, list[Verdict]] = {}
-        learn = {
-            "users": self._learn_users,
-            "sessions": self._learn_sessions,
-            "songs": self._learn_songs,
+        add = {
+            "users": self._add_users,
+            "sessions": self._add_sessions,
+            "songs": self._add_songs,
         }
         for delivery in sorted(deliveries, key=lambda each: each.batch_id):
-            learn[delivery.entity](delivery)
+            add[delivery.entity](delivery)
 
-    def _judged(
-        self, delivery: Delivery, key: str, judge: Callable[[Any], frozenset[str]]
+    def _checked(
+        self, delivery: Delivery, key: str, check: Callable[[Any], frozenset[str]]
     ) -> Iterable[tuple[int, Any, frozenset[str]]]:
-        """Yield position, record and reasons; twins are told here."""
+        """Yield position, record and rejection reasons; also detects duplicates."""
         firsts: dict[str, Any] = {}
         for position, text in sorted(delivery.records.items()):
             record = loads(text)
-            reasons = judge(record)
+            reasons = check(record)
             if not reasons:
-                first = firsts.setdefault(record[key], said_by(record))
-                if first != said_by(record):
+                first = firsts.setdefault(record[key], normalized(record))
+                if first != normalized(record):
                     reasons = frozenset({"contradicting_twin"})
             where = (delivery.entity, delivery.batch_id, position, None)
             self.verdicts[where] = Verdict(record, reasons)
             yield position, record, reasons
 
-    def _learn_users(self, delivery: Delivery) -> None:
-        for _, record, reasons in self._judged(delivery, "user_id", user_reasons):
+    def _add_users(self, delivery: Delivery) -> None:
+        for _, record, reasons in self._checked(delivery, "user_id", user_reasons):
             if reasons:
                 continue
             versions = self.users.setdefault(record["user_id"], [])
             if not versions:
                 versions.append(Version(record, delivery.batch_id, BEGINNING))
-            elif said_by(versions[-1].record) != said_by(record):
+            elif normalized(versions[-1].record) != normalized(record):
                 versions.append(Version(record, delivery.batch_id, delivery.moment))
 
-    def _learn_sessions(self, delivery: Delivery) -> None:
-        judged = self._judged(delivery, "session_id", session_reasons)
-        for position, record, reasons in judged:
+    def _add_sessions(self, delivery: Delivery) -> None:
+        checked = self._checked(delivery, "session_id", session_reasons)
+        for position, record, reasons in checked:
             for number, item in items_of(record):
                 where = ("session_items", delivery.batch_id, position, number)
                 of_item = (
@@ -204,13 +204,13 @@ class Truth:
                     self.sold.append(item)
             if reasons:
                 continue
-            held = self.sessions.get(record["session_id"])
-            if held is None or canonical(held.record) != canonical(record):
+            loaded = self.sessions.get(record["session_id"])
+            if loaded is None or canonical(loaded.record) != canonical(record):
                 self.sessions[record["session_id"]] = SoldSession(
                     record, delivery.batch_id, position
                 )
 
-    def _learn_songs(self, delivery: Delivery) -> None:
+    def _add_songs(self, delivery: Delivery) -> None:
         verdicts = self.song_verdicts.setdefault(delivery.batch_id, [])
         rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for row in delivery.records.values():
@@ -218,11 +218,11 @@ class Truth:
                 rows[row["track_id"]].append(row)
             else:
                 verdicts.append(Verdict(row, frozenset({"missing_key"})))
-        for track_id, twins in rows.items():
-            says = Counter(repr(row) for row in twins)
-            reasons = ["contradicting_twin"] if len(says) > 1 else []
-            verdicts += [Verdict(row, frozenset(reasons)) for row in twins]
-            self.tracks[track_id] = twins
+        for track_id, duplicates in rows.items():
+            contents = Counter(repr(row) for row in duplicates)
+            reasons = ["contradicting_twin"] if len(contents) > 1 else []
+            verdicts += [Verdict(row, frozenset(reasons)) for row in duplicates]
+            self.tracks[track_id] = duplicates
 
     def facts(self) -> dict[tuple[str, int], dict[str, Any]]:
         """Return the purchases by session and item number."""
@@ -260,7 +260,7 @@ class Truth:
         return facts
 
     def version(self, user_id: str, moment: datetime) -> Version | None:
-        """Return what a user was like at a time; None if nobody has told."""
+        """Return the version of a user at a time; None if the user is unknown."""
         versions = [
             version
             for version in self.users.get(user_id, [])
@@ -275,7 +275,7 @@ class Truth:
             ends = [*(each.valid_from for each in versions[1:]), END]
             for version, end in zip(versions, ends, strict=True):
                 record = version.record
-                place = folded(record["user_location"])
+                place = normalized_location(record["user_location"])
                 rows[user_id, version.valid_from] = {
                     "user_name": record.get("user_name"),
                     "user_lastname": record.get("user_lastname"),
@@ -293,7 +293,7 @@ class Truth:
         return rows
 
     def song_rows(self, track_id: str) -> list[dict[str, Any]] | None:
-        """Return what may be said of a song by the catalogue; None if it lacks it.
+        """Return the possible rows of a song; None if the catalogue lacks it.
 
         Args:
             track_id: the id that the song is sold under, or its song_id.
@@ -302,9 +302,9 @@ class Truth:
         rows = self.tracks.get(track_id)
         if rows is None:
             tracks = [
-                held
-                for held, twins in self.tracks.items()
-                if twins[0]["song_id"] == track_id
+                track
+                for track, duplicates in self.tracks.items()
+                if duplicates[0]["song_id"] == track_id
             ]
             if not tracks:
                 return None
@@ -323,7 +323,7 @@ class Truth:
         ]
 
     def seller(self, track_id: str) -> str | None:
-        """Return the artist that items name for a song; the first of several."""
+        """Return the artist in a song's items; the smallest if there are several."""
         return _first(
             item.get("artist_id")
             for item in self.sold
@@ -331,7 +331,7 @@ class Truth:
         )
 
     def title(self, track_id: str) -> str | None:
-        """Return the title that items give to a song; the first of several."""
+        """Return the title in a song's items; the smallest if there are several."""
         return _first(
             item.get("song_name") for item in self.sold if item["song_id"] == track_id
         )
@@ -344,7 +344,7 @@ class Truth:
                 sold[item["artist_id"]].append(item.get("artist_name") or None)
         songs: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for rows in self.tracks.values():
-            # Twins of one song contradict each other in other things.
+            # Conflicting duplicates of a song differ in other columns only.
             if rows[0]["artist_id"]:
                 songs[rows[0]["artist_id"]].append(rows[0])
         found = {}
@@ -361,8 +361,8 @@ class Truth:
                 "artist_mbid": min(ids, key=lambda each: (-ids[each], each))
                 if ids
                 else None,
-                "artist_familiarity": _highest(rows, "artist_familiarity"),
-                "artist_hotness": _highest(rows, "artist_hotttnesss"),
+                "artist_familiarity": _maximum(rows, "artist_familiarity"),
+                "artist_hotness": _maximum(rows, "artist_hotttnesss"),
                 "track_count": len(rows),
                 "is_inferred": not rows,
             }
@@ -373,7 +373,7 @@ def _first(texts: Iterable[str | None]) -> str | None:
     return min((text for text in texts if text is not None), default=None)
 
 
-def _highest(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+def _maximum(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
     return max(
         (row[name] for row in rows if row[name] and not math.isnan(row[name])),
         default=None,
@@ -381,38 +381,43 @@ def _highest(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 
 def loads(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """Read JSON; a key that stands twice makes the value of that key a `Twice`."""
+    """Parse JSON; the value of a key that occurs twice is a `DuplicateKey`."""
 
     def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
         counts = Counter(key for key, _ in members)
-        return {key: Twice() if counts[key] > 1 else value for key, value in members}
+        return {
+            key: DuplicateKey() if counts[key] > 1 else value for key, value in members
+        }
 
     return json.loads(
-        text, object_pairs_hook=pairs, parse_float=_number, parse_int=_number
+        text,
+        object_pairs_hook=pairs,
+        parse_float=_parse_number,
+        parse_int=_parse_number,
     )
 
 
-def _number(text: str) -> float | int | Decimal:
-    """Return a number as a float or an int holds it; as it stands if none can."""
+def _parse_number(text: str) -> float | int | Decimal:
+    """Parse a number as an int or float; as a Decimal if a float would round it."""
     number = Decimal(text)
-    held = float(text)
-    if math.isfinite(held) and Decimal(repr(held)) != number:
+    rounded = float(text)
+    if math.isfinite(rounded) and Decimal(repr(rounded)) != number:
         return number
-    return int(text) if re.fullmatch(r"-?\d+", text) else held
+    return int(text) if re.fullmatch(r"-?\d+", text) else rounded
 
 
-class Twice:
-    """A value of which nobody knows what is meant."""
+class DuplicateKey:
+    """The ambiguous value of a key that occurs twice."""
 
     def __eq__(self, other: object) -> bool:
-        """Say that all of them are alike."""
-        return isinstance(other, Twice)
+        """Return whether the other is one too: all of them are equal."""
+        return isinstance(other, DuplicateKey)
 
     __hash__ = None  # type: ignore[assignment]
 
 
 def canonical(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return what a value says: null is nothing, and 1 is 1.0."""
+    """Return the normal form of a value: without nulls, and with 1 equal to 1.0."""
     if isinstance(value, dict):
         return {
             key: canonical(member)
@@ -422,7 +427,7 @@ def canonical(value: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, list):
         return [canonical(member) for member in value]
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return value  # of a Decimal every digit counts
+        return value  # a Decimal is kept, since all of its digits matter
     try:
         number = float(value)
     except OverflowError:
@@ -430,29 +435,29 @@ def canonical(value: Any) -> Any:  # noqa: ANN401 - any JSON
     return number if math.isfinite(number) else json.dumps(number)
 
 
-def says_the_same(delivered: Any, kept: Any) -> bool:  # noqa: ANN401 - any JSON
-    """Tell whether a record was kept whole, in the form of the landing zone or not.
+def is_equivalent(delivered: Any, kept: Any) -> bool:  # noqa: ANN401 - any JSON
+    """Return whether a kept record has the whole content of the delivered one.
 
-    Fields that the schema lacks may be in `_rescued`, an item that does not fit its
-    types in its `_payload`, and text that is no strict JSON may be kept as a string.
+    Fields that the schema lacks may be in `_rescued`, a malformed item may be in its
+    `_payload`, and text that is not strict JSON may be kept as a string.
     """
     if canonical(delivered) == canonical(kept):
         return True
     if isinstance(delivered, dict) and isinstance(kept, dict):
         if isinstance(kept.get("_payload"), str) and "_payload" not in delivered:
-            return says_the_same(delivered, loads(kept["_payload"]))
+            return is_equivalent(delivered, loads(kept["_payload"]))
         kept = dict(kept)
         rescued = kept.pop("_rescued", None)
         if rescued is not None:
             kept |= loads(rescued)
         one, other = canonical(delivered), canonical(kept)
         return one.keys() == other.keys() and all(
-            says_the_same(one[key], other[key]) for key in one
+            is_equivalent(one[key], other[key]) for key in one
         )
     if isinstance(delivered, list) and isinstance(kept, list):
-        return len(delivered) == len(kept) and all(map(says_the_same, delivered, kept))
+        return len(delivered) == len(kept) and all(map(is_equivalent, delivered, kept))
     if isinstance(kept, dict) and isinstance(kept.get("_payload"), str):
-        return says_the_same(delivered, loads(kept["_payload"]))
+        return is_equivalent(delivered, loads(kept["_payload"]))
     try:
         return isinstance(kept, str) and canonical(delivered) == canonical(loads(kept))
     except ValueError:
@@ -460,7 +465,7 @@ def says_the_same(delivered: Any, kept: Any) -> bool:  # noqa: ANN401 - any JSON
 
 
 def moment_of(text: Any) -> datetime | None:  # noqa: ANN401 - any JSON
-    """Read an ISO-8601 timestamp as UTC; None if it is none."""
+    """Parse an ISO 8601 timestamp as UTC; None if it is not valid."""
     match = _TIME.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         return None
@@ -476,28 +481,28 @@ def moment_of(text: Any) -> datetime | None:  # noqa: ANN401 - any JSON
 
 
 def _padded(time: str) -> str:
-    """Return a time with seconds and six digits of their fraction."""
+    """Return a time with seconds and six decimals."""
     time = time if time.count(":") == 2 else f"{time}:00"
     whole, _, fraction = time.partition(".")
     return f"{whole}.{fraction[:6]:0<6}"
 
 
 def day_of(session: Mapping[str, Any]) -> date:
-    """Return the day (UTC) of a good session."""
+    """Return the day (UTC) of a valid session."""
     moment = moment_of(session["session_start_time"])
     assert moment is not None
     return moment.date()
 
 
 def items_of(session: Any) -> list[tuple[int, Any]]:  # noqa: ANN401 - any JSON
-    """Return the items of a session that can be read, numbered from 1."""
-    if not isinstance(session, dict) or _ill_typed_session(session):
+    """Return the items of a readable session, numbered from 1."""
+    if not isinstance(session, dict) or _has_wrong_types(session):
         return []
     return list(enumerate(session.get("session_items") or [], 1))
 
 
 def code_of(text: str) -> str:
-    """Return the code of a currency or a country however it is written."""
+    """Return the normal form of the code of a currency or country."""
     return text.strip(" ").upper()
 
 
@@ -507,7 +512,7 @@ def price_of(item: Mapping[str, Any]) -> Decimal:
 
 
 def coordinate(text: str, limit: int) -> Decimal | None:
-    """Read degrees; None if they are none on earth."""
+    """Parse degrees; None if they are not valid coordinates."""
     if not re.fullmatch(r"[0-9+\-.eE ]*", text):
         return None
     try:
@@ -520,7 +525,7 @@ def coordinate(text: str, limit: int) -> Decimal | None:
 
 
 def local_time(moment: datetime, version: Version | None) -> datetime:
-    """Return what the clock of a user showed; UTC without a known zone."""
+    """Return the local time of a user; UTC if the time zone is unknown."""
     zone = zone_of(version)
     if zone is None:
         return moment
@@ -528,24 +533,24 @@ def local_time(moment: datetime, version: Version | None) -> datetime:
 
 
 def zone_of(version: Version | None) -> ZoneInfo | None:
-    """Return the zone of a user; None if it is unknown."""
+    """Return the time zone of a user; None if it is unknown."""
     if version is None:
         return None
-    name = folded(version.record["user_location"])[4]
+    name = normalized_location(version.record["user_location"])[4]
     return ZoneInfo(name) if name in _ZONES.values() else None
 
 
-def folded(place: Sequence[str]) -> list[str]:
-    """Return a good location with its country and time zone as they are written."""
+def normalized_location(place: Sequence[str]) -> list[str]:
+    """Return a valid location with its country and time zone in their normal form."""
     *rest, country, zone = place
     return [*rest, code_of(country), _ZONES.get(zone.strip(" ").lower(), zone)]
 
 
-def said_by(record: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON
-    """Return what a good record says, however it is written."""
+def normalized(record: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON
+    """Return the normal form of a valid record."""
     place = record.get("user_location")
     if place is not None:
-        record = {**record, "user_location": folded(place)}
+        record = {**record, "user_location": normalized_location(place)}
     return canonical(record)
 
 
@@ -587,7 +592,7 @@ def session_reasons(session: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON
     """Return why a session may be rejected."""
     if not isinstance(session, dict):
         return frozenset({"not_an_object"})
-    if _ill_typed_session(session):
+    if _has_wrong_types(session):
         return frozenset({"wrong_type"})
     reasons = set()
     if any("\0" in (session.get(name) or "") for name in SESSION_TEXTS):
@@ -609,23 +614,23 @@ def session_reasons(session: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON
     return frozenset(reasons)
 
 
-def _ill_typed_session(session: Mapping[str, Any]) -> bool:
+def _has_wrong_types(session: Mapping[str, Any]) -> bool:
     return not all(_is_text(session.get(name)) for name in SESSION_TEXTS) or not (
         isinstance(session.get("session_items"), list | None)
     )
 
 
 def item_reasons(item: Any, day: date, rates: Rates) -> frozenset[str]:  # noqa: ANN401
-    """Return why an item of a good session may be rejected."""
+    """Return why an item of a valid session may be rejected."""
     if not isinstance(item, dict):
         return frozenset({"not_an_object"})
     price, liked = item.get("price"), item.get("liked")
-    ill_typed = not (
+    has_wrong_types = not (
         all(_is_text(item.get(name)) for name in ITEM_TEXTS)
         and isinstance(liked, bool | None)
         and (price is None or _is_number(price))
     )
-    if ill_typed:
+    if has_wrong_types:
         reasons = {"wrong_type"}
         if price is not None and not _is_number(price):
             reasons.add("price_not_a_number")
@@ -665,12 +670,12 @@ def _is_number(value: Any) -> bool:  # noqa: ANN401 - any JSON
 
 
 def _has_four_decimals(price: Decimal) -> bool:
-    """Tell whether a price has no more decimals than four, zeros aside."""
+    """Return whether a price has at most four decimals, without trailing zeros."""
     return (Fraction(price) * 10_000).denominator == 1
 
 
 def _is_text(value: Any) -> bool:  # noqa: ANN401 - any JSON
-    """Tell whether a value is null, or a text that UTF-8 can hold."""
+    """Return whether a value is null, or a text that UTF-8 can encode."""
     if value is None:
         return True
     return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)

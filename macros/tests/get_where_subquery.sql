@@ -14,6 +14,7 @@
     {%- elif node and node.config.meta.increment_column
         and flags.WHICH == 'build' and batch_audit_table() is not none
         and _above_full_test_limit() -%}
+        {%- do _count_test_of_new_rows() -%}
         {%- set meta = node.config.meta -%}
         {%- set source_node = graph.nodes[
             'model.' ~ project_name ~ '.' ~ (meta.increment_source or node.name)
@@ -50,10 +51,29 @@
         {{ return(true) }}
     {%- endif -%}
     {%- set published = published_commit() -%}
-    {{ return(not (
-        published is not none and snapshot_changes(published).snapshot_id == published
-        or _above_full_test_limit()
-    )) }}
+    {%- if published is not none
+        and snapshot_changes(published).snapshot_id == published
+        or _above_full_test_limit() -%}
+        {%- do _count_test_of_new_rows() -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {{ return(true) }}
+{%- endmacro %}
+
+{% macro _count_test_of_new_rows() -%}
+    {%- do run_cache().setdefault('tests of new rows', {}).update(
+        {model.unique_id: true}
+    ) -%}
+{%- endmacro %}
+
+{% macro log_tests_of_new_rows() -%}
+    {%- set tests = run_cache().get('tests of new rows', {}) if execute else {} -%}
+    {%- if tests -%}
+        {%- do log(
+            'Tests that read only new rows: ' ~ tests | length
+            ~ '. `dbt test` reads all rows.', info=True
+        ) -%}
+    {%- endif -%}
 {%- endmacro %}
 
 {% macro is_unpublished(table, column) -%}

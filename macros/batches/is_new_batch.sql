@@ -15,6 +15,11 @@
     {%- endif -%}
 {%- endmacro %}
 
+{% macro has_new_batch(entity) -%}
+    {#- Whether is_new_batch is true for any batch of an entity. -#}
+    {{ return(is_new_batch(entity) | trim != 'false') }}
+{%- endmacro %}
+
 {% macro _is_increment() -%}
     {#- Whether the current model adds rows to an existing table. An ephemeral model is
         part of the model that reads it, so that model decides. -#}

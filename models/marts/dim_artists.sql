@@ -2,7 +2,7 @@
     config(
         unique_key='artist_key',
         post_hook=[
-            "{% if is_new_batch('songs') | trim != 'false' %}"
+            "{% if has_new_batch('songs') %}"
             ~ "delete from {{ this }} where not is_inferred and artist_id not in ("
             ~ "select songs.artist_id from {{ ref('int_songs_latest') }} as songs"
             ~ " where songs.artist_id is not null){% endif %}",
@@ -36,7 +36,7 @@ sold_artists as (
         artist_id,
         min(artist_name) as artist_name
     from songs_sold
-    {% if is_new_batch('songs') | trim == 'false' %}
+    {% if not has_new_batch('songs') %}
         where
             artist_id in (
                 select newly_sold.artist_id

@@ -19,7 +19,7 @@ songs_sold as (
 -- An extract is the whole catalogue: in a new one, a song_id may have another track.
 changed_songs as (
 
-    {% if is_new_batch('songs') | trim == 'false' %}
+    {% if not has_new_batch('songs') %}
         select distinct song_id as track_id
         from songs_sold
         where {{ is_new_batch('sessions') }}

@@ -3,7 +3,7 @@
         unique_key='user_key',
         pre_hook='{{ delete_reprocessed_batches() }}',
         post_hook=[
-            "{% if is_new_batch('sessions') | trim != 'false' %}"
+            "{% if has_new_batch('sessions') %}"
             ~ "delete from {{ this }} where is_inferred and user_id <> '' and user_id not"
             ~ " in (select user_id from {{ ref('int_sessions_latest') }}){% endif %}",
         ],

@@ -21,7 +21,7 @@ songs as (
         artist_id is not null
         -- An extract is the whole catalogue, so a new one may change any artist.
         and (
-            {{ (is_new_batch('songs') | trim != 'false') | lower }}
+            {{ has_new_batch('songs') | lower }}
             or artist_id in (
                 select newly_sold_artists.artist_id from newly_sold_artists
             )

@@ -9,7 +9,9 @@ candidates as (
     {%- if is_incremental() %}
     anti join {{ this }} as recommendations
         on
-            candidates.buyer_key = recommendations.buyer_key
+            -- All rows of a user are of the same training and profile.
+            recommendations.recommendation_rank = 1
+            and candidates.buyer_key = recommendations.buyer_key
             and candidates.training_id = recommendations.training_id
             and candidates._profile_checksum = recommendations._profile_checksum
     {%- endif %}
@@ -31,8 +33,9 @@ songs as (
     select
         best_sellers.work_key,
         songs.song_key,
-        songs.artist_key,
+        songs.artist_id,
         songs.song_title,
+        songs.has_title,
         artists.artist_name
     from best_sellers
     inner join {{ ref('dim_songs') }} as songs
@@ -53,16 +56,19 @@ final as (
         songs.song_key,
         owned_songs.song_key as reason_song_key,
         case
-            when owned_songs.artist_key = songs.artist_key
+            when
+                owned_songs.has_title and owned_songs.artist_id = songs.artist_id
                 then format(
                     'More by {}, whose "{}" they own',
                     owned_songs.artist_name, owned_songs.song_title
                 )
-            when owned_songs.song_key is not null
+            when owned_songs.has_title
                 then format(
                     'Bought by people who own "{}" by {}',
                     owned_songs.song_title, owned_songs.artist_name
                 )
+            when owned_songs.song_key is not null
+                then 'Bought by people who own a song by ' || owned_songs.artist_name
             when candidates.country_name is not null
                 then 'A best-seller in ' || candidates.country_name
             else 'A best-seller'

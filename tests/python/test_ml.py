@@ -23,6 +23,7 @@ from deftunes.ml.evaluations import (
     evaluations_table,
     trainings_of,
 )
+from deftunes.privacy.erasure_registry import PSEUDONYM
 from deftunes.settings import PROJECT
 from demo_sources.generator import Generator
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -331,6 +332,9 @@ def test_churn_beats_recency(seed: int) -> None:
     star.offer([evaluation])
     star.build(SCORING, "ml_churn_scores")
     scores = star.model("ml_churn_scores")
+    # All that was learned is applied.
+    _, query = _COMPILED["ml_churn_scores"]
+    assert {*re.findall(r"->> '(\w+)'", query)} == {*(evaluation.fitted or ())}
     assert scores.filter(f"as_of_date <> '{SCORING}'").fetchall() == []
     truth = generator.truth()  # noqa: F841
     found = star.connection.sql(
@@ -437,6 +441,25 @@ def test_odd_shops_withhold_models_and_break_none(
         star.items.select("buyer_key, song_key").fetchall()
     )
     assert not owned
+
+
+def test_in_the_first_week_nothing_can_be_measured_and_best_sellers_are_offered() -> (
+    None
+):
+    star = odd_star(1, 20, 1)
+    star.connection.execute(
+        "insert into users by name select * replace (uuid() as buyer_key) from users"
+    )
+    # A Sunday and the Monday before it.
+    ((bought_at,),) = star.items.aggregate("min(session_start_time)").fetchall()
+    day = bought_at.date() - timedelta(days=6)
+    evaluations = [star.evaluate_churn(day), star.evaluate_recommendations(day)]
+    assert [evaluation.withheld_reason for evaluation in evaluations] == [
+        "too few buyers: 0 left and 0 stayed in the 90 days from"
+        f" {day - timedelta(days=182)}, and it takes 100 of each",
+        f"too few buyers: 0 bought two songs or more before {day}, and it takes 100",
+    ]
+    assert len(star.recommend(day)) == 10
 
 
 def test_what_is_no_better_than_its_baseline_is_withheld() -> None:
@@ -688,6 +711,17 @@ def test_what_a_user_owns_is_not_offered_under_another_id() -> None:
     assert works[song] not in offered
 
 
+def test_who_was_forgotten_gets_no_offer() -> None:
+    star = clique_star()
+    star.connection.execute(
+        "update users set user_id = ? || user_id"
+        " where buyer_key = (select min(buyer_key) from users)",
+        [PSEUDONYM],
+    )
+    made = star.recommend(date(2023, 2, 1))
+    assert len({row[0] for row in made}) == 39
+
+
 def test_who_owns_all_songs_keeps_no_offer() -> None:
     star = odd_star(2, 1, 1)
     star.connection.execute(
@@ -706,11 +740,11 @@ def test_who_owns_all_songs_keeps_no_offer() -> None:
         (PROJECT / "models" / "ml" / "ml_song_recommendations.yml").read_text("utf-8")
     )["models"]
     (hook,) = model["config"]["post_hook"]
-    candidates = "{{ ref('int_song_candidates') }}"
-    assert candidates in hook
+    rankings = "{{ ref('int_song_rankings') }}"
+    assert rankings in hook
     star.connection.execute(
         hook.replace("{{ this }}", "held").replace(
-            candidates, "lake.intermediate.int_song_candidates"
+            rankings, "lake.intermediate.int_song_rankings"
         )
     )
     assert star.held.fetchall() == []

@@ -1,6 +1,7 @@
 {{ config(materialized='ephemeral') }}
 
--- Silence is measured by the buyer's own pace, for which the orders of a week are one.
+-- log_silence divides the days since the last order by the mean interval between orders;
+-- 7 days more keep the interval above zero.
 with
 
 user_features as (

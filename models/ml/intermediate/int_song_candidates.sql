@@ -14,8 +14,7 @@ users as (
         rankings.buyer_key,
         rankings.country_code,
         rankings.training_id,
-        rankings._profile_checksum,
-        count(rankings.work_key) as ranked_count
+        rankings._profile_checksum
     from rankings
     {%- if is_incremental() %}
     anti join {{ this }} as candidates
@@ -24,7 +23,7 @@ users as (
             and rankings.training_id = candidates.training_id
             and rankings._profile_checksum = candidates._profile_checksum
     {%- endif %}
-    group by all
+    where rankings.song_rank = 1
 
 ),
 
@@ -38,8 +37,8 @@ owned_works as (
 
 ),
 
--- Users for whom fewer than ten works are ranked. Among so many best-sellers there are
--- ten that they do not own.
+-- Users with fewer than ten ranked works. At least ten of the first best_seller_count
+-- best-sellers are not owned by them.
 short_users as (
 
     select
@@ -48,7 +47,7 @@ short_users as (
         10 + count(owned_works.work_key) as best_seller_count
     from users
     left join owned_works on users.buyer_key = owned_works.buyer_key
-    where users.ranked_count < 10
+    where users.buyer_key not in (select buyer_key from rankings where song_rank = 10)
     group by users.buyer_key, users.country_code
 
 ),

@@ -14,5 +14,6 @@ def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: A
             "buyer_key, training_id, _profile_checksum",
             how="anti",
         )
-    factors = dbt.ref("ml_song_factors").join(dbt.ref("int_works"), "song_key")
+    works = dbt.ref("int_works")
+    factors = dbt.ref("ml_song_factors").join(works, "song_key", how="left")
     return rankings(session, users, dbt.ref("int_purchased_works"), factors)

@@ -19,20 +19,12 @@ as_of_dates as (
 
 ),
 
-purchased_works as (
-
-    select
-        song_key,
-        work_key,
-        session_start_time
-    from {{ ref('int_purchased_works') }}
-
-),
-
 purchases as (
 
-    select cast(min(session_start_time) as date) as first_purchase_date
-    from purchased_works
+    select
+        cast(strptime(cast(min(date_key) as varchar), '%Y%m%d') as date)
+            as first_purchase_date
+    from {{ ref('int_purchases_per_day') }}
 
 ),
 
@@ -41,7 +33,7 @@ learned_works as (
     select distinct
         purchased_works.song_key,
         purchased_works.work_key
-    from purchased_works
+    from {{ ref('int_purchased_works') }} as purchased_works
     inner join as_of_dates
         on purchased_works.session_start_time < as_of_dates.as_of_date
 
@@ -50,17 +42,24 @@ learned_works as (
 trainings as (
 
     -- Raise a version when the model's code, inputs or parameters change: it is trained
-    -- again. The features are older than the purchases where a command left them out.
+    -- again. A command that left out ml_user_features trains churn on what is there. There
+    -- are no features before anything was bought before an as-of date.
     select
         'churn' as model_name,
-        max(as_of_date) as scoring_date,
+        coalesce(
+            max(user_features.as_of_date), max(as_of_dates.as_of_date)
+        ) as scoring_date,
         concat_ws(
             ' ', 'version 1', {{ var('churn_days') }},
             string_agg(
-                concat_ws(' ', as_of_date, _purchases_checksum), ',' order by as_of_date
+                concat_ws(
+                    ' ', user_features.as_of_date, user_features._purchases_checksum
+                ),
+                ',' order by user_features.as_of_date
             )
         ) as learned_from
-    from user_features
+    from as_of_dates
+    full outer join user_features on true
 
     union all
 

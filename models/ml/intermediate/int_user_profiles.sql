@@ -30,15 +30,25 @@ trainings as (
 
 ),
 
+as_of_dates as (
+
+    select max(as_of_date) as scoring_date
+    from {{ ref('int_as_of_dates') }}
+
+),
+
 final as (
 
     select
         users.buyer_key,
         users.country_code,
         trainings.training_id,
-        hash(purchases.items_checksum, users.country_code) as _profile_checksum
+        hash(
+            purchases.items_checksum, users.country_code, as_of_dates.scoring_date
+        ) as _profile_checksum
     from users
     cross join trainings
+    cross join as_of_dates
     left join purchases on users.buyer_key = purchases.buyer_key
 
 )

@@ -32,7 +32,7 @@ _PARAMETERS = {"factors": 32, "regularization": 4.0, "alpha": 2.0, "iterations":
 _SEED = 1
 _MOST_MEASURED = 20_000  # buyers
 _BATCH = 32_768  # buyers: what memory has to hold at a time
-_NONE = np.finfo(np.float32).min  # the score of what must not be recommended
+_EXCLUDED_SCORE = np.finfo(np.float32).min  # of songs that only fill up a row
 
 _RANKED_SONGS = pa.schema(
     [
@@ -96,7 +96,7 @@ def evaluate(
     rows, answers = owned[buyers[measured]], songs[measured]
     learned, scores = _nearest(model, rows)
     # Who owns almost all songs gets some of them as filling.
-    learned = np.where(scores > _NONE, learned, -1)
+    learned = np.where(scores > _EXCLUDED_SCORE, learned, -1)
     # The songs are numbered by how many bought them.
     popular = np.vstack(
         [np.setdiff1d(np.arange(SONGS + row.nnz), row.indices)[:SONGS] for row in rows]
@@ -113,7 +113,7 @@ def song_factors(
     purchases: DuckDBPyRelation,
     training_id: str | None,
 ) -> DuckDBPyRelation:
-    """Learn where the songs stand.
+    """Fit the factors of the songs.
 
     Args:
         connection: where the relation is.
@@ -166,8 +166,8 @@ def rankings(
         factors: rows of `ml_song_factors`, each with its `work_key`.
 
     Returns:
-        Up to ten rows per user, as `models/ml/inputs/int_song_rankings.yml` says; one
-        without a work for a user who owns no song that was learned of.
+        Rows of `int_song_rankings`: up to ten per user, and one without a work for a
+        user who owns no song that was learned of.
 
     """
     users = _temporary(
@@ -189,7 +189,7 @@ def rankings(
             .distinct()
             .order("buyer_number, song_index"),
         )
-        # Without the keys, of which Python would make objects one by one.
+        # Only the vectors: Python would make an object of each key.
         vectors = np.array(
             list(factors.order("song_index").select("factors").fetchnumpy()["factors"]),
             np.float32,
@@ -264,7 +264,7 @@ def _nearest(model: Any, owned: Any) -> tuple[Indices, Any]:  # noqa: ANN401
 
     Returns:
         Both of shape (buyers, at most ten); a song that fills up a row has a score of
-        at most `_NONE`.
+        at most `_EXCLUDED_SCORE`.
 
     """
     with _one_blas_thread():
@@ -312,7 +312,7 @@ def _ranked(vectors: Any, owned_songs: DuckDBPyRelation) -> pa.Table:  # noqa: A
         most = np.repeat(np.maximum.reduceat(likeness, first), counts)
         candidates = np.where(likeness == most, np.arange(len(likeness)), len(likeness))
         reasons[:, column] = owned.indices[np.minimum.reduceat(candidates, first)]
-    kept = scores > _NONE
+    kept = scores > _EXCLUDED_SCORE
     buyer, place = np.nonzero(kept)
     return pa.table(
         [numbers[buyer], place + 1, songs[kept], reasons[kept], scores[kept]],

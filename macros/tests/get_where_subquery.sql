@@ -61,6 +61,7 @@
 {%- endmacro %}
 
 {% macro _count_test_of_new_rows() -%}
+    {#- Records in the run cache that the current test reads only new rows. -#}
     {%- do run_cache().setdefault('tests of new rows', {}).update(
         {model.unique_id: true}
     ) -%}

@@ -1,7 +1,7 @@
 {{ config(materialized='ephemeral') }}
 
--- log_silence divides the days since the last order by the mean interval between orders;
--- 7 days more keep the interval above zero.
+-- log_silence divides the days since the last order by the mean interval between
+-- orders; 7 days more keep the interval above zero.
 with
 
 user_features as (

@@ -47,7 +47,8 @@ short_users as (
         10 + count(owned_works.work_key) as best_seller_count
     from users
     left join owned_works on users.buyer_key = owned_works.buyer_key
-    where users.buyer_key not in (select buyer_key from rankings where song_rank = 10)
+    anti join rankings
+        on users.buyer_key = rankings.buyer_key and rankings.song_rank = 10
     group by users.buyer_key, users.country_code
 
 ),

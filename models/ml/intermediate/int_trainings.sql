@@ -42,8 +42,8 @@ learned_works as (
 trainings as (
 
     -- Raise a version when the model's code, inputs or parameters change: it is trained
-    -- again. A command that left out ml_user_features trains churn on what is there. There
-    -- are no features before anything was bought before an as-of date.
+    -- again. A command that leaves out ml_user_features trains churn on what is there.
+    -- In the first week there are no features.
     select
         'churn' as model_name,
         coalesce(

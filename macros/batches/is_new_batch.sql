@@ -27,6 +27,7 @@
         {{ return(is_incremental()) }}
     {%- endif -%}
     {%- set parts, tables = [model.unique_id], [] -%}
+    {#- The loop also sees what is appended to its list while it runs. -#}
     {%- for part in parts -%}
         {%- for node in graph.nodes.values()
             if node.resource_type == 'model' and part in node.depends_on.nodes -%}

@@ -51,9 +51,9 @@
         {{ return(true) }}
     {%- endif -%}
     {%- set published = published_commit() -%}
-    {%- if published is not none
-        and snapshot_changes(published).snapshot_id == published
-        or _above_full_test_limit() -%}
+    {%- set is_published = published is not none
+        and snapshot_changes(published).snapshot_id == published -%}
+    {%- if is_published or _above_full_test_limit() -%}
         {%- do _count_test_of_new_rows() -%}
         {{ return(false) }}
     {%- endif -%}

@@ -273,7 +273,11 @@ def guessed(connection: duckdb.DuckDBPyConnection) -> list[Any]:
             fact_key,
             price,
             checksum::varchar,
-            hash(checksum, country_code)::varchar,
+            hash(
+                checksum,
+                country_code,
+                (select max(as_of_date) from ml.ml_user_features)
+            )::varchar,
             hash(checksum)::varchar
         from guesses
         inner join marts.dim_users using (user_key)

@@ -728,7 +728,7 @@ def assert_remedy(done: "subprocess.CompletedProcess[str]", beginning: str) -> N
     assert done.returncode != 0
     (line,) = re.findall(re.escape(beginning) + ".*", done.stdout)
     assert "remove it" in line
-    assert "Then `dbt build` makes it again from the landing zone." in line
+    assert "Then `dbt build` builds it again from the landing zone." in line
     assert "Traceback" not in done.stdout
 
 

@@ -200,7 +200,7 @@ class Star:
         """Train and measure the model of recommendations."""
         training = self.train(as_of_date)[recommendations.MODEL_NAME]
         purchases = self.model("int_learned_purchases")
-        return recommendations.evaluate(self.connection, purchases, training)
+        return recommendations.evaluate(purchases, training)
 
     def offer(self, evaluations: list[Evaluation]) -> None:
         """Store evaluations, and say what is offered by them."""

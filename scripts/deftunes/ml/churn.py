@@ -22,8 +22,13 @@ FEWEST_OF_EACH = 100
 """How many buyers must have left, and stayed, for anything to be learned from them."""
 
 INPUTS = (
-    *("log_recency", "log_silence", "log_tenure", "log_orders", "log_orders_90_days"),
-    *("log_orders_30_days", "log_items"),
+    "log_recency",
+    "log_silence",
+    "log_tenure",
+    "log_orders",
+    "log_orders_90_days",
+    "log_orders_30_days",
+    "log_items",
 )
 """The columns of `int_churn_inputs` that it learns from."""
 

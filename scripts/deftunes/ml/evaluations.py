@@ -161,21 +161,20 @@ def evaluations_table(evaluations: list[Evaluation]) -> pa.Table:
     return pa.Table.from_pylist(rows, EVALUATIONS_SCHEMA)
 
 
-def evaluations_of(
+def existing_evaluations(
     connection: duckdb.DuckDBPyConnection, table: str | None
 ) -> duckdb.DuckDBPyRelation:
-    """Return what `ml_model_evaluations` holds, in the columns that it has now.
+    """Return the rows of `ml_model_evaluations`, with all columns that it has now.
 
     Args:
         connection: where it is.
-        table: its name; it may lack columns of `EVALUATIONS_SCHEMA`. None before it is
-            made.
+        table: its name; an older one may lack columns. None before it is made.
 
     """
-    held = connection.from_arrow(EVALUATIONS_SCHEMA.empty_table())
+    no_rows = connection.from_arrow(EVALUATIONS_SCHEMA.empty_table())
     if table is None:
-        return held
-    return connection.sql(f"from held union all by name from {table}")
+        return no_rows
+    return connection.sql(f"from no_rows union all by name from {table}")
 
 
 def trainings_of(trainings: duckdb.DuckDBPyRelation) -> dict[str, Training]:
@@ -184,7 +183,7 @@ def trainings_of(trainings: duckdb.DuckDBPyRelation) -> dict[str, Training]:
     return {training.model_name: training for training in map(Training._make, rows)}
 
 
-def marked_anew(
+def rows_with_changed_is_current(
     connection: duckdb.DuckDBPyConnection,
     evaluations: duckdb.DuckDBPyRelation,
     trainings: duckdb.DuckDBPyRelation,

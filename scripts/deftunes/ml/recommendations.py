@@ -47,13 +47,10 @@ _RANKED_SONGS = pa.schema(
 Indices = npt.NDArray[np.int64]
 
 
-def evaluate(
-    connection: DuckDBPyConnection, purchases: DuckDBPyRelation, training: Training
-) -> Evaluation:
+def evaluate(purchases: DuckDBPyRelation, training: Training) -> Evaluation:
     """Hide the last song of each buyer, and see whether it is recommended.
 
     Args:
-        connection: where the relation is.
         purchases: rows of `int_learned_purchases`.
         training: what it learns from.
 
@@ -70,32 +67,32 @@ def evaluate(
     buyers, songs = columns["buyer_index"], columns["song_index"]
     hidden = (columns["recency_rank"] == 1) & (np.bincount(buyers)[buyers] > 1)
     measured = hidden & (buyers < _MOST_MEASURED)
-    first, before = training.first_purchase_date, training.scoring_date
-    dates = (first, before) if first and before else None
+    first_day, end_day = training.first_purchase_date, training.scoring_date
+    period = (first_day, end_day) if first_day and end_day else None
     evaluation = Evaluation(
         training_id=training.training_id,
         model_name=MODEL_NAME,
         baseline_name="popularity",
         metrics={},
-        training_dates=dates,
-        evaluation_dates=dates,
+        training_dates=period,
+        evaluation_dates=period,
         training_count=int((~hidden).sum()),
         evaluation_count=int(measured.sum()),
         parameters=_PARAMETERS,
     )
-    if not dates:
+    if not period:
         return replace(evaluation, unmeasured_reason=NOTHING_BOUGHT)
     if evaluation.evaluation_count < FEWEST_MEASURED:
         return replace(
             evaluation,
             unmeasured_reason=f"too few buyers: {evaluation.evaluation_count} bought"
-            f" two songs or more before {before}, and it takes {FEWEST_MEASURED}",
+            f" two songs or more before {end_day}, and it takes {FEWEST_MEASURED}",
         )
     owned = _owned(buyers[~hidden], songs[~hidden], buyers.max() + 1, songs.max() + 1)
     model = _fit(owned)
     rows, answers = owned[buyers[measured]], songs[measured]
     learned, scores = _nearest(model, rows)
-    # Who owns almost all songs gets some of them as filling.
+    # A buyer who owns almost all songs gets some of them to fill up the row.
     learned = np.where(scores > _EXCLUDED_SCORE, learned, -1)
     # The songs are numbered by how many bought them.
     popular = np.vstack(
@@ -297,27 +294,44 @@ def _ranked(vectors: Any, owned_songs: DuckDBPyRelation) -> pa.Table:  # noqa: A
     owned = _owned(rows, columns["song_index"], len(numbers), len(vectors))
     model = _model()
     model.item_factors = vectors
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    directions = vectors / np.maximum(lengths, 1e-12)
     songs, scores = _nearest(model, owned)
-    reasons = np.empty_like(songs)
-    first, counts = owned.indptr[:-1], np.diff(owned.indptr)
-    for column, recommended in enumerate(songs.T):
-        # A buyer's owned songs lie side by side; so do the likenesses to one song.
-        likeness = np.einsum(
-            "ij,ij->i",
-            directions[owned.indices],
-            np.repeat(directions[recommended], counts, axis=0),
-        )
-        most = np.repeat(np.maximum.reduceat(likeness, first), counts)
-        candidates = np.where(likeness == most, np.arange(len(likeness)), len(likeness))
-        reasons[:, column] = owned.indices[np.minimum.reduceat(candidates, first)]
+    reasons = _most_similar_owned(vectors, owned, songs)
     kept = scores > _EXCLUDED_SCORE
     buyer, place = np.nonzero(kept)
     return pa.table(
         [numbers[buyer], place + 1, songs[kept], reasons[kept], scores[kept]],
         schema=_RANKED_SONGS,
     )
+
+
+def _most_similar_owned(vectors: Any, owned: Any, songs: Indices) -> Indices:  # noqa: ANN401
+    """Return for each recommended song the owned one with the most similar direction.
+
+    Args:
+        vectors: the songs' factors, shape (songs, factors).
+        owned: what the buyers own, a CSR matrix of shape (buyers, songs); at least one.
+        songs: what they are recommended, shape (buyers, at most ten).
+
+    Returns:
+        Of the shape of `songs`; of several owned songs that are equal, the first.
+
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    directions = vectors / np.maximum(lengths, 1e-12)
+    reasons = np.empty_like(songs)
+    first, counts = owned.indptr[:-1], np.diff(owned.indptr)
+    for column, recommended in enumerate(songs.T):
+        # A row's owned songs lie side by side; so do their similarities to one song.
+        similarity = np.einsum(
+            "ij,ij->i",
+            directions[owned.indices],
+            np.repeat(directions[recommended], counts, axis=0),
+        )
+        best = np.repeat(np.maximum.reduceat(similarity, first), counts)
+        position = np.arange(len(similarity))
+        candidates = np.where(similarity == best, position, len(similarity))
+        reasons[:, column] = owned.indices[np.minimum.reduceat(candidates, first)]
+    return reasons
 
 
 def _figures(answers: Indices, places: Indices) -> dict[str, float]:

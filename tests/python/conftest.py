@@ -125,8 +125,8 @@ class Lakehouse:
         home: its folder.
         postgres_dsn: a database whose `deftunes.songs` may be replaced.
         rates: the ECB's file.
-        threads: how many DuckDB uses, none for one per core. With one, which is quicker
-            where there is little data, the tests of several processes share the cores.
+        threads: how many DuckDB uses; empty for one per core, as the demo's tests and
+            the long mode have it. One is quicker where there is little data.
 
     """
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -260,8 +260,6 @@ def story(
     late exchange rates arrive.
     """
     lakehouse = lakehouses(tmp_path_factory.mktemp("rates") / rates.name)
-    # With all cores, as a user has it.
-    lakehouse = replace(lakehouse, threads="")
     truth = Truth.by(rates)
     # Until the last step the ECB has published nothing after 15 March.
     header, *days = rates.read_text().splitlines()

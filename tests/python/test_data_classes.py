@@ -43,7 +43,7 @@ def compiled(demonstration: Demonstration) -> Models:
     """Return the models as the checks get them, with the SQL of a later build."""
     kept = {"DEFTUNES_WITHOUT_ML": "", "DBT_WRITE_JSON": "true"}
     done = demonstration.lakehouse.dbt(
-        *("compile", "--resource-type", "model"), environment=kept
+        *("compile", "--select", "resource_type:model"), environment=kept
     )
     assert done.returncode == 0, done.stdout
     path = demonstration.lakehouse.home / "target" / "manifest.json"

@@ -18,8 +18,8 @@ final as (
         song_key,
         case
             when has_title and artist_id is not null
-                then {{ surrogate_key(['artist_key', 'lower(song_title)']) }}
-            else song_key
+                then hash(artist_key, lower(song_title))
+            else hash(song_key)
         end as work_key
     from songs
 

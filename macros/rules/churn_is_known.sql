@@ -5,6 +5,11 @@
     >= {{ var('churn_days') }}
 {%- endmacro %}
 
+{% macro as_of_date_step() -%}
+    {#- Whole weeks, so that all as-of dates are Mondays, and at least churn_days. -#}
+    {{ return((var('churn_days') | int / 7) | round(0, 'ceil') | int * 7) }}
+{%- endmacro %}
+
 {% macro _last_purchase_date() -%}
     {#- A scalar subquery: the last day with purchases (UTC). -#}
     (

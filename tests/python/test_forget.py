@@ -681,8 +681,10 @@ def test_the_lakes_of_both_targets_are_erased(memory: Memory, tmp_path: Path) ->
             execute(connection, "checkpoint")
         assert traces(folder / "base", OF_THE_PERSON) == {}
         catalogue = f"postgres:{dsn}"
-        assert lakehouse.tables(*TABLES, catalogue=catalogue) == lakehouse.tables(
-            *TABLES
+        # The snapshot says when each lake reported what, which differs.
+        schemas = {*TABLES} - {"snapshots"}
+        assert lakehouse.tables(*schemas, catalogue=catalogue) == lakehouse.tables(
+            *schemas
         )
 
 

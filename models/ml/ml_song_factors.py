@@ -5,7 +5,7 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 
 def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: ANN401
-    """Learn the factors of all songs anew after a training that is offered."""
+    """Fit the factors of all songs again after a training that is offered."""
     dbt.config(materialized="incremental")
     offered = dbt.ref("int_offered_trainings")
     if dbt.is_incremental:

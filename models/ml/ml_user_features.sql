@@ -58,8 +58,8 @@ order_features as (
 
 ),
 
--- An item counts as liked only if it was by then: whether the others are not liked, or
--- not yet known to be, may become known later.
+-- An item counts as liked only if it was liked before the date. Whether the others were
+-- not liked may become known later.
 item_features as (
 
     select

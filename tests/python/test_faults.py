@@ -1113,6 +1113,7 @@ def test_of_a_long_history_each_build_tests_what_is_not_published(calm: Calm) ->
     assert re.search(
         r"FAIL 1 \S*expression_is_true_fact_order_items\S*local_hour", built.stdout
     )
+    assert re.search(r"Tests that read only new rows: [1-9]", built.stdout)
 
 
 def test_of_a_long_history_each_build_compares_the_revenue_of_all_days(

@@ -719,9 +719,20 @@ def test_a_second_build_waits_for_the_first(story: Story) -> None:
     assert second.exitcode == 0, lakehouse.said.read_text()
 
 
-def test_duckdb_takes_no_more_memory_than_it_may(story: Story) -> None:
-    said = story.lakehouse.dbt(
-        *("show", "--inline", "select current_setting('memory_limit') as memory"),
-        environment={"DEFTUNES_MEMORY_LIMIT": "512MiB"},
-    ).stdout
-    assert "512.0 MiB" in said
+@pytest.mark.parametrize(
+    ("variable", "setting", "value", "shown"),
+    [
+        ("DEFTUNES_MEMORY_LIMIT", "memory_limit", "512MiB", "| 512.0 MiB |"),
+        ("DEFTUNES_THREADS", "threads", "3", "| 3 |"),
+    ],
+)
+def test_duckdb_takes_no_more_than_it_may(
+    story: Story, variable: str, setting: str, value: str, shown: str
+) -> None:
+    show = ("show", "--inline", f"select current_setting('{setting}') as allowed")
+    said = story.lakehouse.dbt(*show, environment={variable: value}).stdout
+    assert shown in re.sub(" +", " ", said)
+    refused = story.lakehouse.dbt(*show, environment={variable: "much"})
+    assert refused.returncode != 0
+    assert f"{variable}=much cannot be used: " in refused.stdout
+    assert "Traceback" not in refused.stdout

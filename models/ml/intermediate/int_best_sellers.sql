@@ -23,7 +23,7 @@ sold_works as (
 
 ),
 
--- Ranked by how many were bought: an order by revenue would tell of prices.
+-- Ranked by items sold: an order by revenue would reveal prices.
 country_songs as (
 
     select

@@ -32,7 +32,7 @@ as_of_dates as (
 
 ),
 
--- The first by a hash are a sample, the same one each time.
+-- The first buyers by a hash are a sample that is the same in each run.
 sampled_inputs as (
 
     select

@@ -17,7 +17,7 @@ past_purchases as (
 
 ),
 
--- The first by a hash are a sample, the same one each time.
+-- The first buyers by a hash are a sample that is the same in each run.
 sampled_buyers as (
 
     select

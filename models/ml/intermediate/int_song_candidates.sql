@@ -108,7 +108,7 @@ final as (
         on
             candidates.buyer_key = owned_works.buyer_key
             and candidates.work_key = owned_works.work_key
-    -- A work that is a candidate twice counts where it stands first.
+    -- A work that is a candidate twice keeps its first place.
     qualify
         row_number() over (
             partition by candidates.buyer_key, candidates.work_key

@@ -5,12 +5,12 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 
 def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: ANN401
-    """Rank songs for users who are new, bought or moved; after a training for all."""
+    """Rank songs for users whose training or profile has changed."""
     dbt.config(materialized="incremental")
     users = dbt.ref("int_user_profiles")
     if dbt.is_incremental:
         users = users.join(
-            session.table(str(dbt.this)),
+            session.table(str(dbt.this)).filter("song_rank = 1"),
             "buyer_key, training_id, _profile_checksum",
             how="anti",
         )

@@ -9,7 +9,7 @@ users as (
     where
         is_current
         and user_id <> ''
-        -- Forgotten people have such a pseudonym in the place of their id.
+        -- The id of a person who was erased is a pseudonym with this prefix.
         and not starts_with(user_id, 'forgotten-')
 
 ),

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from dbt.adapters.duckdb.credentials import Attachment, DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.adapters.events.logging import AdapterLogger
@@ -113,10 +114,17 @@ class Plugin(BasePlugin):
         self, creds: DuckDBCredentials, config: dict[str, Any]
     ) -> None:
         """Set DuckDB's memory limit and number of threads."""
-        if self.settings.memory_limit:
-            config["memory_limit"] = self.settings.memory_limit
-        if self.settings.threads:
-            config["threads"] = self.settings.threads
+        for variable, name, value in (
+            ("DEFTUNES_MEMORY_LIMIT", "memory_limit", self.settings.memory_limit),
+            ("DEFTUNES_THREADS", "threads", self.settings.threads),
+        ):
+            if value:
+                try:
+                    duckdb.connect(config={name: value}).close()
+                except duckdb.Error as error:
+                    message = f"{variable}={value} cannot be used: {error}"
+                    raise DbtRuntimeError(message) from None
+                config[name] = value
 
     def configure_connection(self, conn: DuckDBPyConnection) -> None:
         """Register the functions with the connection that dbt uses."""

@@ -1,8 +1,8 @@
-"""How likely each buyer is to buy nothing for a while.
+"""Learns how likely each buyer is to buy nothing for a while.
 
-A logistic regression: it is calibrated by itself, a few numbers are all that it learns,
-and they can be read. Its inputs are those of `int_churn_inputs`; `ml_churn_scores`
-applies what it has learned.
+It is a logistic regression: its probabilities are calibrated, and all that it learns is
+a few numbers, which can be read. Its inputs are those of `int_churn_inputs`;
+`ml_churn_scores` applies what it has learned.
 """
 
 from dataclasses import replace

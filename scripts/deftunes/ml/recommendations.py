@@ -1,9 +1,9 @@
-"""Ten songs for each user that they do not own, each with a reason.
+"""Recommends ten songs that a user does not own, each with a reason.
 
 Matrix factorization of who bought what (Hu, Koren and Volinsky, "Collaborative
-Filtering for Implicit Feedback Datasets", 2008, as the package implicit has it): what a
-buyer owns gives their place among the songs, and the nearest ones are recommended. Who
-owns nothing that was learned from gets what sells best in their country.
+Filtering for Implicit Feedback Datasets", 2008, in the package implicit): the songs
+that a buyer owns give a vector, and the songs with the nearest vectors are recommended.
+Users without such songs get best-sellers, which `int_song_candidates` adds.
 
 The same title by the same artist under several ids is one work (`int_works`), so that
 nobody is offered what they own under another id.

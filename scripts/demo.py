@@ -135,8 +135,8 @@ def claim(landing: Path, options: str) -> None:
         marked = marker.read_text().strip()
         if marked not in (options, ""):  # empty if a run was killed right here
             raise DemoError(
-                f"{landing} contains the demo with {marked}. For another one, remove "
-                "landing/, lake/ and serving/ first, or set DEFTUNES_HOME."
+                f"{landing} contains the demo with {marked}. For another one, run "
+                "`make start-over` first, or set DEFTUNES_HOME."
             )
     elif any(landing.glob("[!.]*/*")):
         raise DemoError(

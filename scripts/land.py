@@ -75,8 +75,8 @@ def main(
         settings = Settings.from_environment()
         if (settings.landing / DEMO_MARKER).exists():
             raise SettingsError(
-                f"{settings.landing} contains the demo's made-up data: remove landing/,"
-                " lake/ and serving/, or set DEFTUNES_HOME."
+                f"{settings.landing} contains the demo's made-up data. Remove it with "
+                "`make start-over`, or set DEFTUNES_HOME to another folder."
             )
         with logging_redirect_tqdm():
             summary = run(settings, plan)

@@ -218,22 +218,20 @@ def _headers(token: str | None, more: str | None) -> dict[str, str]:
         SettingsError: one of the variables is not valid. The message has no value.
 
     """
-    headers = {}
-    if more:
-        try:
-            headers = json.loads(more)
-        except ValueError:
-            headers = None
-        if not isinstance(headers, dict) or not all(
-            _HEADER_NAME.fullmatch(name)
-            and isinstance(value, str)
-            and _HEADER_VALUE.fullmatch(value)
-            for name, value in headers.items()
-        ):
-            raise SettingsError(
-                "DEFTUNES_API_HEADERS must be a JSON object of headers, such as "
-                """'{"X-Api-Key": "secret"}', in ASCII and without line ends."""
-            )
+    try:
+        headers = json.loads(more or "{}")
+    except ValueError:
+        headers = None
+    if not isinstance(headers, dict) or not all(
+        _HEADER_NAME.fullmatch(name)
+        and isinstance(value, str)
+        and _HEADER_VALUE.fullmatch(value)
+        for name, value in headers.items()
+    ):
+        raise SettingsError(
+            "DEFTUNES_API_HEADERS must be a JSON object of headers, such as "
+            """{"X-Api-Key": "secret"}, in ASCII and without line ends."""
+        )
     if token:
         if not re.fullmatch(r"[\x21-\x7e]+", token):
             raise SettingsError(

@@ -18,13 +18,13 @@ from deftunes.landing import api, loader
 from deftunes.landing.download import DownloadError, RetryPolicy
 from deftunes.landing.loader import run
 from deftunes.settings import ApiAccess, Settings, SettingsError
-from test_land import plan, user
+from test_land import plan
 
 MakeSettings = Callable[..., Settings]
 
 RETRY_POLICY = RetryPolicy(attempts=2, wait=0.01, longest_wait=0.1, read_timeout=0.3)
-SECRETS = {
-    "api_token": "geheim-token",
+TOKEN = {"api_token": "geheim-token"}
+SECRETS = TOKEN | {
     "api_headers": '{"X-Api-Key": "geheim-key", "X-Tenant": "geheim tenant"}',
 }
 
@@ -164,7 +164,7 @@ def test_a_refusal_names_the_variables_and_whether_they_are_set() -> None:
     body = b'{"detail": "geheim-token is   not valid"}'
     for status in (401, 403):
         with serving(Answer(body, status)) as server:
-            said = failure(server.url, api_token="geheim-token")
+            said = failure(server.url, **TOKEN)
             for part in (
                 f"{server.url}/users: The answer has status {status} instead of 200",
                 '{"detail": "*** is not valid"}',
@@ -180,8 +180,8 @@ def test_a_token_precedes_netrc_and_netrc_works_alone(tmp_path: Path) -> None:
     with serving(Answer()) as server:
         api.users(access(server.url), RETRY_POLICY)
         assert server.seen[-1]["authorization"].startswith("Basic ")
-        api.users(access(server.url, api_token="t"), RETRY_POLICY)
-        assert server.seen[-1]["authorization"] == "Bearer t"
+        api.users(access(server.url, **TOKEN), RETRY_POLICY)
+        assert server.seen[-1]["authorization"] == "Bearer geheim-token"
         own = '{"authorization": "ApiKey k"}'
         api.users(access(server.url, api_headers=own), RETRY_POLICY)
         assert server.seen[-1]["authorization"] == "ApiKey k"
@@ -199,11 +199,11 @@ def test_credentials_without_encryption_are_warned_of(
 ) -> None:
     warning = "sent without encryption"
     for url, more, is_warned in (
-        ("http://nowhere.invalid", {"api_token": "t"}, True),
+        ("http://nowhere.invalid", TOKEN, True),
         ("http://me:geheim@nowhere.invalid", {}, True),
         ("http://nowhere.invalid", {}, False),
-        ("https://nowhere.invalid", {"api_token": "t"}, False),
-        *((f"http://{host}", {"api_token": "t"}, False) for host in LOCAL),
+        ("https://nowhere.invalid", TOKEN, False),
+        *((f"http://{host}", TOKEN, False) for host in LOCAL),
     ):
         caplog.clear()
         list(loader.tasks(settings(api_url=url, **more), plan("users"), None))
@@ -231,7 +231,13 @@ LOCAL = ("localhost:8000", "127.0.0.1", "127.1.2.3:1", "[::1]:8000")
         *(
             ({"api_headers": text}, "DEFTUNES_API_HEADERS must be a JSON object")
             for text in (
-                *("geheim", '["geheim"]', '{"k": 1}', '{"k": ""}', '{"k": "geheim\\n"}'),
+                *(
+                    "geheim",
+                    '["geheim"]',
+                    '{"k": 1}',
+                    '{"k": ""}',
+                    '{"k": "geheim\\n"}',
+                ),
                 *('{"k y": "geheim"}', '{"": "geheim"}', '{"k": "gehéim"}'),
             )
         ),
@@ -290,8 +296,7 @@ def test_a_slow_server_is_asked_again_and_the_limit_is_named() -> None:
     with serving(slow) as server:
         said = failure(server.url)
         assert len(server.seen) == 2
-    assert "The connection broke during the answer" in said or "No data for" in said
-    assert "0.3 s" in said
+    assert "No data for 0.3 s during the answer." in said
 
 
 @pytest.mark.parametrize(
@@ -326,8 +331,10 @@ def test_a_slow_server_is_asked_again_and_the_limit_is_named() -> None:
         ),
         (Answer(status=302, headers={"Location": "/users"}), "redirects without end"),
         (
-            Answer(status=302, headers={"Location": "https://nowhere.invalid/?k=geheim"}),
-            "The host is unknown at https://nowhere.invalid/?..., to which it redirects",
+            Answer(
+                status=302, headers={"Location": "https://nowhere.invalid/?k=geheim"}
+            ),
+            "The host is unknown at https://nowhere.invalid/?..., to which it",
         ),
     ],
     ids=lambda value: str(value)[:60],
@@ -382,6 +389,8 @@ class Certificates:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)
         if client:
+            # In TLS 1.3 the client learns of the refusal later, or of a reset only.
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(client)
         return context
@@ -427,12 +436,17 @@ def test_a_certificate_is_trusted_or_the_reason_is_said_at_once(
     for file, bundle, why, cure in (
         (certificates.valid, None, "self-signed certificate", "REQUESTS_CA_BUNDLE"),
         (certificates.expired, certificates.expired, "expired", "needs a new one"),
-        (certificates.other_host, certificates.other_host, "mismatch", "Check the host"),
+        (
+            certificates.other_host,
+            certificates.other_host,
+            "mismatch",
+            "Check the host",
+        ),
     ):
         if bundle:
             monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
         with serving(Answer(), tls=certificates.server(file)) as server:
-            said = failure(server.url, api_token="geheim")
+            said = failure(server.url, **TOKEN)
         assert f"{server.url}/users: The server's certificate is not trusted (" in said
         assert why in said
         assert cure in said

@@ -215,10 +215,11 @@ def _attempt(remote: Remote, read: Callable[[bytes], T], policy: RetryPolicy) ->
         try:
             return read(b"".join(response.iter_content(_CHUNK)))
         except requests.RequestException as error:
+            why = f"The connection broke ({type(error).__name__})"
+            if isinstance(_cause(error), TimeoutError):
+                why = f"No data for {policy.read_timeout:g} s"
             raise _FailedAttemptError(
-                f"The connection broke during the answer ({type(error).__name__}).",
-                _LATER,
-                may_pass=True,
+                f"{why} during the answer.", _LATER, may_pass=True
             ) from None
         except PermanentBodyError as error:
             kind = response.headers.get("Content-Type", "unknown")
@@ -227,7 +228,9 @@ def _attempt(remote: Remote, read: Callable[[bytes], T], policy: RetryPolicy) ->
                 f"Expected: {remote.expected}. Check {remote.variable}.",
             ) from None
         except BodyError as error:
-            raise _FailedAttemptError(f"{error}{final}", _LATER, may_pass=True) from None
+            raise _FailedAttemptError(
+                f"{error}{final}", _LATER, may_pass=True
+            ) from None
 
 
 class _Session(requests.Session):
@@ -248,7 +251,7 @@ class _Session(requests.Session):
         **kwargs: Any,  # noqa: ANN401 - as in requests
     ) -> requests.Response:
         """Send a request, or one that follows a redirect."""
-        if self.should_strip_auth(self._remote.url, request.url or ""):
+        if self.should_strip_auth(self._remote.url, request.url):  # type: ignore[no-untyped-call]
             for name, value in self._remote.headers.items():
                 if request.headers.get(name) == value:
                     del request.headers[name]
@@ -282,10 +285,10 @@ def _bad_status(
         body = next(response.iter_content(_EXCERPT), b"")
     except requests.RequestException:
         body = b""
-    said = beginning(_MARKUP.sub(" ", body.decode(errors="replace")))
+    said = beginning(_MARKUP.sub(" ", body.decode(errors="replace"))).rstrip(".")
     reason = (
         f"The answer has status {status} instead of 200"
-        f"{f': {said}' if said else '.'}{final}"
+        f"{f': {said}' if said else ''}.{final}"
     )
     if status in (401, 403):
         cure = (

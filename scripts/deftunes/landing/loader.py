@@ -130,7 +130,8 @@ def run(
     """Land the windows of a plan.
 
     A window that fails does not stop the others, unless ten days of sessions in a row
-    fail. A run that does not finish leaves a journal. The same command, within a day, continues from it.
+    fail. A run that does not finish leaves a journal. The same command, within a day,
+    continues from it.
 
     Args:
         settings: where the sources and the landing zone are.

@@ -35,7 +35,7 @@ TIMEOUTS = {
 # The parts of an error message that are safe to show. The rest may contain the DSN.
 _SAFE_REASONS = re.compile(
     r"FATAL: .*|Connection refused|timeout expired|could not translate host name"
-    r"|server closed the connection unexpectedly|permission denied for \w+"
+    r"|server closed the connection unexpectedly|permission denied for \w+(?: \w+)?"
     r"|canceling statement due to .*|No route to host|SSL error(?:: [a-z ]+)?"
     r"|server does not support SSL|no password supplied"
     r"|Connection reset by peer|Connection timed out|No space left on device"

@@ -73,8 +73,6 @@ def main(
     if first >= last:
         raise click.UsageError(f"--start {first} is not before --end {last}.")
     plan = LandingPlan(entities or ENTITIES, first, last, workers, max_shrink, wait)
-    if start and not end and "sessions" in plan.entities:
-        _announce(first, last)
     try:
         settings = Settings.from_environment()
         if (settings.landing / DEMO_MARKER).exists():
@@ -82,6 +80,9 @@ def main(
                 f"{settings.landing} contains the demo's made-up data: remove landing/,"
                 " lake/ and serving/, or set DEFTUNES_HOME."
             )
+        if start and not end and "sessions" in plan.entities:
+            settings.api_access()  # so a wrong setting is refused before the question
+            _announce(first, last)
         with logging_redirect_tqdm():
             summary = run(settings, plan)
     except SettingsError as error:

@@ -714,7 +714,9 @@ def test_a_kill_leaves_whole_batches_only_and_the_same_command_goes_on(
     arguments = ["sessions", *window, "--workers", "1"]
     with service.running(Records(sessions=sessions), faults=faults) as api:
         environment = command_environment(home, {"api_url": api.url})
-        process = subprocess.Popen(command_line(arguments), env=environment)
+        process = subprocess.Popen(
+            command_line(arguments), env=environment, stderr=subprocess.PIPE, text=True
+        )
         with process:
             incoming = home / "landing" / ".incoming"
             wait_until(lambda: len(api.requests) == 3)
@@ -722,6 +724,12 @@ def test_a_kill_leaves_whole_batches_only_and_the_same_command_goes_on(
             process.send_signal(sign)
             code = 130 if sign == signal.SIGINT else -sign
             assert process.wait(timeout=60) == code
+            assert process.stderr is not None
+            assert process.stderr.read() == (
+                "Interrupted. The same command continues from here.\n"
+                if sign == signal.SIGINT
+                else ""
+            )
         assert list(incoming.glob("tmp*"))
         assert [row["session_id"] for row in landed("sessions")] == ["s5", "s6"]
 

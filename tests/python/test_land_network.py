@@ -18,7 +18,7 @@ from deftunes.landing import api, loader
 from deftunes.landing.download import DownloadError, RetryPolicy
 from deftunes.landing.loader import run
 from deftunes.settings import ApiAccess, Settings, SettingsError
-from test_land import plan
+from test_land import command, plan
 
 MakeSettings = Callable[..., Settings]
 
@@ -155,7 +155,12 @@ def test_credentials_reach_the_api_and_nobody_else(
             followed = server.seen[-1] if "else" in place[-9:] else elsewhere.seen[-1]
             assert (followed.items() >= sent.items()) == is_own
             assert ("geheim" in str(followed)) == is_own
-    assert "geheim" not in caplog.text + repr(made) + repr(made.api_access())
+    with serving(users) as server:
+        done = command(home, "users", api_url=server.url, **SECRETS)
+        assert done.returncode == 0
+        assert server.seen[0].items() >= sent.items()
+    said = (caplog.text, repr(made), repr(made.api_access()), done.stdout, done.stderr)
+    assert "geheim" not in "".join(said)
     for path in home.rglob("*"):
         assert path.is_dir() or b"geheim" not in path.read_bytes()
 
@@ -407,12 +412,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
         (folder / "names").write_text(f"subjectAltName={host}")
         key = ("-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-subj", "/CN=test")
         sign = ("-signkey", "key", "-days", days, "-extfile", "names")
-        for command in (
+        for step in (
             ("req", "-new", *key, "-out", "request"),
             ("x509", "-req", "-in", "request", *sign, "-out", "certificate"),
         ):
             subprocess.run(
-                ["openssl", *command],  # noqa: S607
+                ["openssl", *step],  # noqa: S607
                 cwd=folder,
                 check=True,
                 capture_output=True,

@@ -70,9 +70,10 @@ class Remote:
 
     def mask(self, text: str) -> str:
         """Return a text without the credentials, which a server may have repeated."""
-        password = urlsplit(self.url).password
+        parts = urlsplit(self.url)
+        in_url = parts.password or parts.username  # a token may be the user
         values = [value.rpartition(" ")[2] for value in self.headers.values()]
-        for secret in filter(None, [*self.headers.values(), *values, password]):
+        for secret in filter(None, [*self.headers.values(), *values, in_url]):
             text = text.replace(secret, "***")
         return text
 
@@ -215,12 +216,10 @@ def _attempt(remote: Remote, read: Callable[[bytes], T], policy: RetryPolicy) ->
         try:
             return read(b"".join(response.iter_content(_CHUNK)))
         except requests.RequestException as error:
-            why = f"The connection broke ({type(error).__name__})"
+            why = f"The answer cannot be read to its end ({type(error).__name__})."
             if isinstance(_cause(error), TimeoutError):
-                why = f"No data for {policy.read_timeout:g} s"
-            raise _FailedAttemptError(
-                f"{why} during the answer.", _LATER, may_pass=True
-            ) from None
+                why = f"No data for {policy.read_timeout:g} s during the answer."
+            raise _FailedAttemptError(why, _LATER, may_pass=True) from None
         except PermanentBodyError as error:
             kind = response.headers.get("Content-Type", "unknown")
             raise _FailedAttemptError(
@@ -317,9 +316,11 @@ def _no_answer(
     at = ""
     if request is not None and _is_elsewhere(request.url, remote.url):
         at = f" at {without_secrets(request.url)}, to which it redirects"
+    why = getattr(cause, "strerror", None)
     if isinstance(error, requests.exceptions.ProxyError):
+        why = why or cause
         return _FailedAttemptError(
-            f"The proxy cannot be used ({beginning(str(cause))}).",
+            f"The proxy cannot be used ({beginning(str(why))}).",
             "Check the variables https_proxy, http_proxy and no_proxy.",
             may_pass="failed: 4" not in str(cause),  # the proxy's status
         )
@@ -338,11 +339,11 @@ def _no_answer(
             f"The server's certificate{at} is not trusted ({why}).", cure
         )
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
-        why = (cause.reason or str(cause)).replace("_", " ").lower()
+        why = (cause.reason or "not a PEM file").replace("_", " ").lower()
         return _FailedAttemptError(
             f"There is no TLS connection{at} ({why}).",
-            f"Check {remote.variable}, and DEFTUNES_API_CLIENT_CERTIFICATE if the "
-            "server asks for a client certificate.",
+            f"Check {remote.variable}, REQUESTS_CA_BUNDLE and, if the server asks for "
+            "a client certificate, DEFTUNES_API_CLIENT_CERTIFICATE.",
         )
     if isinstance(cause, socket.gaierror):
         if cause.errno == socket.EAI_AGAIN:
@@ -361,7 +362,9 @@ def _no_answer(
             f"No connection within {CONNECT_TIMEOUT:g} s{at}.", check, may_pass=True
         )
     if isinstance(error, requests.ConnectionError):
-        why = getattr(cause, "strerror", None) or "The connection broke"
+        why = (
+            getattr(cause, "strerror", None) or "The connection broke before an answer"
+        )
         return _FailedAttemptError(
             f"{why}{at}.",
             f"Check {remote.variable} and whether the server runs, then run the same "

@@ -38,6 +38,8 @@ _SAFE_REASONS = re.compile(
     r"|server closed the connection unexpectedly|permission denied for \w+(?: \w+)?"
     r"|canceling statement due to .*|No route to host|SSL error(?:: [a-z ]+)?"
     r"|server does not support SSL|no password supplied"
+    r'|root certificate file "[^"]*" does not exist'
+    r'|server certificate for "[^"]*" .*does not match host name'
     r"|Connection reset by peer|Connection timed out|No space left on device"
 )
 # What to do, by a part of the reason; the first that matches.
@@ -45,10 +47,11 @@ _CURES = {
     "permission denied": "Grant the user connect on the database, usage on schema "
     "deftunes and select on deftunes.songs",
     "no such table": "Check the database in DEFTUNES_POSTGRES_DSN",
+    "not shown": "Check DEFTUNES_POSTGRES_DSN, for example with psql",
+    "certificate|SSL": "Check sslmode and sslrootcert in DEFTUNES_POSTGRES_DSN",
     "password|role": "Check the user and the password in DEFTUNES_POSTGRES_DSN, or in "
     "~/.pgpass",
     "does not exist": "Check the database in DEFTUNES_POSTGRES_DSN",
-    "SSL": "Check sslmode and sslrootcert in DEFTUNES_POSTGRES_DSN",
     "No space": "Free some space",
     "host name": "Check the host in DEFTUNES_POSTGRES_DSN",
     "": "Check DEFTUNES_POSTGRES_DSN and whether the server runs",
@@ -162,6 +165,6 @@ def _reason(message: str) -> str:
         return "there is no such table, or its reader may not see it"
     match = _SAFE_REASONS.search(message)
     if match is None:
-        return "the connection string is not valid"
+        return "the reason is not shown, because it may contain the password"
     # A server quotes what it was given, which may be a secret in the wrong place.
     return re.sub('".*"', '"***"', match.group())

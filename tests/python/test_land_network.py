@@ -169,15 +169,24 @@ def test_a_refusal_names_the_variables_and_whether_they_are_set() -> None:
     body = b'{"detail": "geheim-token is   not valid"}'
     for status in (401, 403):
         with serving(Answer(body, status)) as server:
-            said = failure(server.url, **TOKEN)
+            # A header that is no secret does not make the error unreadable.
+            said = failure(server.url, **TOKEN, api_headers='{"X-Version": "40"}')
             for part in (
                 f"{server.url}/users: The answer has status {status} instead of 200",
                 '{"detail": "*** is not valid"}',
                 "DEFTUNES_API_TOKEN is set",
-                "DEFTUNES_API_HEADERS is not set",
+                "DEFTUNES_API_HEADERS is set",
             ):
                 assert part in said
             assert len(server.seen) == 1
+            server.answers[0].body = b""
+            assert "DEFTUNES_API_TOKEN is not set" in failure(server.url)
+
+
+def test_a_token_is_not_shown_if_only_half_of_it_would_be() -> None:
+    for status in (200, 404):
+        with serving(Answer(b"You sent " + b"x" * 80 + b" geheim-token", status)) as it:
+            assert "xx ***" in failure(it.url, **TOKEN)
 
 
 def test_a_token_precedes_netrc_and_netrc_works_alone(tmp_path: Path) -> None:
@@ -317,7 +326,7 @@ def test_a_slow_server_is_asked_again_and_the_limit_is_named() -> None:
                 b"<!doctype html><title>Log in</title>",
                 headers={"Content-Type": "text/html"},
             ),
-            "The answer is not JSON: it begins with '<!doctype html><title>Log in"
+            "The answer is not JSON. It begins with '<!doctype html><title>Log in"
             "</title>'. The content type is text/html. Expected: a JSON array as in "
             "scripts/deftunes/landing/users.schema.json.",
         ),

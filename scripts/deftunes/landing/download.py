@@ -19,7 +19,7 @@ from deftunes.landing.json_parsing import BodyError, PermanentBodyError, beginni
 CONNECT_TIMEOUT = 10.0  # seconds
 
 _CHUNK = 1 << 20  # bytes read from a connection at a time
-_EXCERPT = 2000  # bytes of the body that an error message is made from
+_EXCERPT = 1 << 16  # bytes of the body that an error message is made from
 
 # Statuses that are retried: not ready yet, timeout, too early, too many requests and
 # server errors, except those that say "not supported".
@@ -28,6 +28,8 @@ _RETRIED_STATUSES = frozenset({202, 408, 425, 429, *range(500, 600)} - {501, 505
 # Why OpenSSL does not trust a certificate: X509_V_ERR_...
 _NOT_VALID_NOW = {9, 10}  # not yet valid, expired
 _OTHER_HOST = {62, 64}  # another host name, another IP address
+
+_SHORTEST_SECRET = 6  # characters; a header may also be a version such as 2
 
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _LATER = "Run the same command again later."
@@ -69,12 +71,13 @@ class Remote:
         return without_secrets(self.url) + query
 
     def mask(self, text: str) -> str:
-        """Return a text without the credentials, which a server may have repeated."""
+        """Return a text of the server without the credentials, if it repeats them."""
         parts = urlsplit(self.url)
         in_url = parts.password or parts.username  # a token may be the user
         values = [value.rpartition(" ")[2] for value in self.headers.values()]
         for secret in filter(None, [*self.headers.values(), *values, in_url]):
-            text = text.replace(secret, "***")
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "***")
         return text
 
 
@@ -161,16 +164,16 @@ def download(
                     return _attempt(remote, read, policy)
                 except _FailedAttemptError as failure:
                     if failure.may_pass and attempt.num < policy.attempts:
-                        reason = remote.mask(failure.reason)
                         logger.warning(
                             "%s: %s Attempt %d of %d follows.",
-                            *(remote, reason, attempt.num + 1, policy.attempts),
+                            *(remote, failure.reason),
+                            *(attempt.num + 1, policy.attempts),
                         )
                     raise
     except _FailedAttemptError as failure:
         tried = f"That was attempt {policy.attempts} of {policy.attempts}. "
         reason = f"{failure.reason} {tried if failure.may_pass else ''}{failure.cure}"
-        raise DownloadError(f"{remote}: {remote.mask(reason)}") from None
+        raise DownloadError(f"{remote}: {reason}") from None
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -214,16 +217,18 @@ def _attempt(remote: Remote, read: Callable[[bytes], T], policy: RetryPolicy) ->
                 "The loader expects all records in one answer.",
             )
         try:
-            return read(b"".join(response.iter_content(_CHUNK)))
+            body = b"".join(response.iter_content(_CHUNK))
         except requests.RequestException as error:
             why = f"The answer cannot be read to its end ({type(error).__name__})."
             if isinstance(_cause(error), TimeoutError):
                 why = f"No data for {policy.read_timeout:g} s during the answer."
             raise _FailedAttemptError(why, _LATER, may_pass=True) from None
+        try:
+            return read(body)
         except PermanentBodyError as error:
             kind = response.headers.get("Content-Type", "unknown")
             raise _FailedAttemptError(
-                f"{error} The content type is {kind}.{final}",
+                f"{error}{_shown(body, remote)} The content type is {kind}.{final}",
                 f"Expected: {remote.expected}. Check {remote.variable}.",
             ) from None
         except BodyError as error:
@@ -275,6 +280,14 @@ class _ThreadSession(threading.local):
 _thread_session = _ThreadSession()
 
 
+def _shown(body: bytes, remote: Remote) -> str:
+    """Return a sentence with the first words of a body that is not JSON."""
+    text = body[:_EXCERPT].decode(errors="replace").strip()
+    if not text or text[0] in "[{":  # the words might be about a person
+        return ""
+    return f" It begins with {beginning(remote.mask(text))!r}."
+
+
 def _bad_status(
     response: requests.Response, final: str, remote: Remote, policy: RetryPolicy
 ) -> _FailedAttemptError:
@@ -284,7 +297,8 @@ def _bad_status(
         body = next(response.iter_content(_EXCERPT), b"")
     except requests.RequestException:
         body = b""
-    said = beginning(_MARKUP.sub(" ", body.decode(errors="replace"))).rstrip(".")
+    text = remote.mask(_MARKUP.sub(" ", body.decode(errors="replace")))
+    said = beginning(text).rstrip(".")
     reason = (
         f"The answer has status {status} instead of 200"
         f"{f': {said}' if said else ''}.{final}"

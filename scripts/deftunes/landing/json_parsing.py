@@ -164,7 +164,7 @@ def _other_type(text: str) -> str:
     except (ValueError, RecursionError):
         if text[0] == "{":
             return "The answer begins like a JSON object, so it is not an array."
-        return f"The answer is not JSON: it begins with {beginning(text)!r}."
+        return "The answer is not JSON."
     if not isinstance(value, dict):
         return "The answer is JSON but not an array."
     # A key that does not look like a field's name might be a person's id.

@@ -36,7 +36,7 @@ demo: setup ## run the whole pipeline on made-up data: land, build, test, publis
 	@$(BIN)/python scripts/demo.py
 	@$(BIN)/python scripts/dashboard.py || echo "Skipped the boards. Everything else is done."
 
-land: setup ## land yesterday's data, or other days: make land ARGS="--start 2024-01-01"
+land: setup ## land yesterday's data, or other days: make land ARGS="--start 2024-01-01 --end 2024-02-01"
 	@$(BIN)/python scripts/land.py $(ARGS)
 
 build: setup ## build, test and publish the landed data

@@ -342,7 +342,11 @@ class Demonstration:
     def settings(self) -> Settings:
         """The demo's settings, with sources that nothing may ask."""
         return Settings(
-            self.lakehouse.home, "http://127.0.0.1:9", "postgresql://", "no file"
+            self.lakehouse.home,
+            "http://127.0.0.1:9",
+            "postgresql://",
+            "no file",
+            api_headers="no JSON",
         )
 
     def run(self) -> str:

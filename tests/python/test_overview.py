@@ -2,12 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from conftest import Lakehouse
 from deftunes.landing.rates import SHIPPED
+from deftunes.metrics import query_sql
 from deftunes.settings import PROJECT
 from fill_overview import OVERVIEW, PICTURES, fill
 
@@ -29,34 +31,87 @@ def star() -> ElementTree.Element:
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """Return dbt's manifest of the project."""
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of what dbt has parsed."""
     lakehouse = Lakehouse(tmp_path_factory.mktemp("docs"), "", SHIPPED)
     kept = {"DEFTUNES_WITHOUT_ML": "", "DBT_WRITE_JSON": "true"}
     done = lakehouse.dbt("parse", environment=kept)
     assert done.returncode == 0, done.stdout
-    known: Manifest = json.loads(
-        (lakehouse.home / "target" / "manifest.json").read_text("utf-8")
-    )
+    return lakehouse.home / "target"
+
+
+@pytest.fixture(scope="module")
+def manifest(target: Path) -> Manifest:
+    """Return dbt's manifest of the project."""
+    known: Manifest = json.loads((target / "manifest.json").read_text("utf-8"))
     return known
 
 
+@pytest.fixture(scope="module")
+def semantics(target: Path) -> Path:
+    """Return the file that MetricFlow reads."""
+    return target / "semantic_manifest.json"
+
+
 def test_the_overview_is_filled_with_pictures_and_metrics_as_they_are(
-    overview: str, manifest: Manifest
+    overview: str, manifest: Manifest, semantics: Path
 ) -> None:
-    assert fill(overview) == overview, "run `make docs` and commit models/overview.md"
+    assert fill(overview, semantics) == overview, (
+        "run `make docs` and commit models/overview.md"
+    )
     for picture in PICTURES.glob("*.svg"):
         assert f"][{picture.stem}]\n" in overview
         assert f"\n[{picture.stem}]: data:image/svg+xml;base64," in overview
     for metric in manifest["metrics"].values():
-        assert f" | {metric['description']} | " in overview
+        assert f" `{metric['name']}` | {metric['description']} | " in overview
+    for name in ("song__decade", "artist__hotness_band", "user__place_name"):
+        assert f"| `{name}` | " in overview
 
 
-def test_filling_replaces_what_is_not_as_its_file(overview: str) -> None:
+def test_filling_replaces_what_is_not_as_its_file(
+    overview: str, semantics: Path
+) -> None:
     stale = re.sub(r"base64,\S*", "base64,b2xk", overview)
     stale = re.sub(r"Rule: .* \|", "Rule: another. |", stale)
+    stale = re.sub(
+        r"^\| `song__release_year`.*", "| `song__old` | a | b |", stale, flags=re.M
+    )
     assert stale != overview
-    assert fill(stale) == overview
+    assert fill(stale, semantics) == overview
+
+
+@pytest.mark.parametrize("page", ["README.md", "models/overview.md"])
+def test_every_example_of_mf_is_a_valid_query(page: str, semantics: Path) -> None:
+    """Rows have an order, unless there is only one."""
+    text = (PROJECT / page).read_text("utf-8")
+    examples = re.findall(r"\bmf query (--[^`\n]*)", text)
+    assert examples
+    for example in examples:
+        given = dict(re.findall(r"--([a-z-]+) ([^-\s]\S*|-\w\S*)", example))
+        saved = given.get("saved-query")
+        assert saved or "order" in given or "group-by" not in given, example
+        names = {
+            name: given[option].split(",") if option in given else None
+            for name, option in (
+                ("metric_names", "metrics"),
+                ("group_by_names", "group-by"),
+                ("order_by_names", "order"),
+            )
+        }
+        if saved or given.get("metrics"):
+            assert query_sql(semantics, saved_query_name=saved, **names)
+
+
+def test_tables_have_the_names_that_analysts_type(
+    overview: str, manifest: Manifest
+) -> None:
+    told = overview.partition("## How to read the layers")[0]
+    links = dict(re.findall(r"\[([\w.]+)\]\(#!/model/(model\.deftunes\.\w+)\)", told))
+    published = {"marts", "reports", "ml", "quality"}
+    for text, node in links.items():
+        model = manifest["nodes"][node]
+        if model["schema"] in published:
+            assert text == f"{model['schema']}.{model['name']}"
 
 
 def test_every_link_leads_to_a_page(overview: str, manifest: Manifest) -> None:

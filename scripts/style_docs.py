@@ -10,7 +10,8 @@ from datetime import datetime, timezone
 from deftunes.settings import Settings
 
 _STYLE = """<style>
-/* Whole descriptions of columns. */
+/* All columns, with their whole descriptions. */
+.table-responsive { max-height: none !important; }
 td[style*="ellipsis"] { white-space: normal !important; max-width: none !important; }
 /* On a phone, the list of tables is above the page, and wide tables scroll. */
 @media (max-width: 768px) {
@@ -20,6 +21,8 @@ td[style*="ellipsis"] { white-space: normal !important; max-width: none !importa
   .app-content { min-height: 0; }
   .app-pad { padding: 10px !important; }
   .app-content table { display: block; overflow-x: auto; }
+  td { padding: 5px !important; }
+  td[style*="ellipsis"] { min-width: 14em; }
 }
 </style>
 """

@@ -2,16 +2,19 @@
 
 import json
 import re
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import dbt.task.docs
 import pytest
 from conftest import Lakehouse
 from deftunes.landing.rates import SHIPPED
 from deftunes.metrics import query_sql
 from deftunes.settings import PROJECT
 from fill_overview import OVERVIEW, PICTURES, fill
+from style_docs import styled
 
 SVG = {"svg": "http://www.w3.org/2000/svg"}
 TABLES = ["dim_artists", "dim_date", "dim_songs", "dim_users"]
@@ -225,3 +228,17 @@ def test_the_page_on_architecture_names_what_is_there() -> None:
     }
     assert folders <= paths
     assert "(ARCHITECTURE.md)" in (PROJECT / "README.md").read_text("utf-8")
+
+
+def test_the_docs_page_says_when_it_was_built_and_hides_nothing(overview: str) -> None:
+    page = (Path(dbt.task.docs.__file__).parent / "index.html").read_text("utf-8")
+    page += json.dumps(overview)
+    made = styled(page, datetime(2024, 2, 29, 6, 5, tzinfo=timezone.utc))
+    assert r"# DeFtunes lakehouse\n\n*Built on 2024-02-29 at 06:05 UTC.*\n" in made
+    assert made.index("<style>") < made.index("</head>")
+    # What the style changes is in dbt's page.
+    assert "text-overflow: ellipsis; overflow-x: hidden; white-space: nowrap" in page
+    assert 'class="table-responsive"' in page
+    assert "min-width:960px" in page
+    with pytest.raises(ValueError, match="dbt's page"):
+        styled(overview, datetime.now(timezone.utc))

@@ -105,6 +105,11 @@ def test_every_example_of_mf_is_a_valid_query(page: str, semantics: Path) -> Non
             assert query_sql(semantics, saved_query_name=saved, **names)
 
 
+def test_saved_queries_have_an_order(manifest: Manifest) -> None:
+    for query in manifest["saved_queries"].values():
+        assert query["query_params"]["order_by"], query["name"]
+
+
 def test_tables_have_the_names_that_analysts_type(
     overview: str, manifest: Manifest
 ) -> None:

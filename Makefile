@@ -4,35 +4,39 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo land build dashboard rollback upkeep forget test bench lint \
-	docs metrics export lock
+.PHONY: help setup demo land build dashboard rollback upkeep forget start-over test \
+	bench lint docs metrics export lock
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/requirements.txt ## create .venv, install pinned packages, dbt packages, DuckDB extensions
 	@$(BIN)/python scripts/setup.py
 
-# pip installs uv, and uv installs the rest in a tenth of the time. If uv fails, because only
-# pip is configured for the package index, pip installs everything. uv compiles bytecode, as
-# pip does, since Python may be configured not to write it: dbt then starts in 3 s, not 4 s.
+# pip installs uv, and uv installs the rest in a tenth of the time. uv uses the certificates of
+# the system, as pip does: a network may inspect TLS. If uv fails, because only pip is
+# configured for the package index, pip installs everything. uv compiles bytecode, as pip
+# does, since Python may be configured not to write it: dbt then starts in 3 s, not 4 s.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 .venv/requirements.txt: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("This needs \
 	Python 3.11 to 3.13, and $(PYTHON) is %s. Name another: make setup \
 	PYTHON=python3.13" % sys.version.split()[0])'
-	$(PYTHON) -m venv .venv
+	@echo "Installing Python packages into .venv. This takes about a minute ..."
+	@$(PYTHON) -m venv .venv
 	@awk '/^[^ ]/ {wanted = /^uv==/} wanted' $< > .venv/uv.txt
-	$(PIP) -r .venv/uv.txt
-	$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes \
-		--python $(BIN)/python -r $< || $(PIP) -r $<
+	@$(PIP) -r .venv/uv.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes \
+		--system-certs --python $(BIN)/python -r $< || { \
+		echo "uv failed, see above. Falling back to pip, which takes some minutes ..."; \
+		$(PIP) -r $<; }
 	@cp $< $@
 
 demo: setup ## run the whole pipeline on made-up data: land, build, test, publish
 	@$(BIN)/python scripts/demo.py
 	@$(BIN)/python scripts/dashboard.py || echo "Skipped the boards. Everything else is done."
 
-land: setup ## land yesterday's data, or other days: make land ARGS="--start 2024-01-01"
+land: setup ## land yesterday's data, or other days: make land ARGS="--start 2024-01-01 --end 2024-02-01"
 	@$(BIN)/python scripts/land.py $(ARGS)
 
 build: setup ## build, test and publish the landed data
@@ -53,6 +57,9 @@ forget: setup ## erase a person everywhere: make forget USER=<user_id>, ARGS=--d
 	@$(if $(and $(filter command,$(firstword $(origin USER))),$(USER)),,\
 		echo "Name the person: make forget USER=<user_id>" >&2; exit 2;) \
 	$(BIN)/python scripts/forget.py $(if $(YES),--yes) $(ARGS) -- "$$USER"
+
+start-over: setup ## remove the demo's data, to begin with the real sources
+	@$(BIN)/python scripts/start_over.py $(if $(YES),--yes)
 
 test: setup ## run all tests, of dbt and of Python
 	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile \
@@ -85,6 +92,7 @@ docs: setup ## build the docs site: target/static_index.html, one file, works of
 metrics: setup ## validate the metrics, also against the tables; to query them: mf query --help
 	@$(BIN)/dbt --quiet parse
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mf validate-configs
+	@echo "Warnings about both a measure and a metric are of dbt's own making: ignore them."
 
 export: setup ## write a table or saved query to a file: make export NAME=... TO=sales.parquet
 	@$(if $(and $(NAME),$(TO)),,\

@@ -4,7 +4,6 @@ import logging
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -97,9 +96,8 @@ def run(settings: Settings, generator: Generator) -> None:
     claim(settings.landing, f"--items {generator.items} --seed {generator.seed}")
     click.echo("Landing a year from a made-up API and a made-up Postgres ...")
     with demo_sources(generator) as (api, dsn):
-        sources = replace(
-            settings, api_url=api.url, postgres_dsn=dsn, exchange_rates=None
-        )
+        # Without the real sources and the credentials for them.
+        sources = Settings(settings.home, api.url, dsn, exchange_rates=None)
         plan = loader.LandingPlan(loader.ENTITIES, generator.start, generator.end)
         summary = loader.run(sources, plan)
     click.echo("  " + str(summary).replace("; ", "\n  "))
@@ -135,8 +133,8 @@ def claim(landing: Path, options: str) -> None:
         marked = marker.read_text().strip()
         if marked not in (options, ""):  # empty if a run was killed right here
             raise DemoError(
-                f"{landing} contains the demo with {marked}. For another one, remove "
-                "landing/, lake/ and serving/ first, or set DEFTUNES_HOME."
+                f"{landing} contains the demo with {marked}. For another one, run "
+                "`make start-over` first, or set DEFTUNES_HOME."
             )
     elif any(landing.glob("[!.]*/*")):
         raise DemoError(

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from types import FrameType
 
 import click
@@ -21,6 +21,7 @@ from tqdm.contrib.logging import (  # type: ignore[import-untyped]
 logger = logging.getLogger(__name__)
 
 DAY = click.DateTime(["%Y-%m-%d"])
+MANY_DAYS = 31
 
 
 @click.command(context_settings={"show_default": True})
@@ -56,14 +57,15 @@ def main(
     """Land ENTITIES (all by default): sessions day by day, the others as a whole.
 
     Days are UTC; --end is exclusive. Exits with 0 if everything landed, with 1 if
-    something did not (run the same command again), and with 2 if an argument or a
-    setting is wrong.
+    something did not (run the same command again), with 2 if an argument or a
+    setting is wrong, and with 130 after Ctrl-C.
     """
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO
     )
     # The loader logs retries itself, with more detail.
-    logging.getLogger("stamina").setLevel(logging.ERROR)
+    for name in ("stamina", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     signal.signal(signal.SIGINT, _stop)
     today = datetime.now(timezone.utc).date()
     first = start.date() if start else today - timedelta(days=1)
@@ -75,9 +77,12 @@ def main(
         settings = Settings.from_environment()
         if (settings.landing / DEMO_MARKER).exists():
             raise SettingsError(
-                f"{settings.landing} contains the demo's made-up data: remove landing/,"
-                " lake/ and serving/, or set DEFTUNES_HOME."
+                f"{settings.landing} contains the demo's made-up data. Remove it with "
+                "`make start-over`, or set DEFTUNES_HOME to another folder."
             )
+        if start and not end and "sessions" in plan.entities:
+            settings.api_access()  # so a wrong setting is refused before the question
+            _announce(first, last)
         with logging_redirect_tqdm():
             summary = run(settings, plan)
     except SettingsError as error:
@@ -93,10 +98,20 @@ def main(
     sys.exit(1 if summary.failed else 0)
 
 
+def _announce(first: date, last: date) -> None:
+    """Say how many days --start asks for; ask if they are many and someone is there."""
+    days = (last - first).days
+    text = f"Without --end, {days:,} days of sessions are fetched: {first} to before"
+    click.echo(f"{text} {last}.", err=True)
+    if days > MANY_DAYS and sys.stdin.isatty() and sys.stderr.isatty():
+        click.confirm("Continue?", abort=True, err=True)
+
+
 def _stop(signum: int, frame: FrameType | None) -> None:
     """Exit at once, without waiting for downloads; the loader may stop at any time."""
-    os.write(2, b"\nInterrupted. The same command continues from here.\n")
-    os._exit(1)
+    line_end = b"\n" if os.isatty(2) else b""  # after ^C
+    os.write(2, line_end + b"Interrupted. The same command continues from here.\n")
+    os._exit(130)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from deftunes.setup import SetupError, set_up_extensions, set_up_packages
 
 
 def main() -> int:
-    """Install both, print what was done, and return the exit code."""
+    """Install both, print what has changed, and return the exit code."""
     try:
-        print(set_up_extensions())
-        print(set_up_packages(PROJECT))
+        for done in (set_up_extensions(), set_up_packages(PROJECT)):
+            if done:
+                print(done)
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1

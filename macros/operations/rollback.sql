@@ -18,9 +18,11 @@
         ~ ' order by publication_id desc limit 1'
     ).rows if publications -%}
     {%- if not previous -%}
-        {{ exceptions.raise_compiler_error(
-            'There is nothing to roll back to: no publication before this one is kept.'
-        ) }}
+        {%- do log(
+            'There is nothing to roll back to: no publication before this one is kept. '
+            ~ 'What is published stays.', info=True
+        ) -%}
+        {{ return('') }}
     {%- endif -%}
     {%- set previous_id, snapshot_id, passed, warned = previous[0].values() -%}
     {%- set damage = publication_damage(previous_id, 'deftunes.ducklake') -%}

@@ -1,7 +1,9 @@
 {% macro publish(results) -%}
     {#- Runs at the end of each dbt command, also after failures. Publishes only after a
         whole build in which everything passed. -#}
-    {%- if execute and flags.WHICH == 'build' -%}
+    {%- if execute and flags.WHICH in ['run', 'seed', 'snapshot'] -%}
+        {%- do log('Not published: only `dbt build` publishes.', info=True) -%}
+    {%- elif execute and flags.WHICH == 'build' -%}
         {%- set passed = [] -%}
         {%- set failed = [] -%}
         {%- set tests = {'pass': 0, 'warn': 0} -%}

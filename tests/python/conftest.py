@@ -42,6 +42,7 @@ _OF_THE_DEMONSTRATION = {
     *("test_dashboard", "test_data_classes", "test_demo", "test_export"),
     *("test_notebook", "test_superset"),
 }
+_INHERITED = {"HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TZ"}
 _PROVEN = pytest.StashKey[dict[str, str]]()
 _LONG = pytest.StashKey[bool]()
 
@@ -166,12 +167,11 @@ class Lakehouse:
         ]
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return an environment with this home, and what is given besides."""
-        held = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("DEFTUNES_", "DBT_"))
-        }
+        """Return an environment with this home, and what is given besides.
+
+        Few variables: dbt looks through all of them for secrets at every event.
+        """
+        held = {name: value for name, value in os.environ.items() if name in _INHERITED}
         # The models of machine learning have tests of their own.
         set_here = {
             "DEFTUNES_HOME": str(self.home),
@@ -342,7 +342,11 @@ class Demonstration:
     def settings(self) -> Settings:
         """The demo's settings, with sources that nothing may ask."""
         return Settings(
-            self.lakehouse.home, "http://127.0.0.1:9", "postgresql://", "no file"
+            self.lakehouse.home,
+            "http://127.0.0.1:9",
+            "postgresql://",
+            "no file",
+            api_headers="no JSON",
         )
 
     def run(self) -> str:

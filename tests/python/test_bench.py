@@ -37,7 +37,7 @@ def test_generated_batches_are_those_that_landing_would_write(
 
 
 def test_contenders_that_differ_are_an_error_and_results_have_their_form(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    long_mode: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = Data(tmp_path / "data", items=2000, days=6)
     data.land()

@@ -149,8 +149,62 @@ def test_nothing_else_lands_where_the_demo_did(
     )
     assert done.returncode == code
     assert reason in done.stderr
-    assert "remove landing/, lake/ and serving/" in done.stderr
+    assert "`make start-over`" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert [path.name for path in lakehouse.home.rglob("*") if path.is_file()] == [
         DEMO_MARKER
     ]
+
+
+def start_over(
+    home: Path, more: dict[str, str], answer: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run `scripts/start_over.py` without a terminal."""
+    return subprocess.run(
+        [sys.executable, str(PROJECT / "scripts" / "start_over.py")],
+        env=os.environ | {"DEFTUNES_HOME": str(home)} | more,
+        input=answer,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def files(folder: Path) -> set[str]:
+    """Return the files below a folder."""
+    return {
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def test_starting_over_removes_the_demo_and_only_if_confirmed(home: Path) -> None:
+    demo.claim(home / "landing", OPTIONS)
+    made = {"landing/songs/a/songs.parquet", "lake/catalog.sqlite", "serving/x.duckdb"}
+    for name in [*made, "notes.txt"]:
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).touch()
+    asked = start_over(home, {}, answer="y\n")
+    assert (asked.returncode, asked.stderr.splitlines()) == (
+        2,
+        ["Nothing was removed. To confirm without asking: YES=1"],
+    )
+    assert made < files(home)
+    done = start_over(home, {"YES": "1"})
+    assert done.returncode == 0, done.stderr
+    assert files(home) - {".lock"} == {"notes.txt"}
+    # A real landing zone is never removed.
+    (home / "landing" / "songs").mkdir(parents=True)
+    refused = start_over(home, {"YES": "1"})
+    assert refused.returncode == 2
+    assert "does not contain the demo" in refused.stderr
+    assert (home / "landing" / "songs").exists()
+
+
+def test_starting_over_leaves_a_demo_whose_catalogue_is_in_postgres(home: Path) -> None:
+    demo.claim(home / "landing", OPTIONS)
+    (home / "lake_pg").mkdir()
+    refused = start_over(home, {"YES": "1"})
+    assert refused.returncode == 2
+    assert "Drop the tables of its catalogue in Postgres" in refused.stderr
+    assert (home / "landing" / DEMO_MARKER).exists()

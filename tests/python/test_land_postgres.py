@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,80 @@ def test_a_missing_column_or_table_is_said(
     assert run(settings(postgres_dsn=songs_dsn), SONGS).failed == ["songs"]
     assert said in caplog.text
     assert not (home / "landing" / "songs").exists()
+
+
+@pytest.fixture
+def reader_dsn(songs_dsn: str) -> Iterator[str]:
+    """Return the database for a user `reader` without any rights."""
+    change(
+        songs_dsn,
+        "create role reader login password 'geheim'",
+        "revoke all on database postgres from public",
+        "revoke all on schema public from public",
+    )
+    yield re.sub("//.*@", "//reader:geheim@", songs_dsn)
+    change(
+        songs_dsn,
+        "grant connect, temporary on database postgres to public",
+        "grant usage on schema public to public",
+        "drop owned by reader",
+        "drop role reader",
+    )
+
+
+def test_the_least_rights_of_the_user_are_named_until_it_has_them(
+    settings: MakeSettings,
+    landed: Landed,
+    songs_dsn: str,
+    reader_dsn: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for right, denied in (
+        ("connect on database postgres", "database"),
+        ("usage on schema deftunes", "schema deftunes"),
+        ("select on deftunes.songs", "table songs"),
+    ):
+        caplog.clear()
+        assert run(settings(postgres_dsn=reader_dsn), SONGS).failed == ["songs"]
+        assert f"permission denied for {denied}" in caplog.text
+        what = right.removesuffix(" postgres")
+        assert what in caplog.text.replace("the database", "database")
+        change(songs_dsn, f"grant {right} to reader")
+    assert not run(settings(postgres_dsn=reader_dsn), SONGS).failed
+    assert len(landed("songs")) == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "reason", "cure"),
+    [
+        ("user", "me:geheim", "password authentication failed", "the password in"),
+        ("user", "postgres", "no password supplied", "the password in"),
+        ("host", "nowhere.invalid", "could not translate host name", "Check the host"),
+        ("port", "1", "Connection refused", "whether the server runs"),
+        ("name", "geheim", 'database "***" does not exist', "Check the database in"),
+        ("name", "postgres?sslmode=require", "does not support SSL", "Check sslmode"),
+    ],
+)
+def test_an_error_of_the_connection_is_one_line_with_what_to_do(
+    songs_dsn: str, part: str, text: str, reason: str, cure: str
+) -> None:
+    url = re.fullmatch(
+        "postgresql://(?P<user>.*)@(?P<host>.*):(?P<port>.*)/(?P<name>.*)", songs_dsn
+    )
+    assert url is not None
+    made = "postgresql://{user}@{host}:{port}/{name}".format(
+        **url.groupdict() | {part: text}
+    )
+    with (
+        duckdb.connect() as connection,
+        pytest.raises(postgres.PostgresError) as raised,
+    ):
+        postgres.read_songs(connection, made)
+    said = str(raised.value)
+    assert reason in said
+    assert cure in said
+    assert "geheim" not in said
+    assert "\n" not in said
 
 
 def test_a_missing_extension_names_the_remedy(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """After any selection of models, in any order, the next `dbt build` is correct."""
 
 import random
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dbt_process
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse
 from demo_sources.generator import Generator
@@ -162,9 +164,16 @@ def test_a_part_of_a_build_says_that_its_batches_stay_new(changed_day: Day) -> N
     said = lakehouse.dbt("run", "-s", "+fact_order_items", "batch_reconciliation")
     assert "Landed batches that stay new: " in said.stdout
     assert "models that read them, such as dim_artists" in said.stdout
+    assert "Records read" not in said.stdout
+    assert "Not published: only `dbt build` publishes." in said.stdout
     said = lakehouse.dbt("run")
     assert "stay new" not in said.stdout
     assert changed_day.differences() == {}
+    *_, landed = sorted(lakehouse.home.glob("landing/users/*/*.parquet"))
+    (counted,) = re.findall(r" users +(\d+) +(\d+)", said.stdout)
+    assert sum(map(int, counted)) == pq.read_metadata(landed).num_rows > 0
+    said = lakehouse.dbt("run")
+    assert "No new records." in said.stdout
 
 
 def test_a_new_column_is_told_in_one_sentence(changed_day: Day) -> None:

@@ -5,7 +5,9 @@ queries of materialized views. `profiles.yml` names this module. The macros call
 functions that it registers with DuckDB; those for publishing are in `publications.py`.
 """
 
+import atexit
 import gc
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -55,6 +57,15 @@ _locked_homes: set[Path] = set()
 _logged_hints: list[str] = []
 
 
+def _exit_if_interrupted(event: Any) -> None:  # noqa: ANN401 - dbt has no type
+    """End the process after Ctrl-C, before dbt prints its traceback."""
+    if event.info.name == "EndOfRunSummary" and event.data.keyboard_interrupt:
+        os.write(2, b"\nInterrupted: nothing was published. Run it again.\n")
+        # Without this, Python warns that dbt's semaphores were leaked.
+        atexit._run_exitfuncs()
+        os._exit(130)
+
+
 class Plugin(BasePlugin):
     """Sets DuckDB's limits and registers functions for the macros."""
 
@@ -78,6 +89,7 @@ class Plugin(BasePlugin):
         gc.freeze()
         _logged_hints.clear()
         add_callback_to_manager(self.log_hint)
+        add_callback_to_manager(_exit_if_interrupted)
         try:
             self._lake.check()
             self.settings = Settings.from_environment()

@@ -1,12 +1,18 @@
-"""The API's users and sessions as Arrow tables."""
+"""The API's users and sessions as Arrow tables.
 
+`users.schema.json` and `sessions.schema.json` describe the answers that are expected.
+"""
+
+import logging
 from datetime import date, timedelta
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from deftunes.landing.download import RetryPolicy, download
+from deftunes.landing.download import Remote, RetryPolicy, download
 from deftunes.landing.json_parsing import split, to_table
+from deftunes.settings import PROJECT, ApiAccess
 
 USERS = pa.schema(
     [
@@ -44,16 +50,25 @@ SESSIONS = pa.schema(
 )
 
 
+JSON_SCHEMAS = {
+    "users": Path(__file__).with_name("users.schema.json"),
+    "sessions": Path(__file__).with_name("sessions.schema.json"),
+}
+"""The JSON Schemas of the answers, by path. Tests compare them with the above."""
+
+logger = logging.getLogger(__name__)
+
+
 def sessions_path(day: date) -> str:
     """Return the path and query of the request for the sessions of a day (UTC)."""
     return f"/sessions?{urlencode(_window(day))}"
 
 
-def users(url: str, retry_policy: RetryPolicy | None = None) -> pa.Table:
+def users(access: ApiAccess, retry_policy: RetryPolicy | None = None) -> pa.Table:
     """Fetch all users.
 
     Args:
-        url: the base URL of the API, without a trailing slash.
+        access: how to reach the API.
         retry_policy: how often and how long to retry.
 
     Returns:
@@ -64,10 +79,12 @@ def users(url: str, retry_policy: RetryPolicy | None = None) -> pa.Table:
         DownloadError: the users cannot be fetched.
 
     """
-    return to_table(download(f"{url}/users", split, retry_policy=retry_policy), USERS)
+    return _fetch(access, "users", USERS, None, retry_policy)
 
 
-def sessions(url: str, day: date, retry_policy: RetryPolicy | None = None) -> pa.Table:
+def sessions(
+    access: ApiAccess, day: date, retry_policy: RetryPolicy | None = None
+) -> pa.Table:
     """Fetch the sessions of one day.
 
     Everything that the API delivers is kept. The API does not document whether
@@ -75,7 +92,7 @@ def sessions(url: str, day: date, retry_policy: RetryPolicy | None = None) -> pa
     own. dbt uses the latest version.
 
     Args:
-        url: the base URL of the API, without a trailing slash.
+        access: how to reach the API.
         day: the day (UTC).
         retry_policy: how often and how long to retry.
 
@@ -87,10 +104,36 @@ def sessions(url: str, day: date, retry_policy: RetryPolicy | None = None) -> pa
         DownloadError: the sessions cannot be fetched.
 
     """
-    records = download(
-        f"{url}/sessions", split, query=_window(day), retry_policy=retry_policy
+    return _fetch(access, "sessions", SESSIONS, _window(day), retry_policy)
+
+
+def _fetch(
+    access: ApiAccess,
+    path: str,
+    schema: pa.Schema,
+    query: dict[str, str] | None,
+    retry_policy: RetryPolicy | None,
+) -> pa.Table:
+    """Fetch the records of a path; warn if none of them has an id."""
+    expected = JSON_SCHEMAS[path].relative_to(PROJECT)
+    remote = Remote(
+        f"{access.url}/{path}",
+        "DEFTUNES_API_URL",
+        f"a JSON array as in {expected}",
+        query,
+        access.headers,
+        access.certificate,
+        access.credentials,
     )
-    return to_table(records, SESSIONS)
+    table = to_table(download(remote, split, retry_policy), schema)
+    id = f"{path.removesuffix('s')}_id"
+    if table.num_rows and table[id].null_count == table.num_rows:
+        logger.warning(
+            "%s: none of the %d records has a text as %s, so dbt will reject all. "
+            "Compare the answer with %s.",
+            *(remote, table.num_rows, id, expected),
+        )
+    return table
 
 
 def _window(day: date) -> dict[str, str]:

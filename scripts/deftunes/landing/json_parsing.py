@@ -25,6 +25,10 @@ PAYLOAD = pa.field("_payload", pa.string())
 _CHUNK = 1000  # records
 _BLOCK = 1 << 22  # bytes that one thread parses at a time
 
+_BEGINNING = 100  # characters
+_FIELDS = 8
+_FIELD_NAME = "[A-Za-z_][A-Za-z0-9_]{0,29}"
+
 _SPACES_FOR_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
 _MEMBER = re.compile(r'\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*(.*?)\s*', re.DOTALL)
@@ -68,15 +72,13 @@ def split(body: bytes) -> list[bytes]:
             bytes(element)
             for element in msgspec.json.decode(body, type=list[msgspec.Raw])
         ]
-    except msgspec.ValidationError as error:
-        raise PermanentBodyError(
-            f"The answer is JSON but not an array: {error}."
-        ) from None
     except (msgspec.DecodeError, RecursionError):
-        pass  # either broken, or one of the special cases above
+        pass  # another type, broken, or one of the special cases above
     text = body.decode(errors="surrogateescape").strip()
-    if text and text[0] != "[":
-        raise PermanentBodyError("The answer is not a JSON array.")
+    if not text:
+        raise BodyError("The answer is empty.")
+    if text[0] != "[":
+        raise PermanentBodyError(_other_type(text))
     if text[:1] + text[-1:] != "[]":
         raise BodyError("The answer is not a complete JSON array.")
     elements = list(_members(text))
@@ -88,6 +90,13 @@ def split(body: bytes) -> list[bytes]:
         except ValueError as error:
             raise BodyError(f"The answer is not JSON: {error}") from None
     return [element.encode(errors="surrogateescape") for element in elements]
+
+
+def beginning(text: str) -> str:
+    """Return the first words of a text from a server, for a line of a log."""
+    words = "".join(each if each.isprintable() else " " for each in text).split()
+    line = " ".join(words)
+    return line if len(line) <= _BEGINNING else f"{line[:_BEGINNING]}..."
 
 
 def to_table(records: Sequence[bytes], schema: pa.Schema) -> pa.Table:
@@ -146,6 +155,23 @@ def add_landing_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return _add_columns(
         table.select(schema.names), range(table.num_rows), _landed(schema)
     )
+
+
+def _other_type(text: str) -> str:
+    """Return a sentence about a text that is not an array, without personal data."""
+    try:
+        value, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        if text[0] == "{":
+            return "The answer begins like a JSON object, so it is not an array."
+        return "The answer is not JSON."
+    if not isinstance(value, dict):
+        return "The answer is JSON but not an array."
+    # A key that does not look like a field's name might be a person's id.
+    names = [name for name in value if re.fullmatch(_FIELD_NAME, name)][:_FIELDS]
+    fields = f" with {', '.join(names)}" if names else ""
+    more = " and more text after it" if text[end:].strip() else ""
+    return f"The answer is a JSON object{fields}{more}, not an array."
 
 
 def _landed(schema: pa.Schema) -> pa.Schema:

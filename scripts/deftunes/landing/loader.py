@@ -1,12 +1,20 @@
 """One run of the loader: plans windows, fetches and lands them in parallel."""
 
 import hashlib
+import ipaddress
 import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import (
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    as_completed,
+)
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
@@ -22,7 +30,7 @@ from deftunes.landing import api, postgres, rates
 from deftunes.landing.download import DownloadError, RetryPolicy
 from deftunes.landing.zone import WHOLE, Landed, LandingZone, ShrinkError
 from deftunes.lock import home_lock
-from deftunes.settings import Settings
+from deftunes.settings import ApiAccess, Settings, check_url
 
 ENTITIES = ("users", "sessions", "songs", "exchange_rates")
 
@@ -38,6 +46,9 @@ _EXPECTED = (
     ShrinkError,
 )
 _JOURNAL_LIFE = timedelta(days=1)
+_PROGRESS_INTERVAL = 60.0  # seconds between two lines in a log
+# A server that fails so often is not asked for the other days.
+_MOST_FAILURES_IN_A_ROW = 10
 
 logger = logging.getLogger(__name__)
 
@@ -118,8 +129,9 @@ def run(
 ) -> Summary:
     """Land the windows of a plan.
 
-    A window that fails does not stop the others. A run that does not finish leaves a
-    journal. The same command, within a day, continues from it.
+    A window that fails does not stop the others, unless ten days of sessions in a row
+    fail. A run that does not finish leaves a journal. The same command, within a day,
+    continues from it.
 
     Args:
         settings: where the sources and the landing zone are.
@@ -137,6 +149,7 @@ def run(
 
     """
     planned = list(tasks(settings, plan, retry_policy))
+    _warn_of_the_future(plan)
     settings.make_home()
     with home_lock(settings.home, plan.wait):
         zone = LandingZone(settings.landing)
@@ -159,6 +172,7 @@ def run(
                 summary.failed.append(zone.manifest.path.name)
                 logger.error("%s was not written: %s", zone.manifest.path, error)
             journal.finished = not summary.failed
+    _warn_of_nothing(summary, plan)
     return summary
 
 
@@ -177,7 +191,8 @@ def tasks(
 
     """
     if {"users", "sessions"} & {*plan.entities}:
-        url = settings.require("api_url")
+        access = settings.api_access()
+        _warn_of_open_credentials(access)
     if "songs" in plan.entities:
         dsn = settings.require("postgres_dsn")
         yield LandingTask(
@@ -193,10 +208,12 @@ def tasks(
             WHOLE,
             "api:/users",
             _IS_MALFORMED,
-            lambda connection: connection.from_arrow(api.users(url, retry_policy)),
+            lambda connection: connection.from_arrow(api.users(access, retry_policy)),
         )
     if "exchange_rates" in plan.entities:
         location = settings.exchange_rates
+        if location and "://" in location:
+            check_url("DEFTUNES_EXCHANGE_RATES", location)
         yield LandingTask(
             "exchange_rates",
             WHOLE,
@@ -208,17 +225,21 @@ def tasks(
         )
     if "sessions" in plan.entities:
         for number in range((plan.end - plan.start).days):
-            yield _day_task(url, plan.start + timedelta(days=number), retry_policy)
+            yield _day_task(access, plan.start + timedelta(days=number), retry_policy)
 
 
-def _day_task(url: str, day: date, retry_policy: RetryPolicy | None) -> LandingTask:
+def _day_task(
+    access: ApiAccess, day: date, retry_policy: RetryPolicy | None
+) -> LandingTask:
     """Return the task for one day of sessions."""
     return LandingTask(
         "sessions",
         day.isoformat(),
         f"api:{api.sessions_path(day)}",
         _SESSION_IS_MALFORMED,
-        lambda connection: connection.from_arrow(api.sessions(url, day, retry_policy)),
+        lambda connection: connection.from_arrow(
+            api.sessions(access, day, retry_policy)
+        ),
     )
 
 
@@ -299,28 +320,40 @@ def _land_all(
     """Land windows in parallel, and record each one in the journal and the summary."""
     work = partial(land, zone=zone, database=database, max_shrink=plan.max_shrink)
     unchanged: dict[LandingTask, Landed] = {}
+    failures_in_a_row = 0
     pool = ThreadPoolExecutor(plan.workers, thread_name_prefix="land")
     try:
         futures = {pool.submit(work, task): task for task in tasks}
-        # disable=None hides the progress bar when stderr is not a terminal.
-        for future in tqdm(
-            as_completed(futures), total=len(tasks), unit="window", disable=None
-        ):
-            task = futures[future]
-            try:
-                landed = future.result()
-            except (*_EXPECTED, OSError, duckdb.IOException) as error:
-                summary.failed.append(str(task))
-                logger.error("%s did not land: %s", task, error)
-            except Exception:
-                summary.failed.append(str(task))
-                logger.exception("%s did not land.", task)
-            else:
-                if landed.changed:
-                    summary.landed.setdefault(task.entity, []).append(landed)
-                    journal.add(str(task))
+        with _progress(futures) as finished:
+            for future in finished:
+                task = futures[future]
+                is_failed = True
+                try:
+                    landed = future.result()
+                except CancelledError:
+                    summary.failed.append(str(task))
+                    continue
+                except (*_EXPECTED, OSError, duckdb.IOException) as error:
+                    logger.error("%s did not land: %s", task, error)
+                except Exception:
+                    logger.exception("%s did not land.", task)
                 else:
-                    unchanged[task] = landed
+                    is_failed = False
+                    if landed.changed:
+                        summary.landed.setdefault(task.entity, []).append(landed)
+                        journal.add(str(task))
+                    else:
+                        unchanged[task] = landed
+                if is_failed:
+                    summary.failed.append(str(task))
+                if task.window != WHOLE:
+                    failures_in_a_row = failures_in_a_row + 1 if is_failed else 0
+                if failures_in_a_row == _MOST_FAILURES_IN_A_ROW:
+                    left = sum(each.cancel() for each in futures)
+                    logger.error(
+                        "%d days in a row did not land, so %d windows are not tried.",
+                        *(failures_in_a_row, left),
+                    )
     finally:
         pool.shutdown(cancel_futures=True)
     # Unchanged windows are finished after all windows have been fetched, because one of
@@ -336,6 +369,90 @@ def _land_all(
         result = replace(landed, changed=task.window in relanded)
         summary.landed.setdefault(task.entity, []).append(result)
         journal.add(str(task))
+
+
+@contextmanager
+def _progress(
+    futures: Mapping[Future[Landed], LandingTask],
+) -> Iterator[Iterator[Future[Landed]]]:
+    """Yield the futures as they finish; show a bar, or log a line a minute.
+
+    The bar needs a terminal.
+    """
+    finished = as_completed(futures)
+    if sys.stderr.isatty():
+        yield iter(tqdm(finished, total=len(futures), unit="window"))
+        return
+    is_over = threading.Event()
+
+    def report() -> None:
+        while not is_over.wait(_PROGRESS_INTERVAL):
+            running = [
+                str(task) for future, task in futures.items() if future.running()
+            ]
+            logger.info(
+                "%d of %d windows are done. In progress: %s.",
+                sum(future.done() for future in futures),
+                len(futures),
+                ", ".join(running) or "none",
+            )
+
+    thread = threading.Thread(target=report, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield finished
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _warn_of_open_credentials(access: ApiAccess) -> None:
+    """Warn if credentials are sent over a network without encryption."""
+    parts = urlsplit(access.url)
+    has_credentials = access.headers or parts.password or parts.username
+    if parts.scheme == "http" and has_credentials and not _is_local(parts.hostname):
+        logger.warning(
+            "The credentials for http://%s are sent without encryption: everyone on "
+            "the way can read them. Use https:// in DEFTUNES_API_URL if the API has "
+            "it.",
+            parts.hostname,
+        )
+
+
+def _is_local(host: str | None) -> bool:
+    """Return whether a host is this computer."""
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _warn_of_the_future(plan: LandingPlan) -> None:
+    """Warn if days of sessions have not begun yet."""
+    today = datetime.now(timezone.utc).date()
+    days = (plan.end - max(plan.start, today + timedelta(days=1))).days
+    if "sessions" in plan.entities and days > 0:
+        logger.warning(
+            "%d of the days to land are after today, %s (UTC): the API cannot have all "
+            "of their sessions yet.",
+            *(days, today),
+        )
+
+
+def _warn_of_nothing(summary: Summary, plan: LandingPlan) -> None:
+    """Warn of entities without a single record in all windows of a run."""
+    hints = {
+        "users": "The API has no users: check DEFTUNES_API_URL.",
+        "songs": "deftunes.songs has no rows: check DEFTUNES_POSTGRES_DSN.",
+        "sessions": f"The API has no sessions from {plan.start} to before {plan.end}: "
+        "check --start, --end and DEFTUNES_API_URL.",
+    }
+    for entity, hint in hints.items():
+        landed = summary.landed.get(entity, [])
+        # Days that landed before, or did not land, may have sessions.
+        is_partial = entity == "sessions" and (summary.resumed or summary.failed)
+        if landed and not is_partial and not any(each.records for each in landed):
+            logger.warning("%s", hint)
 
 
 @dataclass

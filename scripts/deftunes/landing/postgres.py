@@ -35,10 +35,27 @@ TIMEOUTS = {
 # The parts of an error message that are safe to show. The rest may contain the DSN.
 _SAFE_REASONS = re.compile(
     r"FATAL: .*|Connection refused|timeout expired|could not translate host name"
-    r"|server closed the connection unexpectedly|permission denied for \w+"
-    r"|canceling statement due to .*|No route to host|SSL error"
+    r"|server closed the connection unexpectedly|permission denied for \w+(?: \w+)?"
+    r"|canceling statement due to .*|No route to host|SSL error(?:: [a-z ]+)?"
+    r"|server does not support SSL|no password supplied"
+    r'|root certificate file "[^"]*" does not exist'
+    r'|server certificate for "[^"]*" .*does not match host name'
     r"|Connection reset by peer|Connection timed out|No space left on device"
 )
+# What to do, by a part of the reason; the first that matches.
+_CURES = {
+    "permission denied": "Grant the user connect on the database, usage on schema "
+    "deftunes and select on deftunes.songs",
+    "no such table": "Check the database in DEFTUNES_POSTGRES_DSN",
+    "not shown": "Check DEFTUNES_POSTGRES_DSN, for example with psql",
+    "certificate|SSL": "Check sslmode and sslrootcert in DEFTUNES_POSTGRES_DSN",
+    "password|role": "Check the user and the password in DEFTUNES_POSTGRES_DSN, or in "
+    "~/.pgpass",
+    "does not exist": "Check the database in DEFTUNES_POSTGRES_DSN",
+    "No space": "Free some space",
+    "host name": "Check the host in DEFTUNES_POSTGRES_DSN",
+    "": "Check DEFTUNES_POSTGRES_DSN and whether the server runs",
+}
 
 
 class PostgresError(Exception):
@@ -89,9 +106,11 @@ def read_songs(
         )
         return connection.table("songs")
     except duckdb.Error as error:
+        reason = _reason(str(error))
+        cure = next(each for part, each in _CURES.items() if re.search(part, reason))
         raise PostgresError(
-            f"deftunes.songs cannot be read: {_reason(str(error))}. Check "
-            "DEFTUNES_POSTGRES_DSN and the server, then run the same command again."
+            f"deftunes.songs cannot be read: {reason}. {cure}, then run the same "
+            "command again."
         ) from None  # DuckDB's message contains the DSN
 
 
@@ -146,6 +165,6 @@ def _reason(message: str) -> str:
         return "there is no such table, or its reader may not see it"
     match = _SAFE_REASONS.search(message)
     if match is None:
-        return "the connection string is not valid"
+        return "the reason is not shown, because it may contain the password"
     # A server quotes what it was given, which may be a secret in the wrong place.
     return re.sub('".*"', '"***"', match.group())

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import currency_converter  # type: ignore[import-untyped]
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from deftunes.landing.download import RetryPolicy, download
+from deftunes.landing.download import Remote, RetryPolicy, download
 from deftunes.landing.json_parsing import BodyError, PermanentBodyError
 
 RATES = pa.schema(
@@ -63,7 +63,10 @@ def exchange_rates(
 
     """
     if location and _is_url(location):
-        return download(location, parse, retry_policy=retry_policy)
+        remote = Remote(
+            location, "DEFTUNES_EXCHANGE_RATES", "the ECB's file eurofxref-hist"
+        )
+        return download(remote, parse, retry_policy)
     try:
         return parse((Path(location) if location else SHIPPED).read_bytes())
     except (OSError, BodyError) as error:

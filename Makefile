@@ -82,8 +82,10 @@ lint: setup ## check SQL, YAML, Python, names, descriptions and keys
 	$(BIN)/sqlfluff lint --disable-progress-bar models snapshots tests/*.sql analyses
 
 docs: setup ## build the docs site: target/static_index.html, one file, works offline
+	@$(BIN)/dbt --quiet parse
 	@$(BIN)/python scripts/fill_overview.py
 	@$(BIN)/dbt --quiet docs generate --static
+	@$(BIN)/python scripts/style_docs.py
 	@$(BIN)/dbt-bouncer run --only catalog_checks --allow-zero-checks
 	@echo "Open target/static_index.html in a browser."
 

@@ -22,11 +22,11 @@ def main(name: str, target: Path, role: str | None) -> None:
     models/semantic/saved_queries.yml. Exits with 0, or with 1 if nothing was written.
     """
     try:
-        export(Settings.from_environment(), name, target, role)
+        rows = export(Settings.from_environment(), name, target, role)
     except (ExportError, SettingsError) as error:
         click.echo(error, err=True)
         sys.exit(1)
-    click.echo(f"Wrote {target}")
+    click.echo(f"Wrote {rows:,} rows to {target.absolute()}")
 
 
 if __name__ == "__main__":

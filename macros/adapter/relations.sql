@@ -41,3 +41,17 @@
         ) -%}
     {%- endif -%}
 {%- endmacro %}
+
+{# Overrides dbt's, whose message also lists ways that would not fill a new column. #}
+{% macro duckdb__process_schema_changes(on_schema_change, source, target) -%}
+    {%- if on_schema_change == 'fail' -%}
+        {%- set changes = check_for_schema_changes(source, target) -%}
+        {%- if changes.schema_changed -%}
+            {{ exceptions.raise_compiler_error(
+                'The columns of ' ~ target.identifier ~ ' have changed since the lake '
+                ~ 'was built. Run `dbt build --full-refresh`.'
+            ) }}
+        {%- endif -%}
+    {%- endif -%}
+    {{ return(default__process_schema_changes(on_schema_change, source, target)) }}
+{%- endmacro %}

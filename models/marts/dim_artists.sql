@@ -65,20 +65,10 @@ members as (
     full outer join sold_artists
         on catalogue_artists.artist_id = sold_artists.artist_id
 
-),
-
-final as (
-
-    select
-        {{ surrogate_key(['artist_id']) }} as artist_key,
-        *
-    from members
-
     union all
 
     -- The unknown member. Its id is empty, which no record's id is.
     select
-        {{ unknown_member_key() }} as artist_key,
         '' as artist_id,
         null as artist_mbid,
         'Unknown' as artist_name,
@@ -87,6 +77,39 @@ final as (
         null as artist_hotness,
         0 as track_count,
         true as is_inferred
+
+),
+
+final as (
+
+    select
+        case
+            when artist_id = '' then {{ unknown_member_key() }}
+            else {{ surrogate_key(['artist_id']) }}
+        end as artist_key,
+        artist_id,
+        artist_mbid,
+        artist_name,
+        aliases,
+        {%- for feature in ['familiarity', 'hotness'] %}
+            case
+                when artist_{{ feature }} is null then 'Unknown'
+                -- Bands of 0.2, numbered so that their limits are exact decimals.
+                else
+                    concat(
+                        cast(floor(artist_{{ feature }} * 5) * 0.2 as decimal(2, 1)),
+                        ' to ',
+                        cast(
+                            (floor(artist_{{ feature }} * 5) + 1) * 0.2 as decimal(2, 1)
+                        )
+                    )
+            end as {{ feature }}_band,
+        {%- endfor %}
+        artist_familiarity,
+        artist_hotness,
+        track_count,
+        is_inferred
+    from members
 
 )
 

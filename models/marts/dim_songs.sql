@@ -20,7 +20,7 @@ songs_sold as (
 changed_songs as (
 
     {% if not has_new_batch('songs') %}
-        select distinct song_id as track_id
+        select song_id as track_id
         from songs_sold
         where {{ is_new_batch('sessions') }}
     {% else %}
@@ -28,6 +28,9 @@ changed_songs as (
         union
         select song_id as track_id from songs_sold
     {% endif %}
+    union
+    -- The unknown member. Its id is empty, which no purchase's id is.
+    select '' as track_id
 
 ),
 
@@ -62,16 +65,19 @@ members as (
         listed.song_id,
         coalesce(listed.artist_id, sold_songs.artist_id) as artist_id,
         case
+            when changed_songs.track_id = '' then 'Unknown'
             when listed.track_id is null then sold_songs.song_title
             else listed.song_title
         end as song_title,
         listed.release,
         listed.duration,
+        cast(floor(listed.duration / 60) as integer) as minutes,
         listed.year,
         listed.track_id is null as is_inferred
     from changed_songs
     left join songs as same_id on changed_songs.track_id = same_id.track_id
-    left join first_tracks on changed_songs.track_id = first_tracks.song_id
+    left join first_tracks
+        on changed_songs.track_id = first_tracks.song_id and first_tracks.song_id <> ''
     left join songs as listed
         on coalesce(same_id.track_id, first_tracks.track_id) = listed.track_id
     left join sold_songs on changed_songs.track_id = sold_songs.track_id
@@ -81,7 +87,10 @@ members as (
 final as (
 
     select
-        {{ surrogate_key(['track_id']) }} as song_key,
+        case
+            when track_id = '' then {{ unknown_member_key() }}
+            else {{ surrogate_key(['track_id']) }}
+        end as song_key,
         case
             when artist_id is null then {{ unknown_member_key() }}
             else {{ surrogate_key(['artist_id']) }}
@@ -91,29 +100,19 @@ final as (
         artist_id,
         song_title,
         release,
+        case
+            when minutes is null then 'Unknown'
+            -- One band for eight minutes and more, because such songs are few.
+            when minutes >= 8 then '8 or more'
+            else concat(minutes, ' to ', minutes + 1)
+        end as duration_band,
         duration,
         year,
-        coalesce(song_title, '') <> '' as has_title,
+        cast(floor(year / 10) * 10 as integer) as decade,
+        track_id <> '' and coalesce(song_title, '') <> '' as has_title,
         year is not null as has_year,
         is_inferred
     from members
-
-    union all
-
-    -- The unknown member. Its id is empty, which no record's id is.
-    select
-        {{ unknown_member_key() }} as song_key,
-        {{ unknown_member_key() }} as artist_key,
-        '' as track_id,
-        null as song_id,
-        null as artist_id,
-        'Unknown' as song_title,
-        null as release,
-        null as duration,
-        null as year,
-        false as has_title,
-        false as has_year,
-        true as is_inferred
 
 )
 

@@ -4,7 +4,7 @@ artists as (
 
     select
         artist_key,
-        artist_hotness,
+        hotness_band,
         track_count
     from {{ ref('dim_artists') }}
 
@@ -24,8 +24,7 @@ sales_per_artist as (
 banded as (
 
     select
-        -- Bands of 0.2, numbered so that their limits are exact decimals.
-        cast(floor(artists.artist_hotness * 5) as integer) as step,
+        artists.hotness_band,
         sales_per_artist.revenue_usd,
         coalesce(sales_per_artist.item_count, 0) as item_count,
         artists.track_count
@@ -37,20 +36,14 @@ banded as (
 final as (
 
     select
-        cast(step * 0.2 as decimal(2, 1)) as hotness,
-        case
-            when step is null then 'Unknown'
-            else concat(
-                cast(step * 0.2 as decimal(2, 1)),
-                ' to ',
-                cast(step * 0.2 + 0.2 as decimal(2, 1))
-            )
-        end as hotness_name,
+        -- The band begins with its lower end.
+        {{ dbt.safe_cast('left(hotness_band, 3)', 'decimal(2, 1)') }} as hotness,
+        hotness_band as hotness_name,
         coalesce(sum(revenue_usd), 0) as revenue_usd,
         cast(sum(item_count) as bigint) as item_count,
         cast(sum(track_count) as bigint) as track_count
     from banded
-    group by step
+    group by hotness_band
 
 )
 

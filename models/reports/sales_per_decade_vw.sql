@@ -4,7 +4,7 @@ songs as (
 
     select
         song_key,
-        year,
+        decade,
         is_inferred
     from {{ ref('dim_songs') }}
 
@@ -23,7 +23,7 @@ sales_per_song as (
 banded as (
 
     select
-        cast(floor(songs.year / 10) * 10 as integer) as decade,
+        songs.decade,
         sales_per_song.revenue_usd,
         coalesce(sales_per_song.item_count, 0) as item_count,
         case when songs.is_inferred then 0 else 1 end as track_count

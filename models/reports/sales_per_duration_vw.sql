@@ -4,7 +4,7 @@ songs as (
 
     select
         song_key,
-        duration,
+        duration_band,
         is_inferred
     from {{ ref('dim_songs') }}
 
@@ -23,11 +23,7 @@ sales_per_song as (
 banded as (
 
     select
-        -- One band for eight minutes and more, because such songs are few.
-        case
-            when songs.duration >= 8 * 60 then 8
-            else cast(floor(songs.duration / 60) as integer)
-        end as minutes,
+        songs.duration_band,
         sales_per_song.revenue_usd,
         coalesce(sales_per_song.item_count, 0) as item_count,
         case when songs.is_inferred then 0 else 1 end as track_count
@@ -39,17 +35,14 @@ banded as (
 final as (
 
     select
-        minutes,
-        case
-            when minutes is null then 'Unknown'
-            when minutes = 8 then '8 or more'
-            else concat(minutes, ' to ', minutes + 1)
-        end as minutes_name,
+        -- The band begins with its lower end.
+        {{ dbt.safe_cast('left(duration_band, 1)', 'integer') }} as minutes,
+        duration_band as minutes_name,
         coalesce(sum(revenue_usd), 0) as revenue_usd,
         cast(sum(item_count) as bigint) as item_count,
         cast(sum(track_count) as bigint) as track_count
     from banded
-    group by minutes
+    group by duration_band
 
 )
 

@@ -279,8 +279,18 @@ TABLES = {
             artist_id,
             song_title,
             release,
+            case
+                when duration is null then 'Unknown'
+                when duration >= 480 then '8 or more'
+                else concat(
+                    cast(floor(duration / 60) as int),
+                    ' to ',
+                    cast(floor(duration / 60) as int) + 1
+                )
+            end as duration_band,
             duration,
             year,
+            year div 10 * 10 as decade,
             track_id <> '' and coalesce(song_title, '') <> '' as has_title,
             year is not null as has_year,
             is_inferred
@@ -345,6 +355,28 @@ TABLES = {
             mbids.artist_mbid,
             coalesce(named.artist_name, sold.artist_name, 'Unknown') as artist_name,
             coalesce(named.aliases, cast(array() as array<string>)) as aliases,
+            coalesce(
+                concat(
+                    cast(floor(measures.artist_familiarity * 5) * 0.2 as decimal(2, 1)),
+                    ' to ',
+                    cast(
+                        (floor(measures.artist_familiarity * 5) + 1) * 0.2
+                        as decimal(2, 1)
+                    )
+                ),
+                'Unknown'
+            ) as familiarity_band,
+            coalesce(
+                concat(
+                    cast(floor(measures.artist_hotness * 5) * 0.2 as decimal(2, 1)),
+                    ' to ',
+                    cast(
+                        (floor(measures.artist_hotness * 5) + 1) * 0.2
+                        as decimal(2, 1)
+                    )
+                ),
+                'Unknown'
+            ) as hotness_band,
             measures.artist_familiarity,
             measures.artist_hotness,
             measures.track_count,
@@ -356,13 +388,13 @@ TABLES = {
         union all
         select
             md5(artist_id), artist_id, null, coalesce(artist_name, 'Unknown'),
-            cast(array() as array<string>), null, null, 0, true
+            cast(array() as array<string>), 'Unknown', 'Unknown', null, null, 0, true
         from sold
         left anti join measures using (artist_id)
         union all
         select
             repeat('0', 32), '', null, 'Unknown', cast(array() as array<string>),
-            null, null, 0, true
+            'Unknown', 'Unknown', null, null, 0, true
     """,
     "marts.dim_date": """
         select

@@ -2,10 +2,9 @@
 
 import json
 import stat
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
-from typing import cast
 
 import duckdb
 
@@ -23,9 +22,7 @@ class ExportError(Exception):
     """Nothing was written; the message says why and what to do."""
 
 
-def export(
-    settings: Settings, name: str, target: Path, role: str | None = None
-) -> None:
+def export(settings: Settings, name: str, target: Path, role: str | None = None) -> int:
     """Write a published table, or the result of a saved query, to a file.
 
     Args:
@@ -38,6 +35,9 @@ def export(
             formula. The file has the mode of the database.
         role: the role whose database is read, one of `seeds/roles.csv`; if None, the
             database that contains everything.
+
+    Returns:
+        The number of rows.
 
     Raises:
         ExportError: nothing is published, there is no table or query of this name, the
@@ -61,7 +61,9 @@ def export(
             connection.execute("set enable_external_access = false")
             connection.execute("set timezone = 'UTC'")
             relation = _relation(connection, settings, name)
-            _write(relation, target.absolute(), stat.S_IMODE(database.stat().st_mode))
+            return _write(
+                relation, target.absolute(), stat.S_IMODE(database.stat().st_mode)
+            )
     except (duckdb.Error, OSError) as error:
         raise ExportError(f"{name} cannot be written: {error}") from error
 
@@ -91,44 +93,28 @@ def _relation(
     parsed = settings.dbt_target / "semantic_manifest.json"
     if not parsed.exists():
         raise ExportError(f"{parsed} does not exist. `dbt parse` creates it.")
-    manifest = parsed.read_text("utf-8")
-    queries = sorted(query["name"] for query in json.loads(manifest)["saved_queries"])
+    manifest = json.loads(parsed.read_text("utf-8"))
+    queries = sorted(query["name"] for query in manifest["saved_queries"])
     if name in queries:
-        return connection.sql(_sql(manifest, name))
+        # Imported here: it takes two seconds to load, and tables do not need it.
+        from deftunes.metrics import query_sql
+
+        return connection.sql(query_sql(parsed, saved_query_name=name))
     raise ExportError(
-        f"There is no table or saved query {name!r}. Tables: {', '.join(tables)}. "
-        f"Saved queries: {', '.join(queries)}."
+        f"There is no table or saved query {name!r}.{_nearest(name, tables + queries)} "
+        f"Saved queries: {', '.join(queries)}. `make docs` lists the tables."
     )
 
 
-def _sql(manifest: str, name: str) -> str:
-    """Return the SQL that MetricFlow generates for a saved query."""
-    # Imported here: they take two seconds to load, and tables do not need them.
-    from metricflow.engine.metricflow_engine import (
-        MetricFlowEngine,
-        MetricFlowQueryRequest,
-    )
-    from metricflow.protocols.sql_client import SqlClient, SqlEngine
-    from metricflow.sql.render.duckdb_renderer import DuckDbSqlPlanRenderer
-    from metricflow_semantics.model.dbt_manifest_parser import (
-        parse_manifest_from_dbt_generated_manifest as parse,
-    )
-    from metricflow_semantics.model.semantic_manifest_lookup import (
-        SemanticManifestLookup,
-    )
-
-    # `explain` needs only these two attributes of a client.
-    client = SimpleNamespace(
-        sql_engine_type=SqlEngine.DUCKDB, sql_plan_renderer=DuckDbSqlPlanRenderer()
-    )
-    lookup = SemanticManifestLookup(parse(manifest))
-    engine = MetricFlowEngine(lookup, cast(SqlClient, client))
-    request = MetricFlowQueryRequest.create(saved_query_name=name)
-    return engine.explain(request).sql_statement.sql
+def _nearest(name: str, known: list[str]) -> str:
+    """Return which name is meant, also if its schema is left out; or nothing."""
+    names = {table.rpartition(".")[2]: table for table in known}
+    matches = get_close_matches(name.lower().rpartition(".")[2], names, n=1)
+    return f" Did you mean {names[matches[0]]}?" if matches else ""
 
 
-def _write(relation: duckdb.DuckDBPyRelation, target: Path, mode: int) -> None:
-    """Write a relation to a temporary file, then move it to its place."""
+def _write(relation: duckdb.DuckDBPyRelation, target: Path, mode: int) -> int:
+    """Write a relation to a temporary file, move it to its place, count its rows."""
     if target.suffix not in _FORMATS:
         raise ExportError(f"End the file's name in {' or '.join(_FORMATS)}: {target}")
     columns = []
@@ -155,3 +141,5 @@ def _write(relation: duckdb.DuckDBPyRelation, target: Path, mode: int) -> None:
             rows.write_parquet(str(file), compression="zstd")
         file.chmod(mode)
         file.replace(target)
+    (count,) = rows.count("*").fetchall()[0]
+    return int(count)

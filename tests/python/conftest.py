@@ -40,7 +40,7 @@ _SLOWEST = (
 # They share one run of the demo.
 _OF_THE_DEMONSTRATION = {
     *("test_dashboard", "test_data_classes", "test_demo", "test_export"),
-    "test_superset",
+    *("test_notebook", "test_superset"),
 }
 _INHERITED = {"HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TZ"}
 _PROVEN = pytest.StashKey[dict[str, str]]()

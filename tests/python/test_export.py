@@ -159,7 +159,9 @@ def test_only_a_published_role_is_a_role(
 @pytest.mark.parametrize(
     ("name", "target", "role", "reason"),
     [
-        ("sales", "sales.csv", None, r"marts\.dim_date.*: .*sales_by_song"),
+        ("sales", "sales.csv", None, r"'sales'\. Saved queries: .*sales_by_song\."),
+        ("sales_by_artst", "x.csv", None, r"Did you mean sales_by_artist"),
+        ("dim_dates", "days.csv", None, r"Did you mean marts\.dim_date\?"),
         ("marts.dim_date", "days.xlsx", None, r"\.csv or \.parquet"),
         ("marts.dim_date", "no such folder/days.csv", None, "There is .*such folder$"),
         ("marts.dim_date", "days.csv", "nobody", r"nobody\.duckdb.*dbt build"),
@@ -211,4 +213,10 @@ def test_the_command_says_what_to_do_before_anything_is_published(
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert "`dbt build` publishes it." in nothing.stderr
     done = run(demonstration.lakehouse.home)
-    assert (done.returncode, done.stdout) == (0, f"Wrote {tmp_path / 'days.csv'}\n")
+    ((days,),) = demonstration.lakehouse.published(
+        "select count(*) from marts.dim_date"
+    )
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"Wrote {days:,} rows to {tmp_path / 'days.csv'}\n",
+    )

@@ -15,6 +15,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 import yaml  # type: ignore[import-untyped]
 from conftest import WITHOUT_TESTS, Lakehouse, song
+from deftunes.metrics import engine
 from deftunes.settings import PROJECT
 from demo_sources import postgres
 from demo_sources.service import Records
@@ -27,7 +28,7 @@ with months as (
 ), items as (
     select *, date_trunc('month', session_start_time) as month
     from marts.fact_order_items
-    inner join (select song_key, track_id, year, is_inferred from marts.dim_songs)
+    inner join (select * exclude (artist_key, song_id) from marts.dim_songs)
         using (song_key)
 ), sessions as (
     select
@@ -56,6 +57,8 @@ with months as (
 OF_ITEMS = {
     "revenue": "sum(price_usd)",
     "items_sold": "count(*)",
+    "orders": "count(distinct session_id)",
+    "average_order_value": "sum(price_usd) / count(distinct session_id)",
     "buyers": "count(distinct buyer_key)",
     "items_liked": "count(*) filter (where liked)",
     "items_judged": "count(liked)",
@@ -65,7 +68,6 @@ OF_ITEMS = {
     "revenue_per_buyer": "sum(price_usd) / count(distinct buyer_key)",
 }
 OF_ORDERS = {
-    "orders": "count(*)",
     "ordering_buyers": "count(distinct buyer_key)",
     "new_buyers": "count(*) filter (where previous is null)",
     "repeat_buyers": "count(distinct buyer_key) filter (where previous is not null)",
@@ -80,7 +82,6 @@ OF_ORDERS = {
     " / nullif(count(distinct buyer_key) filter (where last_day - day >= 90), 0)",
 }
 BUYERS = "(select count(distinct buyer_key) from orders where orders.month {})"
-ORDERS = "(select count(*) from orders where orders.month {})"
 REVENUE = "coalesce((select sum(price_usd) from items where items.month {}), 0)"
 OF_MONTHS = {
     "cumulative_revenue": REVENUE.format("<= months.month"),
@@ -95,9 +96,6 @@ OF_MONTHS = {
     "revenue_year_over_year": "{} / nullif({}, 0) - 1".format(
         REVENUE.format("= months.month"),
         REVENUE.format("= months.month - interval 1 year"),
-    ),
-    "average_order_value": "{} / nullif({}, 0)".format(
-        REVENUE.format("= months.month"), ORDERS.format("= months.month")
     ),
     "sign_ups": "(select count(*) from users where users.month = months.month)",
     "sign_up_conversion_30_days": "(select count(*) filter (where exists ("
@@ -114,16 +112,38 @@ FILLED = {
 }
 """What is 0 where nothing happened; all else is unknown there."""
 
+
+def bands(column: str) -> str:
+    """Return the band of 0.2 that a column is in."""
+    whens = (
+        f"when {column} < {end / 10} then '{(end - 2) / 10} to {end / 10}'"
+        for end in range(2, 24, 2)
+    )
+    return f"case {' '.join(whens)} else 'Unknown' end"
+
+
 OF_USERS = {
     "user__country_name": "country_name",
+    "user__place_name": "place_name",
+    "user__is_inferred": "buyer.is_missing",
     "user__timezone": "timezone",
     "user__signed_up_at__month": "date_trunc('month', user_since)",
 }
 SLICES = OF_USERS | {
     "song__track_id": "track_id",
-    "song__release_decade": "items.year // 10 * 10",
+    "song__song_title": "song_title",
+    "song__release": "release",
+    "song__duration_band": "case when duration >= 480 then '8 or more' when duration"
+    " is null then 'Unknown' else printf('%d to %d', trunc(duration / 60)::int,"
+    " trunc(duration / 60)::int + 1) end",
+    "song__release_year": "items.year",
+    "song__decade": "items.year // 10 * 10",
+    "song__is_inferred": "items.is_inferred",
     "artist__artist_id": "artist.artist_id",
     "artist__artist_name": "artist_name",
+    "artist__familiarity_band": bands("artist_familiarity"),
+    "artist__hotness_band": bands("artist_hotness"),
+    "artist__is_inferred": "artist.is_missing",
     "order_item__local_day_of_week": "isodow(local_date)",
     "order_item__local_hour": "local_hour",
     "order_item__currency": "currency",
@@ -133,7 +153,9 @@ SLICES_OF_ORDERS = OF_USERS | {
     "order__local_hour": "local_hour",
 }
 OF_ARTISTS = """
-left join (select artist_key, artist_id, artist_name from marts.dim_artists) as artist
+left join (
+    select * exclude is_inferred, is_inferred as is_missing from marts.dim_artists
+) as artist
     on items.artist_key = artist.artist_key
 """
 MONTH = "metric_time__month"
@@ -161,10 +183,13 @@ REPORTS: list[tuple[str, dict[str, str], dict[str, str]]] = [
     ),
     ("reports.sales_per_song_mv", {"song_key": "song"}, SOLD),
     ("reports.top_songs_per_country_mv", {"song_key": "song"} | COUNTRY, SOLD),
-    ("reports.sales_per_decade_vw", {"decade": "song__release_decade"}, SOLD),
-    # Of bands that only the report knows, all together.
-    ("reports.sales_per_duration_vw", {}, SOLD),
-    ("reports.sales_per_artist_hotness_vw", {}, SOLD),
+    ("reports.sales_per_decade_vw", {"decade": "song__decade"}, SOLD),
+    ("reports.sales_per_duration_vw", {"minutes_name": "song__duration_band"}, SOLD),
+    (
+        "reports.sales_per_artist_hotness_vw",
+        {"hotness_name": "artist__hotness_band"},
+        SOLD,
+    ),
     (
         "reports.buyers_per_order_count_vw",
         {},
@@ -281,9 +306,15 @@ SESSIONS = [
     session(10, "never", "2023-04-02T00:00:00"),
 ]
 SONGS = [
-    song(1) | {"track_id": "TR1", "song_id": "SO1", "artist_id": "AR1", "year": 1999},
-    song(2) | {"track_id": "TR2", "song_id": "SO2", "artist_id": "AR2", "year": 2023},
-    song(3) | {"track_id": "TR3", "song_id": "SO3", "artist_id": "AR2", "year": 0},
+    song(1)
+    | {"track_id": "TR1", "song_id": "SO1", "artist_id": "AR1", "year": 1999}
+    | {"artist_hotttnesss": 0.6, "artist_familiarity": 0.8, "duration": 480.0},
+    song(2)
+    | {"track_id": "TR2", "song_id": "SO2", "artist_id": "AR2", "year": 2023}
+    | {"artist_familiarity": float("nan"), "duration": 59.9, "release": "One"},
+    song(3)
+    | {"track_id": "TR3", "song_id": "SO3", "artist_id": "AR2", "year": 0}
+    | {"artist_familiarity": float("nan"), "duration": 60.0},
 ]
 
 
@@ -405,8 +436,8 @@ def test_by_slice(
         query = f"""
             select {expression}, {values}
             from {source}
-            left join (from marts.dim_users select * exclude (buyer_key, is_inferred)
-                ) as buyer
+            left join (from marts.dim_users select * exclude (buyer_key, is_inferred),
+                is_inferred as is_missing) as buyer
                 on {source}.user_key = buyer.user_key
             {OF_ARTISTS if source == "items" else ""}
             group by 1
@@ -490,3 +521,19 @@ def test_every_metric_is_compared() -> None:
     text = (PROJECT / "models" / "semantic" / "metrics.yml").read_text()
     defined = {metric["name"] for metric in yaml.safe_load(text)["metrics"]}
     assert defined == OF_ITEMS.keys() | OF_ORDERS.keys() | OF_MONTHS.keys()
+
+
+@pytest.mark.usefixtures("ask")
+def test_every_dimension_is_described_and_compared() -> None:
+    parsed = PROJECT / "target" / "semantic_manifest.json"
+    compared = {re.sub("__month$", "", name) for name in SLICES | SLICES_OF_ORDERS}
+    for metric in engine(parsed).list_metrics():
+        # `metric_time` has no entity.
+        for dimension in filter(lambda each: each.entity_links, metric.dimensions):
+            assert dimension.label, dimension
+            assert dimension.description, dimension
+            name = dimension.granularity_free_dunder_name
+            # The time is `metric_time`. Only the age of a song has each dimension by a
+            # second way.
+            if dimension.name != "ordered_at" and metric.name != "average_song_age":
+                assert name in compared, metric.name

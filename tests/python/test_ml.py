@@ -8,7 +8,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import altair
 import duckdb
+import notebook
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
@@ -785,6 +787,11 @@ def test_models_are_built_and_left_alone_and_withheld(
             " where is_current and user_id <> '' group by buyer_key"
         ).fetchall()
         assert set(counts) == {(10,)}
+        known: dict[str, Any] = {"connection": lake, "alt": altair, "np": np}
+        for name, cell in notebook.cells().items():
+            if name.startswith(("churn-", "model-")):
+                notebook.run(cell, known)
+        assert known["auc"] > 0.6
         assert (
             lake.sql(
                 "select * from ml.ml_song_recommendations"

@@ -2,14 +2,19 @@
 
 import json
 import re
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import dbt.task.docs
 import pytest
 from conftest import Lakehouse
 from deftunes.landing.rates import SHIPPED
+from deftunes.metrics import query_sql
 from deftunes.settings import PROJECT
 from fill_overview import OVERVIEW, PICTURES, fill
+from style_docs import styled
 
 SVG = {"svg": "http://www.w3.org/2000/svg"}
 TABLES = ["dim_artists", "dim_date", "dim_songs", "dim_users"]
@@ -29,34 +34,92 @@ def star() -> ElementTree.Element:
 
 
 @pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """Return dbt's manifest of the project."""
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of what dbt has parsed."""
     lakehouse = Lakehouse(tmp_path_factory.mktemp("docs"), "", SHIPPED)
     kept = {"DEFTUNES_WITHOUT_ML": "", "DBT_WRITE_JSON": "true"}
     done = lakehouse.dbt("parse", environment=kept)
     assert done.returncode == 0, done.stdout
-    known: Manifest = json.loads(
-        (lakehouse.home / "target" / "manifest.json").read_text("utf-8")
-    )
+    return lakehouse.home / "target"
+
+
+@pytest.fixture(scope="module")
+def manifest(target: Path) -> Manifest:
+    """Return dbt's manifest of the project."""
+    known: Manifest = json.loads((target / "manifest.json").read_text("utf-8"))
     return known
 
 
+@pytest.fixture(scope="module")
+def semantics(target: Path) -> Path:
+    """Return the file that MetricFlow reads."""
+    return target / "semantic_manifest.json"
+
+
 def test_the_overview_is_filled_with_pictures_and_metrics_as_they_are(
-    overview: str, manifest: Manifest
+    overview: str, manifest: Manifest, semantics: Path
 ) -> None:
-    assert fill(overview) == overview, "run `make docs` and commit models/overview.md"
+    assert fill(overview, semantics) == overview, (
+        "run `make docs` and commit models/overview.md"
+    )
     for picture in PICTURES.glob("*.svg"):
         assert f"][{picture.stem}]\n" in overview
         assert f"\n[{picture.stem}]: data:image/svg+xml;base64," in overview
     for metric in manifest["metrics"].values():
-        assert f" | {metric['description']} | " in overview
+        assert f" `{metric['name']}` | {metric['description']} | " in overview
+    for name in ("song__decade", "artist__hotness_band", "user__place_name"):
+        assert f"| `{name}` | " in overview
 
 
-def test_filling_replaces_what_is_not_as_its_file(overview: str) -> None:
+def test_filling_replaces_what_is_not_as_its_file(
+    overview: str, semantics: Path
+) -> None:
     stale = re.sub(r"base64,\S*", "base64,b2xk", overview)
     stale = re.sub(r"Rule: .* \|", "Rule: another. |", stale)
+    stale = re.sub(
+        r"^\| `song__release_year`.*", "| `song__old` | a | b |", stale, flags=re.M
+    )
     assert stale != overview
-    assert fill(stale) == overview
+    assert fill(stale, semantics) == overview
+
+
+@pytest.mark.parametrize("page", ["README.md", "models/overview.md"])
+def test_every_example_of_mf_is_a_valid_query(page: str, semantics: Path) -> None:
+    """Rows have an order, unless there is only one."""
+    text = (PROJECT / page).read_text("utf-8")
+    examples = re.findall(r"\bmf query (--[^`\n]*)", text)
+    assert examples
+    for example in examples:
+        given = dict(re.findall(r"--([a-z-]+) ([^-\s]\S*|-\w\S*)", example))
+        saved = given.get("saved-query")
+        assert saved or "order" in given or "group-by" not in given, example
+        names = {
+            name: given[option].split(",") if option in given else None
+            for name, option in (
+                ("metric_names", "metrics"),
+                ("group_by_names", "group-by"),
+                ("order_by_names", "order"),
+            )
+        }
+        if saved or given.get("metrics"):
+            assert query_sql(semantics, saved_query_name=saved, **names)
+
+
+def test_saved_queries_have_an_order(manifest: Manifest) -> None:
+    for query in manifest["saved_queries"].values():
+        assert query["query_params"]["order_by"], query["name"]
+
+
+def test_tables_have_the_names_that_analysts_type(
+    overview: str, manifest: Manifest
+) -> None:
+    told = overview.partition("## How to read the layers")[0]
+    links = dict(re.findall(r"\[([\w.]+)\]\(#!/model/(model\.deftunes\.\w+)\)", told))
+    published = {"marts", "reports", "ml", "quality"}
+    for text, node in links.items():
+        model = manifest["nodes"][node]
+        if model["schema"] in published:
+            assert text == f"{model['schema']}.{model['name']}"
 
 
 def test_every_link_leads_to_a_page(overview: str, manifest: Manifest) -> None:
@@ -170,3 +233,17 @@ def test_the_page_on_architecture_names_what_is_there() -> None:
     }
     assert folders <= paths
     assert "(ARCHITECTURE.md)" in (PROJECT / "README.md").read_text("utf-8")
+
+
+def test_the_docs_page_says_when_it_was_built_and_hides_nothing(overview: str) -> None:
+    page = (Path(dbt.task.docs.__file__).parent / "index.html").read_text("utf-8")
+    page += json.dumps(overview)
+    made = styled(page, datetime(2024, 2, 29, 6, 5, tzinfo=timezone.utc))
+    assert r"# DeFtunes lakehouse\n\n*Built on 2024-02-29 at 06:05 UTC.*\n" in made
+    assert made.index("<style>") < made.index("</head>")
+    # What the style changes is in dbt's page.
+    assert "text-overflow: ellipsis; overflow-x: hidden; white-space: nowrap" in page
+    assert 'class="table-responsive"' in page
+    assert "min-width:960px" in page
+    with pytest.raises(ValueError, match="dbt's page"):
+        styled(overview, datetime.now(timezone.utc))

@@ -174,3 +174,17 @@ def test_a_part_of_a_build_says_that_its_batches_stay_new(changed_day: Day) -> N
     assert sum(map(int, counted)) == pq.read_metadata(landed).num_rows > 0
     said = lakehouse.dbt("run")
     assert "No new records." in said.stdout
+
+
+def test_a_new_column_is_told_in_one_sentence(changed_day: Day) -> None:
+    changed_day.restore()
+    lakehouse = changed_day.lakehouse
+    with lakehouse.writing() as lake:
+        lake.execute("alter table lake.marts.dim_songs drop column decade")
+    done = lakehouse.dbt("--quiet", "run", "-s", "dim_songs")
+    assert done.returncode != 0
+    told = "columns of dim_songs have changed since the lake was built. Run `dbt build"
+    assert f"{told} --full-refresh`." in done.stdout
+    assert "troubleshooting" not in done.stdout
+    again = lakehouse.dbt("run", "--full-refresh", "-s", "dim_songs")
+    assert again.returncode == 0, again.stdout

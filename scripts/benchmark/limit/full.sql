@@ -337,12 +337,28 @@ select
     artist_id,
     song_title,
     release,
+    case
+        when duration is null then 'Unknown'
+        when duration >= 480 then '8 or more'
+        else concat(
+            cast(floor(duration / 60) as integer),
+            ' to ',
+            cast(floor(duration / 60) as integer) + 1
+        )
+    end as duration_band,
     duration,
     year,
+    year // 10 * 10 as decade,
     track_id <> '' and coalesce(song_title, '') <> '' as has_title,
     year is not null as has_year,
     is_inferred
 from members;
+
+create temporary macro band(value) as coalesce(
+    cast(cast(floor(value * 5) / 5 as decimal(2, 1)) as varchar)
+    || ' to ' || cast((floor(value * 5) + 1) / 5 as decimal(2, 1)),
+    'Unknown'
+);
 
 create table lake.marts.dim_artists as
 with names as (
@@ -397,6 +413,8 @@ select
     mbids.artist_mbid,
     coalesce(named.artist_name, sold.artist_name, 'Unknown') as artist_name,
     coalesce(named.aliases, []) as aliases,
+    band(measures.artist_familiarity) as familiarity_band,
+    band(measures.artist_hotness) as hotness_band,
     measures.artist_familiarity,
     measures.artist_hotness,
     measures.track_count,
@@ -411,6 +429,8 @@ select
     artist_id,
     coalesce(artist_name, 'Unknown') as artist_name,
     cast([] as varchar[]) as aliases,
+    'Unknown' as familiarity_band,
+    'Unknown' as hotness_band,
     0 as track_count,
     true as is_inferred
 from sold
@@ -421,6 +441,8 @@ select
     '' as artist_id,
     'Unknown' as artist_name,
     cast([] as varchar[]) as aliases,
+    'Unknown' as familiarity_band,
+    'Unknown' as hotness_band,
     0 as track_count,
     true as is_inferred;
 

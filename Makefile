@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo land build dashboard rollback upkeep forget test bench lint \
+.PHONY: help setup demo land build dashboard explore rollback upkeep forget test bench lint \
 	docs metrics export lock
 
 help: ## list the commands
@@ -40,6 +40,9 @@ build: setup ## build, test and publish the landed data
 
 dashboard: setup ## draw the boards: serving/dashboard.html, one file, works offline
 	@$(BIN)/python scripts/dashboard.py
+
+explore: setup ## the boards with filters in a browser, while this runs
+	@$(BIN)/python scripts/explore.py $(ARGS)
 
 # DBT_TARGET sets the lake for every command.
 rollback: setup ## publish the previous publication again

@@ -90,7 +90,7 @@ def explore(settings: Settings, port: int) -> int:
 
 
 def for_page(board: dict[str, Any]) -> dict[str, Any]:
-    """Return a board without filters and links, which need a server.
+    """Return a board without links, which need a server.
 
     Args:
         board: the content of a board's YAML file, with its layout in `rows`.
@@ -104,7 +104,7 @@ def for_page(board: dict[str, Any]) -> dict[str, Any]:
             rows.append(row)
         elif row["visible"]["column"] == "is_found":
             rows += row["rows"]
-    return kept | {"rows": rows, "style": {"variables": {"visible": False}}}
+    return kept | {"rows": rows}
 
 
 def for_phone(board: dict[str, Any]) -> dict[str, Any]:
@@ -175,6 +175,14 @@ def _project(home: Path, boards: dict[str, dict[str, Any]]) -> Path:
     return project
 
 
+def _hide_filters(file: Path) -> None:
+    """Leave out the controls of filters, which need a server; the defaults apply."""
+    filters = yaml.safe_load(file.read_text("utf-8"))
+    for variable in filters["variables"].values():
+        variable["visible"] = False
+    file.write_text(yaml.safe_dump(filters, sort_keys=False), encoding="utf-8")
+
+
 def _environment(home: Path) -> dict[str, str]:
     return os.environ | {"DEFTUNES_HOME": str(home), "DO_NOT_TRACK": "1"}
 
@@ -194,6 +202,7 @@ def _page(home: Path, boards: dict[str, dict[str, Any]]) -> str:
         f"{name}{SCREENS['phone']}": for_phone(board) for name, board in drawn.items()
     }
     project = _project(home, drawn | phone)
+    _hide_filters(project / "parts" / "filters.yml")
     with ThreadPoolExecutor() as pool:
         for _ in pool.map(partial(_render, home, project), (drawn, phone)):
             pass

@@ -133,6 +133,7 @@ def page(explorer: Explorer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 executable_path=CHROMIUM, args=["--no-sandbox"]
             )
             opened = browser.new_page()
+            opened.set_default_timeout(120_000)
             opened.goto(f"{explorer.url}/sales")
             yield opened
             browser.close()
@@ -289,8 +290,8 @@ def wait_for(page: Any, pattern: str) -> None:  # noqa: ANN401  as above
 
 
 def retry(is_done: Callable[[], bool]) -> None:
-    """Wait until something is so, for a minute at most."""
-    end = time.monotonic() + 60
+    """Wait until something is so, for two minutes at most."""
+    end = time.monotonic() + 120
     while not is_done():
         assert time.monotonic() < end
         time.sleep(0.3)

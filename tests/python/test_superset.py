@@ -170,14 +170,14 @@ def test_superset_draws_the_kept_dashboard_while_a_build_runs(
         lakehouse.command("build", "--full-refresh"),  # publishes anew
         env=lakehouse.environment(),
         cwd=BOARDS.parents[1],
-        stdout=subprocess.DEVNULL,
+        stdout=(lakehouse.home / "build.log").open("w"),
     )
     drawn = 0
     while build.poll() is None or not drawn:
         (total,) = superset.chart("Revenue")
         assert Decimal(str(total["revenue_usd"])) == revenue
         drawn += 1
-    assert build.returncode == 0
+    assert build.returncode == 0, (lakehouse.home / "build.log").read_text()
     assert published.stat().st_ino != before
     assert [figure(superset.chart(tile)) for tile in TILES] == figures
     for chart, count in (("Revenue per day", days), ("Revenue per month", months)):

@@ -5,14 +5,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import duckdb
 import yaml  # type: ignore[import-untyped]
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -20,7 +19,7 @@ from deftunes.landing.zone import DEMO_MARKER
 from deftunes.settings import PROJECT, Settings
 
 BOARDS = PROJECT / "models" / "boards"
-NAMES = ("sales", "songs_and_artists", "buyers", "data_quality")
+NAMES = ("sales", "songs_and_artists", "buyers", "churn", "data_quality")
 """The boards in the order of the page; each is a file in `charts/`."""
 ANALYST = Path("roles", "analyst.duckdb")
 """The database that the boards read, below `serving/`: without names and places."""
@@ -137,6 +136,7 @@ def for_phone(board: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_TABLES = "select table_name from duckdb_tables()"
 _DCT = Path(sys.executable).with_name("dct")
 
 
@@ -155,9 +155,15 @@ def _published(settings: Settings) -> Path:
 
 def _boards(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the content of each board's YAML file, marked if the data are made up."""
+    with duckdb.connect(str(settings.serving / ANALYST), read_only=True) as published:
+        has_scores = "ml_churn_scores" in {
+            name for (name,) in published.execute(_TABLES).fetchall()
+        }
     boards = {
         name: yaml.safe_load((BOARDS / "charts" / f"{name}.yml").read_text("utf-8"))
         for name in NAMES
+        # DEFTUNES_WITHOUT_ML leaves out what the board about churn reads.
+        if name != "churn" or has_scores
     }
     if (settings.landing / DEMO_MARKER).exists():
         for board in boards.values():
@@ -168,6 +174,8 @@ def _boards(settings: Settings) -> dict[str, dict[str, Any]]:
 def _project(home: Path, boards: dict[str, dict[str, Any]]) -> Path:
     """Write a dbt Charts project with these boards to a folder, and return its path."""
     project = copytree(BOARDS, home / "boards")
+    for name in NAMES:
+        (project / "charts" / f"{name}.yml").unlink(missing_ok=True)
     for name, board in boards.items():
         (project / "charts" / f"{name}.yml").write_text(
             yaml.safe_dump(board, sort_keys=False), encoding="utf-8"
@@ -203,9 +211,7 @@ def _page(home: Path, boards: dict[str, dict[str, Any]]) -> str:
     }
     project = _project(home, drawn | phone)
     _hide_filters(project / "parts" / "filters.yml")
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(partial(_render, home, project), (drawn, phone)):
-            pass
+    _render(home, project, drawn | phone)
     environment = Environment(
         loader=FileSystemLoader(BOARDS), autoescape=True, undefined=StrictUndefined
     )

@@ -116,7 +116,7 @@ def test_the_dashboard_shows_the_figures_of_the_star_on_every_screen(
     page = draw(demonstration.settings)
 
     boards = [shown(page)[at : at + 2] for at in range(0, 2 * len(NAMES), 2)]
-    sales, songs, customers, quality = boards
+    sales, songs, customers, churn, quality = boards
     said = MADE_UP.strip("* ") + " Sales until 28 Feb 2023. Published "
     days = "1 Jan to 28 Feb 2023"
     for screen in (0, 1):
@@ -132,7 +132,7 @@ def test_the_dashboard_shows_the_figures_of_the_star_on_every_screen(
         assert f" {buyers} Buyers, {days} " in customers[screen]
         assert f" {batches} Batches So Far " in quality[screen]
         assert f" {rejected} Records Rejected So Far 0 Records" in quality[screen]
-        assert " No buyer has a score; " in customers[screen]
+        assert " No buyer has a score; " in churn[screen]
     drawings = unescape(page.read_text("utf-8"))
     for name in NAMES:
         for chart in board(name)["charts"].keys() - {"churn"}:

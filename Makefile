@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo land build dashboard rollback upkeep forget start-over test \
-	bench lint docs metrics export lock
+.PHONY: help setup demo land build dashboard explore rollback upkeep forget start-over \
+	test bench lint docs metrics export lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ build: setup ## build, test and publish the landed data
 
 dashboard: setup ## draw the boards: serving/dashboard.html, one file, works offline
 	@$(BIN)/python scripts/dashboard.py
+
+explore: setup ## the boards with filters in a browser, while this runs
+	@$(BIN)/python scripts/explore.py $(ARGS)
 
 # DBT_TARGET sets the lake for every command.
 rollback: setup ## publish the previous publication again

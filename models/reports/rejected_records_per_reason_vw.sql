@@ -4,7 +4,8 @@ rejected_records as (
 
     select
         entity,
-        rejection_reason
+        rejection_reason,
+        _batch_id
     from {{ ref('rejected_records') }}
 
 ),
@@ -14,6 +15,10 @@ final as (
     select
         entity,
         rejection_reason,
+        -- Without the hash of the content at its end.
+        substring(
+            max(_batch_id), 1, length(max(_batch_id)) - 17
+        ) as newest_batch,
         count(*) as record_count
     from rejected_records
     group by entity, rejection_reason

@@ -1,27 +1,32 @@
-"""Renders the dashboards of `models/boards` as one HTML page that needs no server."""
+"""Renders the dashboards of `models/boards`: as one HTML page, or on a local server."""
 
 import os
 import re
-import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import copytree
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import duckdb
 import yaml  # type: ignore[import-untyped]
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from deftunes.landing.zone import DEMO_MARKER
 from deftunes.settings import PROJECT, Settings
 
 BOARDS = PROJECT / "models" / "boards"
-NAMES = ("sales", "catalogue", "customers", "data_quality")
+NAMES = ("sales", "songs_and_artists", "buyers", "churn", "data_quality")
 """The boards in the order of the page; each is a file in `charts/`."""
 ANALYST = Path("roles", "analyst.duckdb")
 """The database that the boards read, below `serving/`: without names and places."""
 SCREENS = {"desktop": "", "phone": "_phone"}
 """The screens that each board is drawn for, and the suffix of the file's name."""
+MADE_UP = "**Made-up data.** "
+"""What each board begins with if the demo's data are landed."""
 
 
 class DashboardError(Exception):
@@ -42,14 +47,7 @@ def draw(settings: Settings) -> Path:
             not draw a board.
 
     """
-    published = settings.serving / ANALYST
-    if not published.exists():
-        raise DashboardError(f"{published} does not exist. `dbt build` publishes it.")
-    if find_spec("dbt_charts") is None:
-        raise DashboardError(
-            "dbt Charts is not installed: it needs Python 3.11 to 3.13. "
-            "Create .venv with one of them: rm -r .venv; make setup PYTHON=python3.13"
-        )
+    published = _published(settings)
     with TemporaryDirectory(prefix=".dashboard-", dir=settings.serving) as folder:
         home = Path(folder)
         # So all boards show the same publication, even if a build publishes meanwhile.
@@ -57,8 +55,55 @@ def draw(settings: Settings) -> Path:
         frozen.parent.mkdir(parents=True)
         frozen.hardlink_to(published.resolve())
         page = home / "dashboard.html"
-        page.write_text(_page(home), encoding="utf-8")
+        page.write_text(_page(home, _boards(settings)), encoding="utf-8")
         return page.replace(settings.serving / page.name)
+
+
+def explore(settings: Settings, port: int) -> int:
+    """Serve all boards with their filters to this machine, until interrupted.
+
+    Each view reads the newest publication.
+
+    Args:
+        settings: where the lakehouse is.
+        port: where the server listens; if another program does, the next free one.
+
+    Returns:
+        The server's exit code.
+
+    Raises:
+        DashboardError: nothing is published, or dbt Charts is not installed.
+
+    """
+    _published(settings)
+    with TemporaryDirectory() as folder:
+        project = _project(Path(folder), _boards(settings))
+        return subprocess.run(  # noqa: S603  the project's own dct
+            [
+                *(_DCT, "serve", "--host=127.0.0.1", f"--port={port}"),
+                *(f"--project-dir={project}", "--no-cache"),
+            ],
+            env=_environment(settings.home),
+            check=False,
+        ).returncode
+
+
+def for_page(board: dict[str, Any]) -> dict[str, Any]:
+    """Return a board without links, which need a server.
+
+    Args:
+        board: the content of a board's YAML file, with its layout in `rows`.
+
+    """
+    kept = _without_links(board)
+    rows: list[Any] = []
+    for row in kept["rows"]:
+        # What a filter hides is never hidden here, and a section costs time to draw.
+        if "visible" not in row or row["visible"]["query"] != "found":
+            rows.append(row)
+        elif row["visible"]["column"] == "is_found":
+            rows += row["rows"]
+    return kept | {"rows": rows}
 
 
 def for_phone(board: dict[str, Any]) -> dict[str, Any]:
@@ -70,28 +115,103 @@ def for_phone(board: dict[str, Any]) -> dict[str, Any]:
         board: the content of a board's YAML file, with its layout in `rows`.
 
     """
-    rows: list[Any] = []
-    for row in board["rows"]:
-        charts = row["cols"] if isinstance(row, dict) else [row]
-        if all(board["charts"][chart]["type"] == "kpi" for chart in charts):
-            rows += [{"cols": charts[at : at + 2]} for at in range(0, len(charts), 2)]
-        else:
-            rows += charts
-    return board | {"rows": rows, "extends": "./_phone.yml"}
+
+    def one_column(rows: list[Any]) -> list[Any]:
+        column: list[Any] = []
+        for row in rows:
+            if "rows" in row:
+                column.append(row | {"rows": one_column(row["rows"])})
+            elif "cols" not in row:
+                column.append(row)
+            elif all(board["charts"][chart]["type"] == "kpi" for chart in row["cols"]):
+                pairs = range(0, len(row["cols"]), 2)
+                column += [{"cols": row["cols"][at : at + 2]} for at in pairs]
+            else:
+                column += row["cols"]
+        return column
+
+    return board | {
+        "rows": one_column(board["rows"]),
+        "extends": [board["extends"], "../parts/phone.yml"],
+    }
 
 
-def _page(home: Path) -> str:
-    """Return the page's HTML; the folder contains the database that boards read."""
-    project = shutil.copytree(BOARDS, home / "boards")
+_TABLES = "select table_name from duckdb_tables()"
+_DCT = Path(sys.executable).with_name("dct")
+
+
+def _published(settings: Settings) -> Path:
+    """Return the database that the boards read, if it and dbt Charts are there."""
+    published = settings.serving / ANALYST
+    if not published.exists():
+        raise DashboardError(f"{published} does not exist. `dbt build` publishes it.")
+    if find_spec("dbt_charts") is None:
+        raise DashboardError(
+            "dbt Charts is not installed: it needs Python 3.11 to 3.13. "
+            "Create .venv with one of them: rm -r .venv; make setup PYTHON=python3.13"
+        )
+    return published
+
+
+def _boards(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return the content of each board's YAML file, marked if the data are made up."""
+    with duckdb.connect(str(settings.serving / ANALYST), read_only=True) as published:
+        has_scores = "ml_churn_scores" in {
+            name for (name,) in published.execute(_TABLES).fetchall()
+        }
     boards = {
         name: yaml.safe_load((BOARDS / "charts" / f"{name}.yml").read_text("utf-8"))
         for name in NAMES
+        # DEFTUNES_WITHOUT_ML leaves out what the board about churn reads.
+        if name != "churn" or has_scores
     }
+    if (settings.landing / DEMO_MARKER).exists():
+        for board in boards.values():
+            board["rows"][0]["text"] = MADE_UP + board["rows"][0]["text"]
+    return boards
+
+
+def _project(home: Path, boards: dict[str, dict[str, Any]]) -> Path:
+    """Write a dbt Charts project with these boards to a folder, and return its path."""
+    project = copytree(BOARDS, home / "boards")
+    for name in NAMES:
+        (project / "charts" / f"{name}.yml").unlink(missing_ok=True)
     for name, board in boards.items():
-        (project / "charts" / f"{name}{SCREENS['phone']}.yml").write_text(
-            yaml.safe_dump(for_phone(board)), encoding="utf-8"
+        (project / "charts" / f"{name}.yml").write_text(
+            yaml.safe_dump(board, sort_keys=False), encoding="utf-8"
         )
-    _render(home, project)
+    return project
+
+
+def _hide_filters(file: Path) -> None:
+    """Leave out the controls of filters, which need a server; the defaults apply."""
+    filters = yaml.safe_load(file.read_text("utf-8"))
+    for variable in filters["variables"].values():
+        variable["visible"] = False
+    file.write_text(yaml.safe_dump(filters, sort_keys=False), encoding="utf-8")
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return os.environ | {"DEFTUNES_HOME": str(home), "DO_NOT_TRACK": "1"}
+
+
+def _without_links(board: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_links(each) if isinstance(each, dict) else each
+        for key, each in board.items()
+        if key != "link"
+    }
+
+
+def _page(home: Path, boards: dict[str, dict[str, Any]]) -> str:
+    """Return the page's HTML; the folder contains the database that boards read."""
+    drawn = {name: for_page(board) for name, board in boards.items()}
+    phone = {
+        f"{name}{SCREENS['phone']}": for_phone(board) for name, board in drawn.items()
+    }
+    project = _project(home, drawn | phone)
+    _hide_filters(project / "parts" / "filters.yml")
+    _render(home, project, drawn | phone)
     environment = Environment(
         loader=FileSystemLoader(BOARDS), autoescape=True, undefined=StrictUndefined
     )
@@ -110,23 +230,18 @@ def _page(home: Path) -> str:
     )
 
 
-def _render(home: Path, project: Path) -> None:
-    """Draw each board of a dbt Charts project as an HTML page in `home`."""
+def _render(home: Path, project: Path, names: Iterable[str]) -> None:
+    """Draw boards of a dbt Charts project as HTML pages in `home`."""
     done = subprocess.run(  # noqa: S603  the project's own dct
         [
-            Path(sys.executable).with_name("dct"),
-            "render",
-            *(
-                project / "charts" / f"{name}{suffix}.yml"
-                for name in NAMES
-                for suffix in SCREENS.values()
-            ),
+            *(_DCT, "render"),
+            *(project / "charts" / f"{name}.yml" for name in names),
             f"--project-dir={project}",
             "--format=html",
             f"--output={home / '{stem}.html'}",
             "--no-cache",
         ],
-        env=os.environ | {"DEFTUNES_HOME": str(home), "DO_NOT_TRACK": "1"},
+        env=_environment(home),
         capture_output=True,
         text=True,
         check=False,

@@ -33,6 +33,7 @@ WITHOUT_TESTS = ("--exclude-resource-type", "test")
 # Some minutes each on two cores, the longest first.
 _SLOWEST = (
     *("test_publishing", "test_faults", "test_pipeline", "test_dashboard"),
+    "test_explore",
     *("test_data_classes", "test_demo", "test_export", "test_materialized_views"),
     *("test_history", "test_properties", "test_forget", "test_selections"),
     *("test_metrics", "test_bench", "test_ml", "test_expectations", "test_land"),
@@ -40,7 +41,7 @@ _SLOWEST = (
 # They share one run of the demo.
 _OF_THE_DEMONSTRATION = {
     *("test_dashboard", "test_data_classes", "test_demo", "test_export"),
-    *("test_notebook", "test_superset"),
+    *("test_explore", "test_notebook", "test_superset"),
 }
 _INHERITED = {"HOME", "LANG", "LC_ALL", "PATH", "PYTHONPATH", "TMPDIR", "TZ"}
 _PROVEN = pytest.StashKey[dict[str, str]]()

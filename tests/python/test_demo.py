@@ -127,6 +127,28 @@ def test_an_older_python_is_refused_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / ".venv").exists()
 
 
+def test_set_up_says_that_it_falls_back_to_pip(tmp_path: Path) -> None:
+    python = python_that(
+        tmp_path,
+        """[ "$1 $2" = "-m venv" ] || exit 0
+        mkdir -p .venv/bin; cd .venv/bin
+        printf '#!/bin/sh\\necho not trusted >&2; exit 2\\n' > uv
+        printf '#!/bin/sh\\necho "$@" >> pip.log\\n' > pip
+        printf '#!/bin/sh\\nexit 0\\n' > python; chmod +x uv pip python""",
+    )
+    done = make("setup", f"PYTHON={python}", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == ["not trusted"]
+    installing, fallback = done.stdout.splitlines()
+    assert installing.startswith("Installing Python packages into .venv")
+    assert fallback.startswith("uv failed, see above. Falling back to pip")
+    installed = (tmp_path / "pip.log").read_text().splitlines()
+    assert [line.split()[-1] for line in installed] == [
+        ".venv/uv.txt",
+        "requirements.txt",
+    ]
+
+
 @pytest.mark.parametrize(
     ("script", "code", "reason"),
     [

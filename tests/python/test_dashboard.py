@@ -240,12 +240,12 @@ def test_a_board_that_cannot_be_drawn_leaves_the_last_page(
     page = demonstration.settings.serving / "dashboard.html"
     page.write_text("the last one")
     boards = shutil.copytree(BOARDS, tmp_path / "boards")
-    broken = board("songs_and_artists")
-    broken["charts"]["price"]["value"] = "no_such_column"
+    broken = board("data_quality")
+    broken["charts"]["rejected"]["value"] = "no_such_column"
     (boards / "charts" / "broken.yml").write_text(yaml.safe_dump(broken))
     monkeypatch.setattr(dashboard, "BOARDS", boards)
     monkeypatch.setattr(dashboard, "NAMES", ("broken",))
-    with pytest.raises(DashboardError, match=r"price(.|\n)*no_such_column"):
+    with pytest.raises(DashboardError, match=r"rejected(.|\n)*no_such_column"):
         draw(demonstration.settings)
     assert page.read_text() == "the last one"
 

@@ -302,7 +302,7 @@ def test_what_was_rejected_is_kept_whole_with_a_reason(ages: Ages) -> None:
 
 
 def test_history_follows_from_the_landing_zone_alone(
-    ages: Ages, lakehouses: Callable[[Path], Lakehouse]
+    long_mode: None, ages: Ages, lakehouses: Callable[[Path], Lakehouse]
 ) -> None:
     other = replace(ages.lakehouse, home=lakehouses(ages.lakehouse.rates).home)
     shutil.copytree(ages.lakehouse.home / "landing", other.home / "landing")

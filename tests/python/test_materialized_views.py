@@ -359,7 +359,7 @@ def test_a_catalogue_in_postgres_knows_what_has_moved(
 )
 @given(steps=STEPS)
 def test_views_equal_their_queries_after_any_history(
-    shop: Shop, steps: list[list[str]]
+    long_mode: None, shop: Shop, steps: list[list[str]]
 ) -> None:
     for statements in steps:
         shop.prefer_the_feed()

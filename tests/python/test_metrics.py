@@ -214,31 +214,6 @@ REPORTS: list[tuple[str, dict[str, str], dict[str, str]]] = [
     ("marts.fact_orders", {"date_trunc('month', session_start_time)": MONTH}, SOLD),
 ]
 """Where a report shows metrics: by which of its columns, and which metrics."""
-VALUE = "average_order_value"
-BOARDS: list[tuple[str, str, dict[str, str], dict[str, str]]] = [
-    ("sales", "totals", {}, BOUGHT | {f"{VALUE}_usd": VALUE}),
-    (
-        "sales",
-        "months",
-        MONTHS,
-        {"revenue_usd": "revenue", "orders": "orders", "buyers": "buyers"}
-        | {f"{VALUE}_usd": VALUE},
-    ),
-    ("sales", "countries", COUNTRY, {"revenue_usd": "revenue"}),
-    ("sales", "countries_per_month", COUNTRY | MONTHS, {"revenue_usd": "revenue"}),
-    ("sales", "artists", {}, {"revenue_usd": "revenue"}),
-    ("sales", "songs", {}, SOLD),
-    (
-        "customers",
-        "totals",
-        {},
-        {"buyer_count": "buyers", "repeat_rate": "repeat_purchase_rate"},
-    ),
-    ("customers", "orders", {}, {"buyer_count": "buyers"}),
-    ("catalogue", "totals", {}, {"item_count": "items_sold"}),
-]
-"""The same of the queries that the boards' charts draw."""
-
 Ask = Callable[[list[dict[str, list[str]]]], list[list[list[Any]]]]
 
 
@@ -446,21 +421,11 @@ def test_by_slice(
 
 
 def shown() -> list[tuple[str, dict[str, str], dict[str, str]]]:
-    """Return all boards and analyses that show metrics, as subqueries."""
-    boards = {
-        name: yaml.safe_load(
-            (PROJECT / f"models/boards/charts/{name}.yml").read_text("utf-8")
-        )["queries"]
-        for name, _, _, _ in BOARDS
-    }
+    """Return all reports and analyses that show metrics, as subqueries."""
     analysis = (PROJECT / "analyses/best_selling_songs_per_country.sql").read_text()
     songs = re.sub(r"{{ ref\('(\w+)'\) }}", r"marts.\1", analysis)
     return [
         *REPORTS,
-        *(
-            (f"({boards[name][query]})", keys, metrics)
-            for name, query, keys, metrics in BOARDS
-        ),
         # All songs, not the best three.
         (f"({songs.replace('<= 3', '<= 99')})", COUNTRY, {"revenue_usd": "revenue"}),
     ]
@@ -476,7 +441,7 @@ def figures(rows: list[Any], keys: int) -> dict[tuple[Any, ...], list[Any]]:
     return {key: values for key, values in found.items() if any(values)}
 
 
-def test_reports_and_boards_show_the_metrics(shop: Lakehouse, ask: Ask) -> None:
+def test_reports_show_the_metrics(shop: Lakehouse, ask: Ask) -> None:
     cases = shown()
     queries = [
         {"metrics": [*metrics.values()], "group_by": [*keys.values()]}

@@ -10,9 +10,9 @@ inputs as (
         log_tenure,
         log_orders,
         log_orders_90_days,
-        log_orders_30_days,
-        log_items
+        log_orders_30_days
     from {{ ref('int_churn_inputs') }}
+    where is_active
 
 ),
 

@@ -50,7 +50,7 @@ trainings as (
             max(user_features.as_of_date), max(as_of_dates.as_of_date)
         ) as scoring_date,
         concat_ws(
-            ' ', 'version 1', {{ var('churn_days') }},
+            ' ', 'version 2', {{ var('churn_days') }},
             string_agg(
                 concat_ws(
                     ' ', user_features.as_of_date, user_features._purchases_checksum
@@ -67,7 +67,7 @@ trainings as (
         'song_recommendations' as model_name,
         max(as_of_dates.as_of_date) as scoring_date,
         concat_ws(
-            ' ', 'version 1', max(as_of_dates.as_of_date),
+            ' ', 'version 2', max(as_of_dates.as_of_date),
             max(as_of_dates._purchases_checksum),
             (
                 select sum({{ row_hash(['song_key', 'work_key']) }})

@@ -17,7 +17,14 @@ import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
-from deftunes.ml.evaluations import NOTHING_BOUGHT, Evaluation, Training
+from deftunes.ml.evaluations import (
+    NOTHING_BOUGHT,
+    Evaluation,
+    Floats,
+    Metrics,
+    Training,
+    compare,
+)
 
 # A change of what is learned, or how, needs a new version in `int_trainings`.
 MODEL_NAME = "song_recommendations"
@@ -72,12 +79,13 @@ def evaluate(purchases: DuckDBPyRelation, training: Training) -> Evaluation:
     evaluation = Evaluation(
         training_id=training.training_id,
         model_name=MODEL_NAME,
-        baseline_name="popularity",
-        metrics={},
+        figures=[],
         training_dates=period,
         evaluation_dates=period,
+        offered_training_dates=period,
         training_count=int((~hidden).sum()),
         evaluation_count=int(measured.sum()),
+        offered_training_count=len(songs),
         parameters=_PARAMETERS,
     )
     if not period:
@@ -98,10 +106,13 @@ def evaluate(purchases: DuckDBPyRelation, training: Training) -> Evaluation:
     popular = np.vstack(
         [np.setdiff1d(np.arange(SONGS + row.nnz), row.indices)[:SONGS] for row in rows]
     )
-    figures = [_figures(answers, places) for places in (learned, popular)]
     return replace(
         evaluation,
-        metrics={name: (figures[0][name], figures[1][name]) for name in figures[0]},
+        figures=compare(
+            _metrics(answers, learned),
+            {"popularity": _metrics(answers, popular)},
+            len(answers),
+        ),
     )
 
 
@@ -334,10 +345,16 @@ def _most_similar_owned(vectors: Any, owned: Any, songs: Indices) -> Indices:  #
     return reasons
 
 
-def _figures(answers: Indices, places: Indices) -> dict[str, float]:
+def _metrics(answers: Indices, places: Indices) -> Metrics:
     """Measure how often the answer is among the places, and how high up (NDCG)."""
-    _, position = np.nonzero(places == answers[:, None])
-    return {
-        "hit_rate_at_10": len(position) / len(answers),
-        "ndcg_at_10": float((1 / np.log2(position + 2)).sum()) / len(answers),
-    }
+    hits = places == answers[:, None]
+    gains = (hits / np.log2(np.arange(2, 2 + hits.shape[1]))).sum(axis=1)
+
+    def measure(weights: Floats) -> dict[str, Floats]:
+        counts = weights.sum(axis=1)
+        return {
+            "hit_rate_at_10": weights @ hits.any(axis=1) / counts,
+            "ndcg_at_10": weights @ gains / counts,
+        }
+
+    return measure

@@ -12,7 +12,7 @@ offered as (
     select distinct
         'song_recommendations' as model_name,
         training_id
-    from {{ ref('ml_song_factors') }}
+    from {{ ref('ml_similar_songs') }}
 
     union all
 

@@ -32,6 +32,7 @@ learned_works as (
 
     select distinct
         purchased_works.song_key,
+        purchased_works.artist_key,
         purchased_works.work_key
     from {{ ref('int_purchased_works') }} as purchased_works
     inner join as_of_dates
@@ -70,7 +71,7 @@ trainings as (
             ' ', 'version 2', max(as_of_dates.as_of_date),
             max(as_of_dates._purchases_checksum),
             (
-                select sum({{ row_hash(['song_key', 'work_key']) }})
+                select sum({{ row_hash(['song_key', 'artist_key', 'work_key']) }})
                 from learned_works
             )
         ) as learned_from

@@ -191,8 +191,8 @@ class Star:
         self.build(
             as_of_date,
             *("int_as_of_dates", "ml_user_features", "int_works"),
-            *("int_purchased_works", "int_trainings", "int_churn_examples"),
-            "int_learned_purchases",
+            *("int_purchased_works", "int_trainings", "ml_churn_examples"),
+            *("int_churn_examples", "int_learned_purchases"),
         )
         return trainings_of(self.model("int_trainings"))
 

@@ -44,25 +44,17 @@ order_items as (
 
 ),
 
-users as (
-
-    select
-        user_key,
-        country_code
-    from {{ ref('dim_users') }}
-
-),
-
 -- What hardly anybody bought is no best-seller, and would tell of these few.
 group_songs as (
 
     select
         order_items.song_key,
-        users.country_code
+        buyers.country_code
     from order_items
-    inner join users on order_items.user_key = users.user_key
+    inner join {{ ref('dim_users') }} as buyers
+        on order_items.user_key = buyers.user_key
     where order_items.song_key in (select top_songs.song_key from top_songs)
-    group by order_items.song_key, users.country_code
+    group by order_items.song_key, buyers.country_code
     having count(distinct order_items.buyer_key) >= {{ var('least_group_size') }}
 
 ),

@@ -7,9 +7,9 @@ trainings as (
         training_id,
         is_current,
         max(withheld_reason) as withheld_reason,
-        count(case when is_better then 1 end) as better_count,
-        count(*) as metric_count
+        coalesce(bool_or(is_better) and not bool_or(is_worse), false) as is_good
     from {{ ref('ml_model_evaluations') }}
+    where metric_name <> 'calibration_error'
     group by model_name, training_id, is_current
 
 ),
@@ -29,5 +29,4 @@ final as (
 select * from final
 where
     current_count <> 1
-    or (is_current and withheld_reason is null and better_count < metric_count)
-    or (is_current and withheld_reason is not null and better_count = metric_count)
+    or (is_current and is_good = (withheld_reason is not null))

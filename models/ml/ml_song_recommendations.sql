@@ -28,58 +28,91 @@ best_sellers as (
 
 ),
 
+artists as (
+
+    select
+        artist_key,
+        artist_id,
+        artist_name
+    from {{ ref('dim_artists') }}
+
+),
+
 songs as (
 
     select
         best_sellers.work_key,
         songs.song_key,
         songs.artist_id,
-        songs.song_title,
-        songs.has_title,
-        artists.artist_name
+        artists.artist_name,
+        -- The title in quotes, if there is anything to see between them.
+        case
+            when
+                songs.has_title
+                and regexp_matches(songs.song_title, '[^\s\p{C}\p{Z}]')
+                then '"' || songs.song_title || '"'
+        end as quoted_title
     from best_sellers
     inner join {{ ref('dim_songs') }} as songs
         on best_sellers.song_key = songs.song_key
-    inner join {{ ref('dim_artists') }} as artists
-        on songs.artist_key = artists.artist_key
+    inner join artists on songs.artist_key = artists.artist_key
+
+),
+
+reasoned_songs as (
+
+    select
+        candidates.*,
+        songs.song_key,
+        owned_songs.song_key as reason_song_key,
+        case
+            when
+                owned_songs.quoted_title is not null
+                and owned_songs.artist_id = songs.artist_id
+                then format(
+                    'More by {}, whose {} they own',
+                    owned_songs.artist_name, owned_songs.quoted_title
+                )
+            when owned_songs.quoted_title is not null
+                then format(
+                    'Bought by people who own {} by {}',
+                    owned_songs.quoted_title, owned_songs.artist_name
+                )
+            when owned_songs.song_key is not null
+                then 'Bought by people who own a song by ' || owned_songs.artist_name
+            when owned_artists.artist_id = songs.artist_id
+                then format(
+                    'More by {}, whose songs they own', owned_artists.artist_name
+                )
+            when owned_artists.artist_key is not null
+                then 'Bought by people who own songs by ' || owned_artists.artist_name
+            when candidates.country_name is not null
+                then 'A best-seller in ' || candidates.country_name
+            else 'A best-seller'
+        end as reason
+    from candidates
+    inner join songs on candidates.work_key = songs.work_key
+    left join songs as owned_songs
+        on candidates.reason_item_key = owned_songs.work_key
+    left join artists as owned_artists
+        on candidates.reason_item_key = hash(owned_artists.artist_key)
 
 ),
 
 final as (
 
     select
-        candidates.buyer_key,
+        buyer_key,
         cast(row_number() over (
-            partition by candidates.buyer_key
-            order by candidates.place, candidates.work_key
+            partition by buyer_key order by place, work_key
         ) as integer) as recommendation_rank,
-        songs.song_key,
-        owned_songs.song_key as reason_song_key,
-        case
-            when
-                owned_songs.has_title and owned_songs.artist_id = songs.artist_id
-                then format(
-                    'More by {}, whose "{}" they own',
-                    owned_songs.artist_name, owned_songs.song_title
-                )
-            when owned_songs.has_title
-                then format(
-                    'Bought by people who own "{}" by {}',
-                    owned_songs.song_title, owned_songs.artist_name
-                )
-            when owned_songs.song_key is not null
-                then 'Bought by people who own a song by ' || owned_songs.artist_name
-            when candidates.country_name is not null
-                then 'A best-seller in ' || candidates.country_name
-            else 'A best-seller'
-        end as reason,
-        candidates.score,
-        candidates.training_id,
-        candidates._profile_checksum
-    from candidates
-    inner join songs on candidates.work_key = songs.work_key
-    left join songs as owned_songs
-        on candidates.reason_work_key = owned_songs.work_key
+        song_key,
+        reason_song_key,
+        reason,
+        score,
+        training_id,
+        _profile_checksum
+    from reasoned_songs
     qualify recommendation_rank <= 10
 
 )

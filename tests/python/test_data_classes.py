@@ -108,9 +108,9 @@ def test_a_class_that_is_taken_away_is_missed(
 def test_a_class_that_is_called_harmless_needs_a_reason_for_each(
     checks: ModuleType, models: Models
 ) -> None:
-    meta = models["ml_song_factors"].columns["training_id"].config.meta
+    meta = models["ml_similar_songs"].columns["training_id"].config.meta
     meta |= {"data_class": "general", "declassified": {"record": "No hash."}}
-    name = "ml_song_factors.training_id"
+    name = "ml_similar_songs.training_id"
     # Nothing says what a column of a Python model is made of: of all that it reads.
     assert name in leaks(checks, models)
     meta["derived_from"] = [
@@ -121,7 +121,7 @@ def test_a_class_that_is_called_harmless_needs_a_reason_for_each(
     meta["declassified"]["person"] = "Not true, but said."
     assert name not in leaks(checks, models)
     meta["derived_from"] = ["int_learned_purchases.no_such_column"]
-    assert "ml_song_factors" in leaks(checks, models)
+    assert "ml_similar_songs" in leaks(checks, models)
 
 
 PRICES = {"lake.marts.sales": ["song", "price", "person"], "lake.marts.songs": ["song"]}
@@ -315,7 +315,10 @@ def test_the_only_hashes_of_a_role_are_keys_made_of_ids(
                 is_text and HASH.search(str(found.distinct().fetchall()))
             ):
                 hashes.add(column)
-    ids = {"fact_key", "song_key", "reason_song_key", "artist_key"}
+    ids = {
+        *("fact_key", "song_key", "reason_song_key", "owned_song_key"),
+        *("artist_key", "owned_artist_key"),
+    }
     persons = {"user_key", "buyer_key"}
     # Of the code, and of who sees what.
     code = {"definition_version", "rules_version"}

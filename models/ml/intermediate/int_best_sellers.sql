@@ -23,17 +23,58 @@ sold_works as (
 
 ),
 
--- Ranked by items sold: an order by revenue would reveal prices.
-country_songs as (
+top_songs as (
 
     select
         song_key,
         country_code,
         country_name,
-        row_number() over (
-            partition by country_code order by item_count desc, song_key
-        ) as sales_rank
+        item_count
     from {{ ref('top_songs_per_country_mv') }}
+
+),
+
+order_items as (
+
+    select
+        song_key,
+        user_key,
+        buyer_key
+    from {{ ref('fact_order_items') }}
+
+),
+
+-- What hardly anybody bought is no best-seller, and would tell of these few.
+group_songs as (
+
+    select
+        order_items.song_key,
+        buyers.country_code
+    from order_items
+    inner join {{ ref('dim_users') }} as buyers
+        on order_items.user_key = buyers.user_key
+    where order_items.song_key in (select top_songs.song_key from top_songs)
+    group by order_items.song_key, buyers.country_code
+    having count(distinct order_items.buyer_key) >= {{ var('least_group_size') }}
+
+),
+
+-- Ranked by items sold: an order by revenue would reveal prices.
+country_songs as (
+
+    select
+        top_songs.song_key,
+        top_songs.country_code,
+        top_songs.country_name,
+        row_number() over (
+            partition by top_songs.country_code
+            order by top_songs.item_count desc, top_songs.song_key
+        ) as sales_rank
+    from top_songs
+    inner join group_songs
+        on
+            top_songs.song_key = group_songs.song_key
+            and top_songs.country_code = group_songs.country_code
 
 ),
 
@@ -46,7 +87,6 @@ country_works as (
         any_value(country_songs.country_name) as country_name
     from country_songs
     inner join works on country_songs.song_key = works.song_key
-    where country_songs.country_code is not null
     group by country_songs.country_code, works.work_key
 
 ),

@@ -1,5 +1,17 @@
 with
 
+examples as (
+
+    select
+        date_role,
+        buyer_key,
+        as_of_date,
+        has_churned
+    from {{ ref('ml_churn_examples') }}
+    where is_active
+
+),
+
 inputs as (
 
     select
@@ -10,68 +22,28 @@ inputs as (
         log_tenure,
         log_orders,
         log_orders_90_days,
-        log_orders_30_days,
-        log_items
+        log_orders_30_days
     from {{ ref('int_churn_inputs') }}
 
 ),
 
-as_of_dates as (
-
-    {%- for date_role in ['training', 'evaluation'] %}
-        select
-            '{{ date_role }}' as date_role,
-            {{ date_role }}_date as as_of_date
-        from {{ ref('int_trainings') }}
-        where model_name = 'churn'
-        {%- if not loop.last %}
-
-            union all
-        {% endif %}
-    {%- endfor %}
-
-),
-
 -- The first buyers by a hash are a sample that is the same in each run.
-sampled_inputs as (
+final as (
 
     select
-        as_of_dates.date_role,
-        inputs.*
-    from inputs
-    inner join as_of_dates on inputs.as_of_date = as_of_dates.as_of_date
+        examples.date_role,
+        inputs.*,
+        examples.has_churned
+    from examples
+    inner join inputs
+        on
+            examples.as_of_date = inputs.as_of_date
+            and examples.buyer_key = inputs.buyer_key
     qualify
         row_number() over (
             partition by inputs.as_of_date
             order by hash(inputs.buyer_key), inputs.buyer_key
         ) <= 200000
-
-),
-
-later_buyers as (
-
-    select distinct
-        as_of_dates.as_of_date,
-        orders.buyer_key
-    from {{ ref('fact_orders') }} as orders
-    inner join as_of_dates
-        on
-            orders.session_start_time >= as_of_dates.as_of_date
-            and orders.session_start_time
-            < as_of_dates.as_of_date + {{ var('churn_days') }}
-
-),
-
-final as (
-
-    select
-        sampled_inputs.*,
-        later_buyers.buyer_key is null as has_churned
-    from sampled_inputs
-    left join later_buyers
-        on
-            sampled_inputs.as_of_date = later_buyers.as_of_date
-            and sampled_inputs.buyer_key = later_buyers.buyer_key
 
 )
 

@@ -12,7 +12,6 @@ user_features as (
         order_count,
         order_count_90_days,
         order_count_30_days,
-        item_count,
         recency_days,
         tenure_days
     from {{ ref('ml_user_features') }}
@@ -31,7 +30,7 @@ final as (
         ln(1 + order_count) as log_orders,
         ln(1 + order_count_90_days) as log_orders_90_days,
         ln(1 + order_count_30_days) as log_orders_30_days,
-        ln(1 + item_count) as log_items
+        recency_days <= {{ var('churn_days') }} as is_active
     from user_features
 
 )

@@ -2,7 +2,9 @@ with
 
 trainings as (
 
-    select scoring_date
+    select
+        evaluation_date,
+        scoring_date
     from {{ ref('int_trainings') }}
     where model_name = 'song_recommendations'
 
@@ -10,7 +12,9 @@ trainings as (
 
 past_purchases as (
 
-    select purchased_works.*
+    select
+        purchased_works.*,
+        trainings.evaluation_date
     from {{ ref('int_purchased_works') }} as purchased_works
     inner join trainings
         on purchased_works.session_start_time < trainings.scoring_date
@@ -35,7 +39,9 @@ owned_works as (
         sampled_buyers.buyer_index,
         past_purchases.work_key,
         min(past_purchases.song_key) as song_key,
-        min(past_purchases.session_start_time) as first_bought_at
+        min(past_purchases.artist_key) as artist_key,
+        min(past_purchases.session_start_time)
+        >= any_value(past_purchases.evaluation_date) as is_later
     from past_purchases
     inner join sampled_buyers on past_purchases.buyer_key = sampled_buyers.buyer_key
     group by sampled_buyers.buyer_index, past_purchases.work_key
@@ -47,10 +53,22 @@ learned_works as (
     select
         work_key,
         min(song_key) as song_key,
+        min(artist_key) as artist_key,
         row_number() over (order by count(*) desc, work_key) - 1 as song_index
     from owned_works
     group by work_key
     qualify song_index < 50000
+
+),
+
+artists as (
+
+    select
+        artist_key,
+        row_number() over (order by artist_key) - 1 as artist_index
+    from learned_works
+    where artist_key is not null
+    group by artist_key
 
 ),
 
@@ -60,12 +78,12 @@ final as (
         owned_works.buyer_index,
         learned_works.song_index,
         learned_works.song_key,
-        row_number() over (
-            partition by owned_works.buyer_index
-            order by owned_works.first_bought_at desc, owned_works.work_key
-        ) as recency_rank
+        artists.artist_index,
+        artists.artist_key,
+        owned_works.is_later
     from owned_works
     inner join learned_works on owned_works.work_key = learned_works.work_key
+    left join artists on learned_works.artist_key = artists.artist_key
 
 )
 

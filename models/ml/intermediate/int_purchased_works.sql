@@ -15,6 +15,7 @@ works as (
 
     select
         song_key,
+        artist_key,
         work_key
     from {{ ref('int_works') }}
 
@@ -26,6 +27,7 @@ final as (
         order_items.fact_key,
         order_items.song_key,
         order_items.buyer_key,
+        works.artist_key,
         works.work_key,
         order_items.session_start_time
     from order_items

@@ -58,7 +58,7 @@ candidates as (
     select
         rankings.buyer_key,
         rankings.work_key,
-        rankings.reason_work_key,
+        rankings.reason_item_key,
         rankings.song_rank as place,
         rankings.score,
         null as country_name
@@ -71,7 +71,7 @@ candidates as (
     select
         short_users.buyer_key,
         best_sellers.work_key,
-        null as reason_work_key,
+        null as reason_item_key,
         best_sellers.sales_rank + 10 as place,
         null as score,
         best_sellers.country_name
@@ -84,7 +84,7 @@ candidates as (
     select
         short_users.buyer_key,
         best_sellers.work_key,
-        null as reason_work_key,
+        null as reason_item_key,
         best_sellers.sales_rank + 1000 as place,
         null as score,
         null as country_name

@@ -14,6 +14,5 @@ def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: A
             "buyer_key, training_id, _profile_checksum",
             how="anti",
         )
-    works = dbt.ref("int_works")
-    factors = dbt.ref("ml_song_factors").join(works, "song_key", how="left")
-    return rankings(session, users, dbt.ref("int_purchased_works"), factors)
+    purchases, similar = dbt.ref("int_purchased_works"), dbt.ref("int_similar_works")
+    return rankings(session, users, purchases, similar)

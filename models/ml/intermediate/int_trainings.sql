@@ -32,6 +32,7 @@ learned_works as (
 
     select distinct
         purchased_works.song_key,
+        purchased_works.artist_key,
         purchased_works.work_key
     from {{ ref('int_purchased_works') }} as purchased_works
     inner join as_of_dates
@@ -50,7 +51,7 @@ trainings as (
             max(user_features.as_of_date), max(as_of_dates.as_of_date)
         ) as scoring_date,
         concat_ws(
-            ' ', 'version 1', {{ var('churn_days') }},
+            ' ', 'version 2', {{ var('churn_days') }},
             string_agg(
                 concat_ws(
                     ' ', user_features.as_of_date, user_features._purchases_checksum
@@ -67,10 +68,10 @@ trainings as (
         'song_recommendations' as model_name,
         max(as_of_dates.as_of_date) as scoring_date,
         concat_ws(
-            ' ', 'version 1', max(as_of_dates.as_of_date),
+            ' ', 'version 2', max(as_of_dates.as_of_date),
             max(as_of_dates._purchases_checksum),
             (
-                select sum({{ row_hash(['song_key', 'work_key']) }})
+                select sum({{ row_hash(['song_key', 'artist_key', 'work_key']) }})
                 from learned_works
             )
         ) as learned_from

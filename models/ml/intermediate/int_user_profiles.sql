@@ -26,7 +26,7 @@ purchases as (
 trainings as (
 
     select coalesce(any_value(training_id), '') as training_id
-    from {{ ref('ml_song_factors') }}
+    from {{ ref('ml_similar_songs') }}
 
 ),
 

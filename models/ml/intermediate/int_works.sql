@@ -16,6 +16,7 @@ final as (
 
     select
         song_key,
+        case when artist_id is not null then artist_key end as artist_key,
         case
             when has_title and artist_id is not null
                 then hash(artist_key, lower(song_title))

@@ -1,8 +1,13 @@
-"""Learns how likely each buyer is to buy nothing for a while.
+"""Learns how likely each active buyer is to buy nothing for a while.
 
 It is a logistic regression: its probabilities are calibrated, and all that it learns is
 a few numbers, which can be read. Its inputs are those of `int_churn_inputs`;
-`ml_churn_scores` applies what it has learned.
+`ml_churn_scores` applies what it has learned. Buyers who bought nothing in the last
+churn_days have left already: they are neither learned from nor scored.
+
+What scores is fitted to the newest buyers of whom it is known whether they left. How
+good it is will be known later only. So the same is fitted one step earlier, too, and
+measured on what came after.
 """
 
 from dataclasses import replace
@@ -13,30 +18,36 @@ import numpy.typing as npt
 from duckdb import ColumnExpression as Column
 from duckdb import ConstantExpression, DuckDBPyRelation
 
-from deftunes.ml.evaluations import NOTHING_BOUGHT, Evaluation, Training
+from deftunes.ml.evaluations import (
+    MOST_MEASURED,
+    NOTHING_BOUGHT,
+    Evaluation,
+    Floats,
+    Metrics,
+    Training,
+    compare,
+)
 
 # A change of what is learned, or how, needs a new version in `int_trainings`.
 MODEL_NAME = "churn"
 
-FEWEST_OF_EACH = 100
+FEWEST_OF_EACH = 50
 """How many buyers must have left, and stayed, for anything to be learned from them."""
 
 INPUTS = (
     "log_recency",
+    "log_orders",
     "log_silence",
     "log_tenure",
-    "log_orders",
     "log_orders_90_days",
     "log_orders_30_days",
-    "log_items",
 )
 """The columns of `int_churn_inputs` that it learns from."""
 
+_BASELINES = {"recency alone": 1, "recency and frequency": 2}  # how many of the inputs
 _INVERSE_REGULARIZATION = 0.1
-_BINS = 10
-_BASELINE_INPUTS = 1  # the recency alone
+_GROUPS = 10
 
-Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -52,8 +63,8 @@ def evaluate(
 
     Returns:
         The evaluation, with the weights of the inputs, which add up to the log-odds of
-        leaving. Without metrics and weights where there are too few buyers to learn
-        from.
+        leaving; they are learned of the later date. Without figures and weights where
+        there are too few buyers to learn from.
 
     """
     (inputs, churned), (later_inputs, outcomes) = (
@@ -65,15 +76,17 @@ def evaluate(
         for start in (training.training_date, training.evaluation_date)
         if start
     ]
+    measured = slice(MOST_MEASURED)  # the keys, which order buyers, are hashes
     evaluation = Evaluation(
         training_id=training.training_id,
         model_name=MODEL_NAME,
-        baseline_name="recency alone",
-        metrics={},
+        figures=[],
         training_dates=(first, windows[0][1]) if first else None,
         evaluation_dates=windows[1] if first else None,
+        offered_training_dates=(first, windows[1][1]) if first else None,
         training_count=len(churned),
-        evaluation_count=len(outcomes),
+        evaluation_count=len(outcomes[measured]),
+        offered_training_count=len(outcomes),
         parameters={
             "horizon_days": horizon_days,
             "inverse_regularization": _INVERSE_REGULARIZATION,
@@ -86,20 +99,27 @@ def evaluate(
         if min(left, stayed) < FEWEST_OF_EACH:
             return replace(
                 evaluation,
-                unmeasured_reason=f"too few buyers: {left} left and {stayed} stayed in"
-                f" the {horizon_days} days from {start}, and it takes {FEWEST_OF_EACH}"
-                " of each",
+                unmeasured_reason=f"too few active buyers: {left} left and {stayed}"
+                f" stayed in the {horizon_days} days from {start}, and it takes"
+                f" {FEWEST_OF_EACH} of each",
             )
-    weights = _fit(inputs, churned)
-    figures = _figures(outcomes, _predict(weights, later_inputs))
-    baseline_weights = _fit(inputs[:, :_BASELINE_INPUTS], churned)
-    baseline = _figures(
-        outcomes, _predict(baseline_weights, later_inputs[:, :_BASELINE_INPUTS])
-    )
+
+    def metrics(input_count: int) -> Metrics:
+        weights = _fit(inputs[:, :input_count], churned)
+        return _metrics(
+            outcomes[measured], _predict(weights, later_inputs[measured, :input_count])
+        )
+
     return replace(
         evaluation,
-        metrics={name: (figures[name], baseline[name]) for name in figures},
-        fitted=dict(zip(("intercept", *INPUTS), weights, strict=True)),
+        figures=compare(
+            metrics(len(INPUTS)),
+            {name: metrics(input_count) for name, input_count in _BASELINES.items()},
+            evaluation.evaluation_count,
+        ),
+        fitted=dict(
+            zip(("intercept", *INPUTS), _fit(later_inputs, outcomes), strict=True)
+        ),
     )
 
 
@@ -135,24 +155,32 @@ def _predict(weights: list[float], inputs: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-weights[0] - inputs @ weights[1:])))
 
 
-def _figures(churned: Flags, probabilities: Floats) -> dict[str, float]:
+def _metrics(churned: Flags, probabilities: Floats) -> Metrics:
     """Measure the order (AUC), the probabilities (Brier), and how far deciles are off.
 
     The calibration error is the mean distance, over ten groups of equal size by
     probability, of the mean probability from the share that left.
     """
-    from sklearn.metrics import (  # type: ignore[import-untyped]
-        brier_score_loss,
-        roc_auc_score,
-    )
+    order = np.argsort(probabilities, kind="stable")
+    sorted_probabilities, left = probabilities[order], churned[order].astype(float)
+    _, first = np.unique(sorted_probabilities, return_index=True)
+    groups = np.linspace(0, len(order), _GROUPS, endpoint=False).astype(int)
 
-    groups = np.array_split(np.argsort(probabilities, kind="stable"), _BINS)
-    error = sum(
-        len(group) * abs(probabilities[group].mean() - churned[group].mean())
-        for group in groups
-    )
-    return {
-        "roc_auc": float(roc_auc_score(churned, probabilities)),
-        "brier_score": float(brier_score_loss(churned, probabilities)),
-        "calibration_error": float(error / len(churned)),
-    }
+    def measure(weights: Floats) -> dict[str, Floats]:
+        drawn = weights[:, order]
+        # Of buyers with the same probability, one is ahead of another half the time.
+        leavers = np.add.reduceat(drawn * left, first, axis=1)
+        stayers = np.add.reduceat(drawn * (1 - left), first, axis=1)
+        pairs = leavers * (np.cumsum(stayers, axis=1) - stayers / 2)
+        error = (sorted_probabilities - left) * drawn
+        counts = drawn.sum(axis=1)
+        return {
+            "roc_auc": pairs.sum(axis=1) / (leavers.sum(axis=1) * stayers.sum(axis=1)),
+            "brier_score": (error * (sorted_probabilities - left)).sum(axis=1) / counts,
+            "calibration_error": np.abs(np.add.reduceat(error, groups, axis=1)).sum(
+                axis=1
+            )
+            / counts,
+        }
+
+    return measure

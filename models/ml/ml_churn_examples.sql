@@ -1,0 +1,74 @@
+{{ config(materialized='incremental') }}
+
+with
+
+user_features as (
+
+    select
+        as_of_date,
+        buyer_key,
+        order_count,
+        order_count_90_days,
+        order_count_30_days,
+        item_count,
+        artist_count,
+        revenue_usd,
+        recency_days,
+        tenure_days,
+        like_rate,
+        night_share,
+        morning_share,
+        afternoon_share,
+        evening_share,
+        weekend_share
+    from {{ ref('ml_user_features') }}
+
+),
+
+as_of_dates as (
+
+    {%- for date_role in ['training', 'evaluation'] %}
+        select
+            '{{ date_role }}' as date_role,
+            {{ date_role }}_date as as_of_date
+        from {{ ref('int_trainings') }}
+        where model_name = 'churn'
+        {%- if not loop.last %}
+
+            union all
+        {% endif %}
+    {%- endfor %}
+
+),
+
+later_buyers as (
+
+    select distinct
+        as_of_dates.as_of_date,
+        orders.buyer_key
+    from {{ ref('fact_orders') }} as orders
+    inner join as_of_dates
+        on
+            orders.session_start_time >= as_of_dates.as_of_date
+            and orders.session_start_time
+            < as_of_dates.as_of_date + {{ var('churn_days') }}
+
+),
+
+final as (
+
+    select
+        user_features.*,
+        as_of_dates.date_role,
+        user_features.recency_days <= {{ var('churn_days') }} as is_active,
+        later_buyers.buyer_key is null as has_churned
+    from user_features
+    inner join as_of_dates on user_features.as_of_date = as_of_dates.as_of_date
+    left join later_buyers
+        on
+            user_features.as_of_date = later_buyers.as_of_date
+            and user_features.buyer_key = later_buyers.buyer_key
+
+)
+
+select * from final

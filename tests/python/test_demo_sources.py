@@ -701,7 +701,7 @@ def is_well_formed(session: dict[str, Any]) -> bool:
 
 
 def test_damage_breaks_the_asked_share_and_nothing_else() -> None:
-    sound, damaged = (Generator(items=20_000, damage=share) for share in (0.0, 0.05))
+    sound, damaged = (Generator(items=8_000, damage=share) for share in (0.0, 0.05))
     whole = decoded(sound.sessions(None, None))
     assert all(map(is_well_formed, whole))
     broken = decoded(damaged.sessions(None, None))

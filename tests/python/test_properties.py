@@ -955,7 +955,7 @@ def test_the_histories_hold_every_reason_of_rejection(laboratory: Laboratory) ->
 
 
 def test_what_a_history_leaves_passes_all_tests_and_is_published(
-    laboratory: Laboratory,
+    long_mode: None, laboratory: Laboratory
 ) -> None:
     if not laboratory.deliveries:
         live(laboratory, 0, [EXAMPLE])

@@ -49,8 +49,9 @@
             {%- do run_cache().pop('audit table') -%}
             {%- do run_cache().pop('new batches') -%}
             {%- set unsettled = new_batches() -%}
-            {%- do _log_loaded_records(batches | reject('in', unsettled) | list) -%}
-            {%- do _log_batches_that_stay_new(unsettled) -%}
+            {%- set settled = batches | reject('in', unsettled) | list -%}
+            {%- do _log_loaded_records(settled) if settled -%}
+            {%- do _log_batches_that_stay_new(unsettled) if unsettled -%}
         {%- else -%}
             {%- do log('No new records.', info=True) -%}
         {%- endif -%}
@@ -65,7 +66,7 @@
         'select entity, sum(loaded_count), sum(rejected_count) from '
         ~ batch_audit_table() ~ ' where ' ~ in_list('_batch_id', batches)
         ~ ' group by entity order by entity'
-    ).rows if batches else [] -%}
+    ).rows -%}
     {%- for entity, loaded, rejected in entities -%}
         {%- if loop.first -%}
             {%- do log(
@@ -82,16 +83,14 @@
 
 {% macro _log_batches_that_stay_new(batches) -%}
     {#- How many batches the next build reads again, and why. -#}
-    {%- set unselected = unselected_readers() | sort if batches else [] -%}
-    {%- if batches -%}
-        {%- do log(
-            'Landed batches that stay new: ' ~ batches | length ~ ', as '
-            ~ ('this command left out ' ~ unselected | length
-                ~ ' models that read them, such as ' ~ unselected[0]
-                if unselected else 'not every model that reads them was built')
-            ~ '. The next `dbt build` reads them in every model.', info=True
-        ) -%}
-    {%- endif -%}
+    {%- set unselected = unselected_readers() | sort -%}
+    {%- do log(
+        'Landed batches that stay new: ' ~ batches | length ~ ', as '
+        ~ ('this command left out ' ~ unselected | length
+            ~ ' models that read them, such as ' ~ unselected[0]
+            if unselected else 'not every model that reads them was built')
+        ~ '. The next `dbt build` reads them in every model.', info=True
+    ) -%}
 {%- endmacro %}
 
 {% macro _log_withheld_models(results) -%}

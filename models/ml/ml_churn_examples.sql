@@ -30,9 +30,13 @@ as_of_dates as (
     {%- for date_role in ['training', 'evaluation'] %}
         select
             '{{ date_role }}' as date_role,
-            {{ date_role }}_date as as_of_date
+            {{ date_role }}_date as as_of_date,
+            training_id
         from {{ ref('int_trainings') }}
         where model_name = 'churn'
+        {%- if is_incremental() %}
+            and training_id not in (select training_id from {{ this }})
+        {%- endif %}
         {%- if not loop.last %}
 
             union all
@@ -60,6 +64,7 @@ final as (
     select
         user_features.*,
         as_of_dates.date_role,
+        as_of_dates.training_id,
         user_features.recency_days <= {{ var('churn_days') }} as is_active,
         later_buyers.buyer_key is null as has_churned
     from user_features

@@ -250,6 +250,19 @@ def test_a_board_that_cannot_be_drawn_leaves_the_last_page(
     assert page.read_text() == "the last one"
 
 
+def test_without_machine_learning_there_is_no_board_of_churn(
+    demonstration: Demonstration, tmp_path: Path
+) -> None:
+    analyst = tmp_path / "serving" / dashboard.ANALYST
+    analyst.parent.mkdir(parents=True)
+    shutil.copyfile(demonstration.settings.serving / dashboard.ANALYST, analyst)
+    settings = type(demonstration.settings)(tmp_path, None, None, None)
+    assert [*dashboard._boards(settings)] == [*dashboard.NAMES]
+    with duckdb.connect(str(analyst)) as published:
+        published.execute("drop schema ml cascade")
+    assert {*dashboard.NAMES} - {*dashboard._boards(settings)} == {"churn"}
+
+
 def test_nothing_is_drawn_before_anything_is_published(
     demonstration: Demonstration, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

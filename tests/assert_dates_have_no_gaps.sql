@@ -13,5 +13,13 @@ dates as (
 select * from dates
 where
     coalesce({{ dbt.datediff('previous_date', 'date', 'day') }}, 1) <> 1
-    or (previous_date is null and date <> {{ dbt.date_trunc('year', 'date') }})
-    or (next_date is null and date <> {{ dbt.last_day('date', 'year') }})
+    or (
+        previous_date is null
+        and date <> {{ dbt.date_trunc('year', 'date') }}
+        and date <> {{ dbt.last_day('date', 'year') }}
+    )
+    or (
+        next_date is null
+        and date <> {{ dbt.last_day('date', 'year') }}
+        and date <> {{ dbt.date_trunc('year', 'date') }}
+    )

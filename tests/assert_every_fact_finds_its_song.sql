@@ -23,8 +23,8 @@ songs as (
 catalogue_songs as (
 
     select
-        catalogue.track_id as song_id,
-        songs.track_id,
+        catalogue.track_id,
+        songs.track_id as found_id,
         catalogue.song_title as catalogue_title,
         songs.song_title
     from catalogue
@@ -36,7 +36,7 @@ catalogue_songs as (
 order_items as (
 
     select
-        song_id,
+        track_id,
         song_key
     from {{ ref('fact_order_items') }}
     {% if not tests_all_rows() %}
@@ -48,8 +48,8 @@ order_items as (
 sold_songs as (
 
     select distinct
-        order_items.song_id,
-        songs.track_id,
+        order_items.track_id,
+        songs.track_id as found_id,
         null as catalogue_title,
         null as song_title
     from order_items
@@ -67,5 +67,5 @@ final as (
 
 select * from final
 where
-    track_id is distinct from song_id
+    found_id is distinct from track_id
     or song_title is distinct from catalogue_title

@@ -7,7 +7,7 @@ order_items as (
     select
         fact_key,
         song_key,
-        buyer_key,
+        person_key,
         artist_key,
         price_usd,
         liked,
@@ -22,14 +22,14 @@ order_items as (
 final as (
 
     select
-        buyer_key,
+        person_key,
         count(*) as item_count,
         sum({{ row_hash([
-            'fact_key', 'song_key', 'buyer_key', 'artist_key', 'price_usd', 'liked',
+            'fact_key', 'song_key', 'person_key', 'artist_key', 'price_usd', 'liked',
             'liked_since', 'session_start_time', 'local_day_of_week', 'local_hour',
         ]) }}) as items_checksum
     from order_items
-    group by buyer_key
+    group by person_key
 
 )
 

@@ -1,27 +1,30 @@
-{{
-    config(
-        unique_key='date_key',
-        post_hook=[
-            "delete from {{ this }} where year not between ("
-            ~ "select extract(year from min(session_start_time))"
-            ~ " from {{ ref('int_sessions_latest') }}) and ("
-            ~ "select extract(year from max(session_start_time))"
-            ~ " from {{ ref('int_sessions_latest') }})",
-        ],
-    )
-}}
+{{ config(unique_key='date_key', incremental_strategy='replace') }}
 
 with
 
--- Whole years, so that days and months without a sale are included.
+sessions as (
+
+    select
+        min(session_start_time) as first_time,
+        max(session_start_time) as last_time
+    from {{ ref('int_sessions_latest') }}
+
+),
+
+-- Whole years, so that days and months without a sale are included. By the buyer's clock,
+-- a session may be on the day before or after them.
 date_range as (
 
     select
-        cast(
-            {{ dbt.date_trunc('year', 'min(session_start_time)') }} as date
+        least(
+            cast({{ dbt.date_trunc('year', 'first_time') }} as date),
+            cast({{ dbt.dateadd('day', -1, 'first_time') }} as date)
         ) as first_date,
-        {{ dbt.last_day('max(session_start_time)', 'year') }} as last_date
-    from {{ ref('int_sessions_latest') }}
+        greatest(
+            {{ dbt.last_day('last_time', 'year') }},
+            cast({{ dbt.dateadd('day', 1, 'last_time') }} as date)
+        ) as last_date
+    from sessions
 
 ),
 

@@ -86,7 +86,7 @@ final as (
         case
             when members.user_id = '' then {{ unknown_member_key() }}
             else {{ surrogate_key(['members.user_id']) }}
-        end as buyer_key,
+        end as person_key,
         members.user_id,
         versions.user_name,
         versions.user_lastname,

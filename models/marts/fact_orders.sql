@@ -1,10 +1,8 @@
 {{
     config(
         materialized='materialized_view',
-        meta={'increment_column': 'buyer_key'},
-        group_key='buyer_key',
-        refresh_groups_when=
-            '(is_followed_by_churn is not null) <> ({{ churn_is_known() }})',
+        meta={'increment_column': 'person_key'},
+        group_key='person_key',
     )
 }}
 
@@ -14,10 +12,12 @@ order_items as (
 
     select
         user_key,
-        buyer_key,
+        person_key,
         date_key,
+        local_date_key,
         session_id,
         price_usd,
+        is_user_version_assumed,
         session_start_time,
         local_date,
         local_day_of_week,
@@ -30,9 +30,11 @@ orders as (
 
     select
         user_key,
-        buyer_key,
+        person_key,
         date_key,
+        local_date_key,
         session_id,
+        is_user_version_assumed,
         session_start_time,
         local_date,
         local_day_of_week,
@@ -42,9 +44,11 @@ orders as (
     from order_items
     group by
         user_key,
-        buyer_key,
+        person_key,
         date_key,
+        local_date_key,
         session_id,
+        is_user_version_assumed,
         session_start_time,
         local_date,
         local_day_of_week,
@@ -58,14 +62,14 @@ numbered_orders as (
         *,
         cast(
             row_number() over (
-                partition by buyer_key order by session_start_time, session_id
+                partition by person_key order by session_start_time, session_id
             ) as integer
         ) as order_number,
         lag(session_start_time) over (
-            partition by buyer_key order by session_start_time, session_id
+            partition by person_key order by session_start_time, session_id
         ) as previous_start_time,
         lead(session_start_time) over (
-            partition by buyer_key order by session_start_time, session_id
+            partition by person_key order by session_start_time, session_id
         ) as next_start_time
     from orders
 
@@ -82,7 +86,11 @@ orders_with_intervals as (
         cast(
             {{ dbt.datediff('session_start_time', 'next_start_time', 'day') }}
             as integer
-        ) as days_to_next_order
+        ) as days_to_next_order,
+        cast(
+            {{ dbt.datediff('session_start_time', 'next_start_time', 'month') }}
+            as integer
+        ) as months_to_next_order
     from numbered_orders
 
 ),
@@ -92,17 +100,21 @@ final as (
     select
         session_id as order_id,
         user_key,
-        buyer_key,
+        person_key,
         date_key,
+        local_date_key,
         order_number,
+        case
+            when order_number = 1 then 'first'
+            when days_since_previous_order > {{ var('churn_days') }} then 'returning'
+            else 'repeat'
+        end as order_type,
         item_count,
         revenue_usd,
         days_since_previous_order,
         days_to_next_order,
-        case
-            when {{ churn_is_known() }}
-                then coalesce(days_to_next_order > {{ var('churn_days') }}, true)
-        end as is_followed_by_churn,
+        months_to_next_order,
+        is_user_version_assumed,
         session_start_time,
         local_date,
         local_day_of_week,

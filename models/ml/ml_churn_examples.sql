@@ -6,7 +6,7 @@ user_features as (
 
     select
         as_of_date,
-        buyer_key,
+        person_key,
         order_count,
         order_count_90_days,
         order_count_30_days,
@@ -49,7 +49,7 @@ later_buyers as (
 
     select distinct
         as_of_dates.as_of_date,
-        orders.buyer_key
+        orders.person_key
     from {{ ref('fact_orders') }} as orders
     inner join as_of_dates
         on
@@ -66,13 +66,13 @@ final as (
         as_of_dates.date_role,
         as_of_dates.training_id,
         user_features.recency_days <= {{ var('churn_days') }} as is_active,
-        later_buyers.buyer_key is null as has_churned
+        later_buyers.person_key is null as has_churned
     from user_features
     inner join as_of_dates on user_features.as_of_date = as_of_dates.as_of_date
     left join later_buyers
         on
             user_features.as_of_date = later_buyers.as_of_date
-            and user_features.buyer_key = later_buyers.buyer_key
+            and user_features.person_key = later_buyers.person_key
 
 )
 

@@ -5,7 +5,7 @@ with
 final as (
 
     select
-        buyer_key,
+        person_key,
         as_of_date,
         churn_probability,
         training_id

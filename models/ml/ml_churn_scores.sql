@@ -79,7 +79,7 @@ reasons as (
 final as (
 
     select
-        buyer_key,
+        person_key,
         as_of_date,
         case
             when is_active

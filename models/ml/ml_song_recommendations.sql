@@ -11,7 +11,7 @@ candidates as (
         on
             -- All rows of a user are of the same training and profile.
             recommendations.recommendation_rank = 1
-            and candidates.buyer_key = recommendations.buyer_key
+            and candidates.person_key = recommendations.person_key
             and candidates.training_id = recommendations.training_id
             and candidates._profile_checksum = recommendations._profile_checksum
     {%- endif %}
@@ -102,9 +102,9 @@ reasoned_songs as (
 final as (
 
     select
-        buyer_key,
+        person_key,
         cast(row_number() over (
-            partition by buyer_key order by place, work_key
+            partition by person_key order by place, work_key
         ) as integer) as recommendation_rank,
         song_key,
         reason_song_key,

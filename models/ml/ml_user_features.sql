@@ -36,7 +36,7 @@ order_features as (
 
     select
         as_of_date,
-        buyer_key,
+        person_key,
         count(*) as order_count,
         count(*) filter (where is_of_last_90_days) as order_count_90_days,
         count(*) filter (where is_of_last_30_days) as order_count_30_days,
@@ -54,7 +54,7 @@ order_features as (
         count(*) filter (where local_hour >= 18) / count(*) as evening_share,
         count(*) filter (where local_day_of_week >= 6) / count(*) as weekend_share
     from past_orders
-    group by as_of_date, buyer_key
+    group by as_of_date, person_key
 
 ),
 
@@ -64,14 +64,14 @@ item_features as (
 
     select
         as_of_dates.as_of_date,
-        items.buyer_key,
+        items.person_key,
         count(distinct items.artist_key) as artist_count,
         count(*) filter (
             where items.liked and items.liked_since < as_of_dates.as_of_date
         ) as like_count
     from {{ ref('fact_order_items') }} as items
     inner join as_of_dates on items.session_start_time < as_of_dates.as_of_date
-    group by as_of_dates.as_of_date, items.buyer_key
+    group by as_of_dates.as_of_date, items.person_key
 
 ),
 
@@ -79,7 +79,7 @@ final as (
 
     select
         order_features.as_of_date,
-        order_features.buyer_key,
+        order_features.person_key,
         order_features.order_count,
         order_features.order_count_90_days,
         order_features.order_count_30_days,
@@ -99,7 +99,7 @@ final as (
     inner join item_features
         on
             order_features.as_of_date = item_features.as_of_date
-            and order_features.buyer_key = item_features.buyer_key
+            and order_features.person_key = item_features.person_key
     inner join as_of_dates on order_features.as_of_date = as_of_dates.as_of_date
 
 )

@@ -5,7 +5,7 @@ with
 orders as (
 
     select
-        buyer_key,
+        person_key,
         date_key,
         revenue_usd
     from {{ ref('fact_orders') }}
@@ -25,23 +25,23 @@ dates as (
 monthly as (
 
     select
-        orders.buyer_key,
+        orders.person_key,
         dates.month_date,
         dates.month_number,
         sum(orders.revenue_usd) as revenue_usd
     from orders
     inner join dates on orders.date_key = dates.date_key
-    group by orders.buyer_key, dates.month_date, dates.month_number
+    group by orders.person_key, dates.month_date, dates.month_number
 
 ),
 
 cohorts as (
 
     select
-        buyer_key,
+        person_key,
         revenue_usd,
-        min(month_date) over (partition by buyer_key) as cohort_date,
-        month_number - min(month_number) over (partition by buyer_key) as months_since
+        min(month_date) over (partition by person_key) as cohort_date,
+        month_number - min(month_number) over (partition by person_key) as months_since
     from monthly
 
 ),

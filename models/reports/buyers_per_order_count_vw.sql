@@ -3,11 +3,11 @@ with
 buyers as (
 
     select
-        buyer_key,
+        person_key,
         count(*) as order_count,
         sum(revenue_usd) as revenue_usd
     from {{ ref('fact_orders') }}
-    group by buyer_key
+    group by person_key
 
 ),
 

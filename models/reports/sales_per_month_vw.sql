@@ -4,7 +4,7 @@ orders as (
 
     select
         date_key,
-        buyer_key,
+        person_key,
         item_count,
         revenue_usd
     from {{ ref('fact_orders') }}
@@ -27,7 +27,7 @@ final as (
         sum(orders.revenue_usd) as revenue_usd,
         cast(sum(orders.item_count) as bigint) as item_count,
         count(*) as order_count,
-        count(distinct orders.buyer_key) as buyer_count
+        count(distinct orders.person_key) as buyer_count
     from orders
     inner join dates on orders.date_key = dates.date_key
     group by dates.month_date

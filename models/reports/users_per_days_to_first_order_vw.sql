@@ -3,7 +3,7 @@ with
 orders as (
 
     select
-        buyer_key,
+        person_key,
         session_start_time
     from {{ ref('fact_orders') }}
 
@@ -12,7 +12,7 @@ orders as (
 users as (
 
     select
-        buyer_key,
+        person_key,
         user_since
     from {{ ref('dim_users') }}
     where is_current
@@ -22,10 +22,10 @@ users as (
 first_orders as (
 
     select
-        buyer_key,
+        person_key,
         min(session_start_time) as first_ordered_at
     from orders
-    group by buyer_key
+    group by person_key
 
 ),
 
@@ -35,13 +35,13 @@ days as (
         {{ dbt.datediff('users.user_since', 'first_orders.first_ordered_at', 'day') }}
             as days_to_first_order,
         users.user_since is null as is_unknown,
-        first_orders.buyer_key is null as has_no_order
+        first_orders.person_key is null as has_no_order
     from users
-    left join first_orders on users.buyer_key = first_orders.buyer_key
+    left join first_orders on users.person_key = first_orders.person_key
     -- The unknown member counts only if it has orders.
     where
-        users.buyer_key <> {{ unknown_member_key() }}
-        or first_orders.buyer_key is not null
+        users.person_key <> {{ unknown_member_key() }}
+        or first_orders.person_key is not null
 
 ),
 

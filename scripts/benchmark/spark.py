@@ -169,7 +169,7 @@ TABLES = {
             ) as fact_key,
             md5(song_id) as song_key,
             user_key,
-            user_key as buyer_key,
+            user_key as person_key,
             case when coalesce(artist_id, '') = '' then repeat('0', 32)
                 else md5(artist_id) end as artist_key,
             cast(date_format(session_date, 'yyyyMMdd') as int) as date_key,
@@ -218,7 +218,7 @@ TABLES = {
         )
         select
             user_key,
-            user_key as buyer_key,
+            user_key as person_key,
             user_id,
             user_name,
             user_lastname,
@@ -424,7 +424,7 @@ TABLES = {
             select
                 session_id as order_id,
                 any_value(user_key) as user_key,
-                any_value(buyer_key) as buyer_key,
+                any_value(person_key) as person_key,
                 any_value(date_key) as date_key,
                 cast(count(*) as int) as item_count,
                 cast(sum(price_usd) as decimal(18, 6)) as revenue_usd,
@@ -455,13 +455,13 @@ TABLES = {
                 ) as observed_days
             from orders
             window buyer as (
-                partition by buyer_key order by session_start_time, order_id
+                partition by person_key order by session_start_time, order_id
             )
         )
         select
             order_id,
             user_key,
-            buyer_key,
+            person_key,
             date_key,
             order_number,
             item_count,
@@ -524,7 +524,7 @@ TABLES = {
     "reports.buyer_cohorts_mv": """
         with monthly as (
             select
-                buyer_key,
+                person_key,
                 cast(date_key div 10000 * 12 + date_key div 100 % 100 as int)
                     as month_number,
                 sum(revenue_usd) as revenue_usd
@@ -535,7 +535,7 @@ TABLES = {
             select
                 revenue_usd,
                 month_number,
-                min(month_number) over (partition by buyer_key) as first_month
+                min(month_number) over (partition by person_key) as first_month
             from monthly
         )
         select

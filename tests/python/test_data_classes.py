@@ -251,11 +251,11 @@ def guessed(connection: duckdb.DuckDBPyConnection) -> list[Any]:
         single as (
             from marts.fact_order_items
             semi join (
-                select buyer_key
+                select person_key
                 from marts.fact_order_items
-                group by buyer_key
+                group by person_key
                 having count(*) = 1
-            ) using (buyer_key)
+            ) using (person_key)
         ),
 
         guesses as (
@@ -263,7 +263,7 @@ def guessed(connection: duckdb.DuckDBPyConnection) -> list[Any]:
                 single.*,
                 cents / 100 as price,
                 hash(
-                    fact_key, song_key, buyer_key, artist_key,
+                    fact_key, song_key, person_key, artist_key,
                     cast(cents / 100 as decimal(18, 6)), liked, liked_since,
                     session_start_time, local_day_of_week, local_hour
                 )::decimal(20, 0)::decimal(38, 0) as checksum
@@ -319,7 +319,7 @@ def test_the_only_hashes_of_a_role_are_keys_made_of_ids(
         *("fact_key", "song_key", "reason_song_key", "owned_song_key"),
         *("artist_key", "owned_artist_key"),
     }
-    persons = {"user_key", "buyer_key"}
+    persons = {"user_key", "person_key"}
     # Of the code, and of who sees what.
     code = {"definition_version", "rules_version"}
     assert hashes <= ids | persons | code
@@ -363,7 +363,7 @@ def test_a_role_without_persons_sees_no_row_of_few(
             inner join marts.dim_users using (user_key)
             inner join marts.dim_date using (date_key)
             group by all
-            having count(distinct marts.fact_order_items.buyer_key) >= $least
+            having count(distinct marts.fact_order_items.person_key) >= $least
             order by all
             """,
             {"least": LEAST},

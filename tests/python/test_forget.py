@@ -139,7 +139,7 @@ def as_text(rows: duckdb.DuckDBPyRelation) -> bytes:
 
 
 FACTS = """
-select * exclude (user_key, buyer_key, has_known_timezone, local_date, local_hour)
+select * exclude (user_key, person_key, has_known_timezone, local_date, local_hour)
 from marts.fact_order_items
 order by all
 """

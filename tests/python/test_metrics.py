@@ -32,7 +32,7 @@ with months as (
         using (song_key)
 ), sessions as (
     select
-        buyer_key, user_key, session_id, local_date, local_hour,
+        person_key, user_key, session_id, local_date, local_hour,
         min(session_start_time) as moment
     from items
     group by all
@@ -45,7 +45,7 @@ with months as (
         lag(moment::date) over ordered as previous,
         lead(moment::date) over ordered as following
     from sessions
-    window ordered as (partition by buyer_key order by moment, session_id)
+    window ordered as (partition by person_key order by moment, session_id)
 ), users as (
     select *, date_trunc('month', user_since) as month
     from marts.dim_users
@@ -59,29 +59,29 @@ OF_ITEMS = {
     "items_sold": "count(*)",
     "orders": "count(distinct session_id)",
     "average_order_value": "sum(price_usd) / count(distinct session_id)",
-    "buyers": "count(distinct buyer_key)",
+    "buyers": "count(distinct person_key)",
     "items_liked": "count(*) filter (where liked)",
     "items_judged": "count(liked)",
     "like_rate": "count(*) filter (where liked) / count(liked)",
     "catalogue_coverage": "count(*) filter (where not is_inferred) / count(*)",
     "average_song_age": "avg(year(session_start_time) - year)",
-    "revenue_per_buyer": "sum(price_usd) / count(distinct buyer_key)",
+    "revenue_per_buyer": "sum(price_usd) / count(distinct person_key)",
 }
 OF_ORDERS = {
-    "ordering_buyers": "count(distinct buyer_key)",
+    "ordering_buyers": "count(distinct person_key)",
     "new_buyers": "count(*) filter (where previous is null)",
-    "repeat_buyers": "count(distinct buyer_key) filter (where previous is not null)",
-    "repeat_purchase_rate": "count(distinct buyer_key) filter"
-    " (where previous is not null) / count(distinct buyer_key)",
-    "retained_buyers": "count(distinct buyer_key) filter (where day - previous <= 90)",
-    "observed_buyers": "count(distinct buyer_key) filter (where last_day - day >= 90)",
-    "churned_buyers": "count(distinct buyer_key) filter"
+    "repeat_buyers": "count(distinct person_key) filter (where previous is not null)",
+    "repeat_purchase_rate": "count(distinct person_key) filter"
+    " (where previous is not null) / count(distinct person_key)",
+    "retained_buyers": "count(distinct person_key) filter (where day - previous <= 90)",
+    "observed_buyers": "count(distinct person_key) filter (where last_day - day >= 90)",
+    "churned_buyers": "count(distinct person_key) filter"
     " (where last_day - day >= 90 and coalesce(following - day > 90, true))",
-    "churn_rate_90_days": "count(distinct buyer_key) filter"
+    "churn_rate_90_days": "count(distinct person_key) filter"
     " (where last_day - day >= 90 and coalesce(following - day > 90, true))"
-    " / nullif(count(distinct buyer_key) filter (where last_day - day >= 90), 0)",
+    " / nullif(count(distinct person_key) filter (where last_day - day >= 90), 0)",
 }
-BUYERS = "(select count(distinct buyer_key) from orders where orders.month {})"
+BUYERS = "(select count(distinct person_key) from orders where orders.month {})"
 REVENUE = "coalesce((select sum(price_usd) from items where items.month {}), 0)"
 OF_MONTHS = {
     "cumulative_revenue": REVENUE.format("<= months.month"),
@@ -99,7 +99,7 @@ OF_MONTHS = {
     ),
     "sign_ups": "(select count(*) from users where users.month = months.month)",
     "sign_up_conversion_30_days": "(select count(*) filter (where exists ("
-    "select * from orders where orders.buyer_key = users.buyer_key"
+    "select * from orders where orders.person_key = users.person_key"
     " and moment::date between user_since::date and user_since::date + 30))"
     " / nullif(count(*), 0) from users where users.month = months.month)",
 }
@@ -411,7 +411,7 @@ def test_by_slice(
         query = f"""
             select {expression}, {values}
             from {source}
-            left join (from marts.dim_users select * exclude (buyer_key, is_inferred),
+            left join (from marts.dim_users select * exclude (person_key, is_inferred),
                 is_inferred as is_missing) as buyer
                 on {source}.user_key = buyer.user_key
             {OF_ARTISTS if source == "items" else ""}

@@ -49,7 +49,7 @@ _STAR = """
     select distinct on (fact_key)
         md5(concat_ws(' ', session_id, number))::uuid as fact_key,
         md5(item.song_id)::uuid as song_key,
-        user_id::uuid as buyer_key,
+        user_id::uuid as person_key,
         user_id::uuid as user_key,
         md5(item.artist_id)::uuid as artist_key,
         session_id,
@@ -88,7 +88,7 @@ _STAR = """
     create table users as
     select distinct on (user_id)
         user_id,
-        user_id::uuid as buyer_key,
+        user_id::uuid as person_key,
         user_id::uuid as user_key,
         user_location[4] as country_code,
         true as is_current
@@ -112,7 +112,7 @@ _REPORTS = """
         country_code,
         'the land of ' || country_code as country_name,
         count(*) as item_count
-    from items inner join users using (buyer_key)
+    from items inner join users using (person_key)
     group by song_key, country_code
     qualify
         row_number() over (
@@ -124,8 +124,8 @@ _REPORTS = """
         sum(hash(fact_key, liked, liked_since)::decimal(20, 0)) as items_checksum
     from items group by date_key;
     create or replace table purchases as
-    select buyer_key, sum(hash(fact_key)::decimal(20, 0)) as items_checksum
-    from items group by buyer_key;
+    select person_key, sum(hash(fact_key)::decimal(20, 0)) as items_checksum
+    from items group by person_key;
 """
 
 
@@ -246,7 +246,7 @@ class Star:
         )
         made = self.model("ml_song_recommendations")
         self.hold("made", made)
-        return made.order("buyer_key, recommendation_rank").fetchall()
+        return made.order("person_key, recommendation_rank").fetchall()
 
 
 def star_of(users: pa.Table, sessions: Iterator[pa.Table] | list[pa.Table]) -> Star:
@@ -367,12 +367,12 @@ def test_churn_beats_its_baselines_and_finds_who_has_left(seed: int) -> None:
         select count(*)
         from scores
         full join (
-            select buyer_key, max(session_start_time) >= '{SCORING}'::date - {HORIZON}
+            select person_key, max(session_start_time) >= '{SCORING}'::date - {HORIZON}
                 as bought_lately
             from items
             where session_start_time < '{SCORING}'
-            group by buyer_key
-        ) using (buyer_key)
+            group by person_key
+        ) using (person_key)
         where
             is_active is distinct from bought_lately
             or is_active is distinct from (churn_probability is not null)
@@ -389,7 +389,7 @@ def test_churn_beats_its_baselines_and_finds_who_has_left(seed: int) -> None:
             is_active,
             coalesce(truth.churned_on <= scores.as_of_date, false) as has_left
         from scores
-        inner join truth on scores.buyer_key = truth.user_id::uuid
+        inner join truth on scores.person_key = truth.user_id::uuid
         """
     ).fetchnumpy()
     probabilities, active = found["churn_probability"], found["is_active"]
@@ -403,9 +403,9 @@ def test_a_score_names_what_weighs_most(demo_star: tuple[Generator, Star]) -> No
     star.offer([star.evaluate_churn(SCORING)])
     star.build(SCORING, "ml_churn_scores")
     scored = star.connection.sql(
-        "select buyer_key, reasons, churn_probability, order_count_30_days, order_count"
+        "select person_key, reasons, churn_probability, order_count_30_days, order_count"
         " from lake.ml.ml_churn_scores"
-        " inner join lake.ml.ml_user_features using (buyer_key, as_of_date)"
+        " inner join lake.ml.ml_user_features using (person_key, as_of_date)"
         " where is_active"
     ).fetchall()
     average = np.mean([np.log(row[2] / (1 - row[2])) for row in scored])
@@ -529,7 +529,7 @@ def test_odd_shops_withhold_models_and_break_none(
             assert row["withheld_reason"] == NOTHING_BOUGHT
     made = star.recommend(day)
     owned = {(row[0], row[2]) for row in made} & set(
-        star.items.select("buyer_key, song_key").fetchall()
+        star.items.select("person_key, song_key").fetchall()
     )
     assert not owned
 
@@ -539,7 +539,7 @@ def test_in_the_first_week_nothing_can_be_measured_and_best_sellers_are_offered(
 ):
     star = odd_star(1, 20, 1)
     star.connection.execute(
-        "insert into users by name select * replace (uuid() as buyer_key) from users"
+        "insert into users by name select * replace (uuid() as person_key) from users"
     )
     # A Sunday and the Monday before it.
     ((bought_at,),) = star.items.aggregate("min(session_start_time)").fetchall()
@@ -692,7 +692,7 @@ def test_recommendations_beat_popularity(demo_star: tuple[Generator, Star]) -> N
         from made
         inner join songs using (song_key)
         inner join genres using (artist_id)
-        inner join truth on made.buyer_key = truth.user_id::uuid
+        inner join truth on made.person_key = truth.user_id::uuid
         """
     ).fetchall()
     assert learned > 3 * everybody
@@ -702,7 +702,7 @@ def test_a_reason_is_true(demo_star: tuple[Generator, Star]) -> None:
     _, star = demo_star
     star.recommend(SCORING)
     star.connection.execute(
-        "create or replace view bought as select distinct buyer_key, works.*"
+        "create or replace view bought as select distinct person_key, works.*"
         " exclude (song_key) from items inner join lake.intermediate.int_works as works"
         " using (song_key)"
     )
@@ -722,7 +722,7 @@ def test_a_reason_is_true(demo_star: tuple[Generator, Star]) -> None:
                     from bought
                     inner join artists using (artist_key)
                     where
-                        bought.buyer_key = made.buyer_key
+                        bought.person_key = made.person_key
                         and (
                             bought.work_key = owned.work_key
                             or owned.work_key is null
@@ -731,9 +731,9 @@ def test_a_reason_is_true(demo_star: tuple[Generator, Star]) -> None:
                 )
                 -- and at least two others own it too, and what is recommended.
                 or (
-                    select count(distinct others.buyer_key)
+                    select count(distinct others.person_key)
                     from bought as others
-                    inner join bought as wanted using (buyer_key)
+                    inner join bought as wanted using (person_key)
                     inner join artists on others.artist_key = artists.artist_key
                     where
                         wanted.work_key = offered.work_key
@@ -764,7 +764,7 @@ def test_everybody_gets_ten_songs_that_they_do_not_own(
     assert made == star.recommend(date(2023, 12, 25))
     counts = star.connection.sql(
         "select count(*), count(distinct recommendation_rank), count(distinct song_key)"
-        " from made right join users using (buyer_key) group by users.buyer_key"
+        " from made right join users using (person_key) group by users.person_key"
     ).fetchall()
     assert set(counts) == {(10, 10, 10)}
     # Not under another id either.
@@ -774,7 +774,7 @@ def test_everybody_gets_ten_songs_that_they_do_not_own(
             select *
             from made
             inner join songs as offered on made.song_key = offered.song_key
-            inner join items on made.buyer_key = items.buyer_key
+            inner join items on made.person_key = items.person_key
             inner join songs as owned on items.song_key = owned.song_key
             where
                 offered.artist_key = owned.artist_key
@@ -789,10 +789,10 @@ def test_everybody_gets_ten_songs_that_they_do_not_own(
         """
         select array_agg((made.song_key, reason) order by recommendation_rank) as offers
         from made
-        anti join items using (buyer_key)
-        inner join users using (buyer_key)
+        anti join items using (person_key)
+        inner join users using (person_key)
         where country_code = 'US'
-        group by buyer_key
+        group by person_key
         limit 1
         """
     ).fetchall()[0]
@@ -854,7 +854,7 @@ def test_recommendations_have_the_known_answer() -> None:
             recommendation_rank <= 4
             and (
                 songs.artist_id[1]::integer
-                <> right(made.buyer_key::text, 2)::integer % 2
+                <> right(made.person_key::text, 2)::integer % 2
                 or reason not like 'Bought by people who own "Song %" by Artist %'
             )
         """
@@ -879,12 +879,12 @@ def test_what_a_user_owns_is_not_offered_under_another_id() -> None:
     star = clique_star()
     star.recommend(date(2023, 2, 1))
     ((buyer, song),) = star.connection.sql(
-        "select buyer_key, song_key from made where recommendation_rank = 1"
-        " order by buyer_key limit 1"
+        "select person_key, song_key from made where recommendation_rank = 1"
+        " order by person_key limit 1"
     ).fetchall()
     star.connection.execute(
         "insert into items by name select * replace (uuid() as fact_key,"
-        " ?::uuid as buyer_key, '2023-02-02'::timestamp as session_start_time)"
+        " ?::uuid as person_key, '2023-02-02'::timestamp as session_start_time)"
         " from items where song_key = ? limit 1",
         [str(buyer), song],
     )
@@ -912,7 +912,7 @@ def test_who_was_forgotten_gets_no_offer() -> None:
     star = clique_star()
     star.connection.execute(
         "update users set user_id = ? || user_id"
-        " where buyer_key = (select min(buyer_key) from users)",
+        " where person_key = (select min(person_key) from users)",
         [PSEUDONYM],
     )
     made = star.recommend(date(2023, 2, 1))
@@ -922,12 +922,12 @@ def test_who_was_forgotten_gets_no_offer() -> None:
 def test_who_owns_all_songs_keeps_no_offer() -> None:
     star = odd_star(2, 1, 1)
     star.connection.execute(
-        "create table bought as from items order by buyer_key desc limit 1;"
+        "create table bought as from items order by person_key desc limit 1;"
         "delete from items where fact_key in (select fact_key from bought)"
     )
     star.refresh()
     ((buyer, *_),) = star.recommend(START)
-    assert star.bought.filter(f"buyer_key = '{buyer}'").fetchall()
+    assert star.bought.filter(f"person_key = '{buyer}'").fetchall()
     star.connection.execute(
         "create table held as from made; insert into items from bought"
     )
@@ -978,7 +978,7 @@ def test_models_are_built_and_left_alone_and_withheld(
         ).fetchall()
         assert scored == latest > 300
         kept = lake.sql(
-            "select buyer_key, as_of_date, churn_probability, training_id"
+            "select person_key, as_of_date, churn_probability, training_id"
             " from ml.ml_churn_scores where is_active order by all"
         ).fetchall()
         assert (
@@ -986,8 +986,8 @@ def test_models_are_built_and_left_alone_and_withheld(
         )
         counts = lake.sql(
             "select count(recommendation_rank) from marts.dim_users"
-            " left join ml.ml_song_recommendations using (buyer_key)"
-            " where is_current and user_id <> '' group by buyer_key"
+            " left join ml.ml_song_recommendations using (person_key)"
+            " where is_current and user_id <> '' group by person_key"
         ).fetchall()
         assert set(counts) == {(10,)}
         known: dict[str, Any] = {"connection": lake, "alt": altair, "np": np}
@@ -998,7 +998,7 @@ def test_models_are_built_and_left_alone_and_withheld(
         assert (
             lake.sql(
                 "select * from ml.ml_song_recommendations"
-                " semi join marts.fact_order_items using (buyer_key, song_key)"
+                " semi join marts.fact_order_items using (person_key, song_key)"
             ).fetchall()
             == []
         )
@@ -1011,11 +1011,11 @@ def test_models_are_built_and_left_alone_and_withheld(
     # Only who has changed is ranked again.
     with shop.writing() as lake:
         ((buyer,),) = lake.sql(
-            "select min(buyer_key) from lake.ml.ml_churn_scores"
+            "select min(person_key) from lake.ml.ml_churn_scores"
         ).fetchall()
         lake.execute(
             "update lake.intermediate.int_song_rankings set _profile_checksum = 0"
-            " where buyer_key = ?",
+            " where person_key = ?",
             [buyer],
         )
         ((made,),) = lake.sql("from lake.current_snapshot()").fetchall()
@@ -1028,7 +1028,7 @@ def test_models_are_built_and_left_alone_and_withheld(
             ("ml", "ml_song_recommendations", []),
         ):
             written = lake.execute(
-                "select distinct buyer_key from ducklake_table_changes("
+                "select distinct person_key from ducklake_table_changes("
                 "'lake', ?, ?, ?, ?)",
                 [schema, name, made + 1, latest],
             ).fetchall()
@@ -1042,8 +1042,8 @@ def test_models_are_built_and_left_alone_and_withheld(
             )
         lake.execute(
             "insert into lake.ml.ml_churn_score_history"
-            " select buyer_key, '2023-01-02', 0.5, 'earlier'"
-            " from (values (uuid()), (?)) as earlier (buyer_key)",
+            " select person_key, '2023-01-02', 0.5, 'earlier'"
+            " from (values (uuid()), (?)) as earlier (person_key)",
             [buyer],
         )
     # As of a date with hardly anything before it, all models are withheld.

@@ -58,9 +58,13 @@ buyers as {{ not_materialized() }} (
 
     select
         users.user_key,
-        users.buyer_key,
+        users.person_key,
         users.timezone,
         users.has_known_timezone,
+        users.valid_from = cast('{{ var("beginning_of_time") }}' as timestamp)
+        and coalesce(
+            {{ batch_ingested_at('users._batch_id') }} > sessions.session_start_time, true
+        ) as is_user_version_assumed,
         sessions.session_id,
         sessions.session_start_time,
         cast(sessions.session_start_time as date) as session_date,
@@ -94,9 +98,10 @@ final as (
 
     select
         buyers.user_key,
-        buyers.buyer_key,
+        buyers.person_key,
         buyers.session_id,
         buyers.has_known_timezone,
+        buyers.is_user_version_assumed,
         buyers.is_new,
         coalesce(
             case

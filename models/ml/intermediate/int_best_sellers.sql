@@ -39,7 +39,7 @@ order_items as (
     select
         song_key,
         user_key,
-        buyer_key
+        person_key
     from {{ ref('fact_order_items') }}
 
 ),
@@ -55,7 +55,7 @@ group_songs as (
         on order_items.user_key = buyers.user_key
     where order_items.song_key in (select top_songs.song_key from top_songs)
     group by order_items.song_key, buyers.country_code
-    having count(distinct order_items.buyer_key) >= {{ var('least_group_size') }}
+    having count(distinct order_items.person_key) >= {{ var('least_group_size') }}
 
 ),
 

@@ -4,7 +4,7 @@ examples as (
 
     select
         date_role,
-        buyer_key,
+        person_key,
         as_of_date,
         has_churned
     from {{ ref('ml_churn_examples') }}
@@ -15,7 +15,7 @@ examples as (
 inputs as (
 
     select
-        buyer_key,
+        person_key,
         as_of_date,
         log_recency,
         log_silence,
@@ -38,11 +38,11 @@ final as (
     inner join inputs
         on
             examples.as_of_date = inputs.as_of_date
-            and examples.buyer_key = inputs.buyer_key
+            and examples.person_key = inputs.person_key
     qualify
         row_number() over (
             partition by inputs.as_of_date
-            order by hash(inputs.buyer_key), inputs.buyer_key
+            order by hash(inputs.person_key), inputs.person_key
         ) <= 200000
 
 )

@@ -8,7 +8,7 @@ user_features as (
 
     select
         as_of_date,
-        buyer_key,
+        person_key,
         order_count,
         order_count_90_days,
         order_count_30_days,
@@ -21,7 +21,7 @@ user_features as (
 final as (
 
     select
-        buyer_key,
+        person_key,
         as_of_date,
         ln(1 + recency_days) as log_recency,
         ln(1 + recency_days * order_count / (tenure_days - recency_days + 7))

@@ -25,10 +25,10 @@ past_purchases as (
 sampled_buyers as (
 
     select
-        buyer_key,
-        row_number() over (order by hash(buyer_key), buyer_key) - 1 as buyer_index
+        person_key,
+        row_number() over (order by hash(person_key), person_key) - 1 as buyer_index
     from past_purchases
-    group by buyer_key
+    group by person_key
     qualify buyer_index < 100000
 
 ),
@@ -43,7 +43,7 @@ owned_works as (
         min(past_purchases.session_start_time)
         >= any_value(past_purchases.evaluation_date) as is_later
     from past_purchases
-    inner join sampled_buyers on past_purchases.buyer_key = sampled_buyers.buyer_key
+    inner join sampled_buyers on past_purchases.person_key = sampled_buyers.person_key
     group by sampled_buyers.buyer_index, past_purchases.work_key
 
 ),

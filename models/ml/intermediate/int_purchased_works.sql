@@ -5,7 +5,7 @@ order_items as (
     select
         fact_key,
         song_key,
-        buyer_key,
+        person_key,
         session_start_time
     from {{ ref('fact_order_items') }}
 
@@ -26,7 +26,7 @@ final as (
     select
         order_items.fact_key,
         order_items.song_key,
-        order_items.buyer_key,
+        order_items.person_key,
         works.artist_key,
         works.work_key,
         order_items.session_start_time

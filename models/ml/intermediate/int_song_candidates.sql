@@ -11,7 +11,7 @@ rankings as (
 users as (
 
     select
-        rankings.buyer_key,
+        rankings.person_key,
         rankings.country_code,
         rankings.training_id,
         rankings._profile_checksum
@@ -19,7 +19,7 @@ users as (
     {%- if is_incremental() %}
     anti join {{ this }} as candidates
         on
-            rankings.buyer_key = candidates.buyer_key
+            rankings.person_key = candidates.person_key
             and rankings.training_id = candidates.training_id
             and rankings._profile_checksum = candidates._profile_checksum
     {%- endif %}
@@ -30,10 +30,10 @@ users as (
 owned_works as (
 
     select distinct
-        users.buyer_key,
+        users.person_key,
         purchases.work_key
     from {{ ref('int_purchased_works') }} as purchases
-    inner join users on purchases.buyer_key = users.buyer_key
+    inner join users on purchases.person_key = users.person_key
 
 ),
 
@@ -42,34 +42,34 @@ owned_works as (
 short_users as (
 
     select
-        users.buyer_key,
+        users.person_key,
         users.country_code,
         10 + count(owned_works.work_key) as best_seller_count
     from users
-    left join owned_works on users.buyer_key = owned_works.buyer_key
+    left join owned_works on users.person_key = owned_works.person_key
     anti join rankings
-        on users.buyer_key = rankings.buyer_key and rankings.song_rank = 10
-    group by users.buyer_key, users.country_code
+        on users.person_key = rankings.person_key and rankings.song_rank = 10
+    group by users.person_key, users.country_code
 
 ),
 
 candidates as (
 
     select
-        rankings.buyer_key,
+        rankings.person_key,
         rankings.work_key,
         rankings.reason_item_key,
         rankings.song_rank as place,
         rankings.score,
         null as country_name
     from rankings
-    inner join users on rankings.buyer_key = users.buyer_key
+    inner join users on rankings.person_key = users.person_key
     where rankings.work_key is not null
 
     union all
 
     select
-        short_users.buyer_key,
+        short_users.person_key,
         best_sellers.work_key,
         null as reason_item_key,
         best_sellers.sales_rank + 10 as place,
@@ -82,7 +82,7 @@ candidates as (
     union all
 
     select
-        short_users.buyer_key,
+        short_users.person_key,
         best_sellers.work_key,
         null as reason_item_key,
         best_sellers.sales_rank + 1000 as place,
@@ -103,15 +103,15 @@ final as (
         users.training_id,
         users._profile_checksum
     from candidates
-    inner join users on candidates.buyer_key = users.buyer_key
+    inner join users on candidates.person_key = users.person_key
     anti join owned_works
         on
-            candidates.buyer_key = owned_works.buyer_key
+            candidates.person_key = owned_works.person_key
             and candidates.work_key = owned_works.work_key
     -- A work that is a candidate twice keeps its first place.
     qualify
         row_number() over (
-            partition by candidates.buyer_key, candidates.work_key
+            partition by candidates.person_key, candidates.work_key
             order by candidates.place
         ) = 1
 

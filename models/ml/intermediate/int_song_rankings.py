@@ -11,7 +11,7 @@ def model(dbt: Any, session: DuckDBPyConnection) -> DuckDBPyRelation:  # noqa: A
     if dbt.is_incremental:
         users = users.join(
             session.table(str(dbt.this)).filter("song_rank = 1"),
-            "buyer_key, training_id, _profile_checksum",
+            "person_key, training_id, _profile_checksum",
             how="anti",
         )
     purchases, similar = dbt.ref("int_purchased_works"), dbt.ref("int_similar_works")

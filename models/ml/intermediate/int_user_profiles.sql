@@ -3,7 +3,7 @@ with
 users as (
 
     select
-        buyer_key,
+        person_key,
         country_code
     from {{ ref('dim_users') }}
     where
@@ -17,7 +17,7 @@ users as (
 purchases as (
 
     select
-        buyer_key,
+        person_key,
         items_checksum
     from {{ ref('int_purchases_per_buyer') }}
 
@@ -40,7 +40,7 @@ as_of_dates as (
 final as (
 
     select
-        users.buyer_key,
+        users.person_key,
         users.country_code,
         trainings.training_id,
         hash(
@@ -49,7 +49,7 @@ final as (
     from users
     cross join trainings
     cross join as_of_dates
-    left join purchases on users.buyer_key = purchases.buyer_key
+    left join purchases on users.person_key = purchases.person_key
 
 )
 

@@ -138,7 +138,7 @@ where item.song_id not in (select track_id from songs)
 group by all;
 
 create table lake.marts.fact_order_items (
-    fact_key uuid, song_key uuid, user_key uuid, buyer_key uuid, artist_key uuid,
+    fact_key uuid, song_key uuid, user_key uuid, person_key uuid, artist_key uuid,
     date_key integer, session_id varchar, song_id varchar, currency varchar,
     item_number integer, price decimal(18, 4), price_usd decimal(18, 6), liked boolean,
     has_late_like boolean, has_known_timezone boolean, liked_since timestamp,
@@ -217,7 +217,7 @@ select
     ) as uuid) as fact_key,
     coalesce(songs.song_key, cast(md5(priced.song_id) as uuid)) as song_key,
     user_key,
-    user_key as buyer_key,
+    user_key as person_key,
     case
         when priced.artist_id = songs.artist_id then songs.artist_key
         when coalesce(priced.artist_id, '') = ''
@@ -268,7 +268,7 @@ with members as (
 )
 select
     members.user_key,
-    members.user_key as buyer_key,
+    members.user_key as person_key,
     members.user_id,
     members.user_name,
     members.user_lastname,
@@ -475,7 +475,7 @@ with orders as (
     select
         session_id as order_id,
         any_value(user_key) as user_key,
-        any_value(buyer_key) as buyer_key,
+        any_value(person_key) as person_key,
         any_value(date_key) as date_key,
         cast(count(*) as integer) as item_count,
         cast(sum(price_usd) as decimal(18, 6)) as revenue_usd,
@@ -497,12 +497,12 @@ spaced as (
         datediff('day', session_start_time, (select max(session_start_time) from orders))
             as observed_days
     from orders
-    window buyer as (partition by buyer_key order by session_start_time, order_id)
+    window buyer as (partition by person_key order by session_start_time, order_id)
 )
 select
     order_id,
     user_key,
-    buyer_key,
+    person_key,
     date_key,
     order_number,
     item_count,
@@ -567,7 +567,7 @@ group by all;
 create table lake.reports.buyer_cohorts_mv as
 with monthly as (
     select
-        buyer_key,
+        person_key,
         date_key // 10000 * 12 + date_key // 100 % 100 as month_number,
         sum(revenue_usd) as revenue_usd
     from lake.marts.fact_orders
@@ -577,7 +577,7 @@ cohorts as (
     select
         revenue_usd,
         month_number,
-        min(month_number) over (partition by buyer_key) as first_month
+        min(month_number) over (partition by person_key) as first_month
     from monthly
 )
 select

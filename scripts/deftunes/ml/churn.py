@@ -127,7 +127,7 @@ def _examples(examples: DuckDBPyRelation, date_role: str) -> tuple[Floats, Flags
     """Return what is known of the buyers, shape (buyers, inputs), and who left."""
     columns = (
         examples.filter(Column("date_role") == ConstantExpression(date_role))
-        .order("buyer_key")
+        .order("person_key")
         .select(*INPUTS, "has_churned")
         .fetchnumpy()
     )

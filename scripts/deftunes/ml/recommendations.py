@@ -218,16 +218,16 @@ def rankings(
     users = _temporary(
         connection,
         "users",
-        users.select("*, row_number() over (order by buyer_key) - 1 as buyer_number"),
+        users.select("*, row_number() over (order by person_key) - 1 as buyer_number"),
     )
     similar = _temporary(connection, "similar_works", similar)
     ranked_songs = _temporary(
         connection, "ranked_songs", connection.from_arrow(_RANKED_SONGS.empty_table())
     )
-    works = purchases.select("buyer_key, work_key, artist_key").distinct()
+    works = purchases.select("person_key, work_key, artist_key").distinct()
     artists = works.filter("artist_key is not null")
-    owned_items = works.select("buyer_key, work_key as item_key").union(
-        artists.select("buyer_key, hash(artist_key) as item_key")
+    owned_items = works.select("person_key, work_key as item_key").union(
+        artists.select("person_key, hash(artist_key) as item_key")
     )
     # Works and artists that matter to nobody's score are left out. Of a song and an
     # artist that weigh the same, the song is the reason.
@@ -248,7 +248,7 @@ def rankings(
         owned = _temporary(
             connection,
             "owned_items",
-            owned_items.join(users, "buyer_key")
+            owned_items.join(users, "person_key")
             .join(items, "item_key")
             .select("buyer_number, item_number"),
         )
@@ -280,7 +280,7 @@ def rankings(
         .join(works, "song_index", how="left")
         .join(reasons, "reason_index", how="left")
         .select(
-            "buyer_key, country_code, coalesce(song_rank, 1) as song_rank, work_key,"
+            "person_key, country_code, coalesce(song_rank, 1) as song_rank, work_key,"
             " reason_item_key, score, training_id, _profile_checksum"
         )
     )

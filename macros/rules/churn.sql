@@ -1,8 +1,8 @@
-{% macro churn_is_known() -%}
-    {#- For an order: at least churn_days lie between it and the last day with
+{% macro is_lost(last_ordered_at) -%}
+    {#- For a buyer: more than churn_days lie between the last order and the last day with
         purchases. -#}
-    {{ dbt.datediff('session_start_time', _last_purchase_date(), 'day') }}
-    >= {{ var('churn_days') }}
+    {{ dbt.datediff(last_ordered_at, _last_purchase_date(), 'day') }}
+    > {{ var('churn_days') }}
 {%- endmacro %}
 
 {% macro as_of_date_step() -%}

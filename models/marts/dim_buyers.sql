@@ -43,8 +43,9 @@ buyers as (
             sum(
                 case
                     when
-                        {{ dbt.datediff('first_ordered_at', 'session_start_time', 'day') }}
-                        <= 90
+                        {{ dbt.datediff(
+                            'first_ordered_at', 'session_start_time', 'day'
+                        ) }} <= 90
                         then price_usd
                 end
             ) as decimal(18, 6)

@@ -50,13 +50,24 @@ with landed as (
             where day between months.month and last_day(months.month) + 90
         ) = last_day(month) + 91 - month::date as shows_churn
     from months
+), known_days as (
+    select
+        day as start_day,
+        (
+            select count(*) from landed as later
+            where later.day between landed.day and landed.day + 30
+        ) = 31 as shows_conversion
+    from landed
 ), items as (
     select * from (
-        select *, date_trunc('month', session_start_time) as month
+        select
+            *,
+            date_trunc('month', session_start_time) as month,
+            session_start_time::date as start_day
         from marts.fact_order_items
         inner join (select * exclude (artist_key, track_id) from marts.dim_songs)
             using (song_key)
-    ) inner join known using (month)
+    ) inner join known using (month) inner join known_days using (start_day)
 ), sessions as (
     select
         person_key, user_key, session_id, local_date, local_hour,
@@ -70,10 +81,14 @@ with landed as (
         lag(moment::date) over ordered as previous,
         lead(moment::date) over ordered as following
     from (
-        select *, date_trunc('month', moment) as order_month
+        select
+            *,
+            date_trunc('month', moment) as order_month,
+            moment::date as start_day
         from sessions
     )
     inner join known on order_month = known.month
+    inner join known_days using (start_day)
     window ordered as (partition by person_key order by moment, session_id)
 ), buyer_months as (
     select
@@ -97,15 +112,10 @@ with landed as (
     from (select *, min(day) over (partition by person_key) as first_day from orders)
     group by person_key
 ), users as (
-    select
-        *,
-        date_trunc('month', user_since) as month,
-        (
-            select count(*) from landed
-            where day between user_since::date and user_since::date + 30
-        ) = 31 as shows_conversion
+    select *, date_trunc('month', user_since) as month
     from marts.dim_users
-    where is_current and user_since::date in (select day from landed)
+    inner join known_days on user_since::date = start_day
+    where is_current
 )
 """.replace(
     "{WINDOWS}",
@@ -215,6 +225,7 @@ OF_DATES = {
     "date__is_month_complete": "is_complete",
     "date__is_next_month_complete": "shows_next",
     "date__is_churn_known": "shows_churn",
+    "date__is_conversion_known": "shows_conversion",
 }
 OF_BUYERS = {
     "buyer__segment": """(

@@ -88,7 +88,7 @@ MISSING_USERS = 0.005
 LATE_SIGN_UPS = 0.15
 """Share of users who may buy before they sign up."""
 REVISED_SESSIONS = 0.02
-"""Share of sessions whose items a revision changes."""
+"""Share of sessions with items whose items a revision changes."""
 MOVED_USERS = 0.01
 """Share of users whose location a revision changes."""
 

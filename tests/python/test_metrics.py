@@ -21,6 +21,11 @@ from demo_sources import postgres
 from demo_sources.service import Records
 from fill_overview import TIMES
 
+AGENTS = [
+    "Opera/8.77.(X11; Linux x86_64; lb-LU) Presto/2.9.170",
+    "Mozilla/5.0 (Android 14; Mobile; rv:120.0) Gecko/120.0 Firefox/120.0",
+    "not a browser",
+]
 WINDOWS = [
     (date(2023, 2, 3), date(2023, 9, 16)),
     (date(2023, 10, 1), date(2024, 3, 21)),
@@ -67,6 +72,15 @@ with landed as (
         from marts.fact_order_items
         inner join (select * exclude (artist_key, track_id) from marts.dim_songs)
             using (song_key)
+    ) inner join known using (month) inner join known_days using (start_day)
+), visits as (
+    select * from (
+        select
+            *,
+            date_trunc('month', session_start_time) as month,
+            session_start_time::date as start_day,
+            session_id in (select session_id from items) as is_order
+        from marts.fact_sessions
     ) inner join known using (month) inner join known_days using (start_day)
 ), sessions as (
     select
@@ -168,6 +182,10 @@ OF_BUYER_MONTHS = {
     "churned_buyers": "sum(is_lost::int) filter (where shows_churn)",
     "churn_rate_90_days": "avg(is_lost::int) filter (where shows_churn)",
 }
+OF_VISITS = {
+    "sessions": "count(*)",
+    "session_conversion_rate": "count(*) filter (where is_order) / count(*)",
+}
 BUYERS = "(select count(distinct person_key) from orders where orders.month {})"
 REVENUE = "coalesce((select sum(price_usd) from items where items.month {}), 0)"
 COMPLETE = "(select sum(price_usd) from items where is_complete and items.month = {})"
@@ -199,6 +217,7 @@ OF_MONTHS = {
 FILLED = {
     *("revenue", "items_sold", "buyers", "items_liked", "items_judged", "orders"),
     *("ordering_buyers", "sign_ups", "cumulative_revenue", "cumulative_buyers"),
+    "sessions",
 }
 """What is 0 where nothing happened; all else is unknown there."""
 
@@ -231,6 +250,7 @@ OF_BUYERS = {
     "buyer__segment": """(
         select
             case
+                when count(*) = 0 then null
                 when max(day) < date '2024-03-15' - 90 then 'lost'
                 when count(*) = 1 then 'new'
                 when count(*) < 5 then 'repeat'
@@ -240,7 +260,14 @@ OF_BUYERS = {
         where theirs.person_key = buyer.key_of_person
     )""",
 }
-OF_ALL = OF_USERS | OF_DATES | OF_BUYERS
+OF_SESSIONS = {
+    "session__device_type": "visit.device_type",
+    "session__operating_system": "visit.operating_system",
+    "session__browser": "visit.browser",
+    "session__local_day_of_week": "isodow(visit.local_date)",
+    "session__local_hour": "visit.local_hour",
+}
+OF_ALL = OF_USERS | OF_DATES | OF_BUYERS | OF_SESSIONS
 SLICES = OF_ALL | {
     "song__track_id": "track_id",
     "song__song_title": "song_title",
@@ -340,7 +367,7 @@ def session(number: int, user: str, start: str, *items: dict[str, Any]) -> str:
             "user_id": user,
             "session_id": f"s{number}",
             "session_items": items,
-            "user_agent": "Opera",
+            "user_agent": AGENTS[number % len(AGENTS)],
             "session_start_time": start,
         }
     )
@@ -497,7 +524,9 @@ SOURCES = (
     ("items", OF_ITEMS),
     ("orders", OF_ORDERS),
     ("buyer_months", OF_BUYER_MONTHS),
+    ("visits", OF_VISITS),
 )
+ALL_SLICES = {"items": SLICES, "visits": OF_ALL}
 
 
 def test_by_month(shop: Lakehouse, ask: Ask) -> None:
@@ -533,7 +562,7 @@ def test_by_month(shop: Lakehouse, ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("source", "known", "slices"),
     [
-        (source, known, SLICES if source == "items" else SLICES_OF_ORDERS)
+        (source, known, ALL_SLICES.get(source, SLICES_OF_ORDERS))
         for source, known in SOURCES
     ],
 )
@@ -555,6 +584,10 @@ def test_by_slice(
             left join (from marts.dim_users select * exclude (person_key, is_inferred),
                 person_key as key_of_person, is_inferred as is_missing) as buyer
                 on {source}.user_key = buyer.user_key
+            left join (
+                select session_id as visit_id, visit from marts.fact_sessions as visit
+            ) as of_session
+                on {source}.session_id = of_session.visit_id
             {OF_ARTISTS if source == "items" else ""}
             group by 1
         """  # noqa: S608 - our own
@@ -629,7 +662,7 @@ def test_every_figure_of_a_report_is_compared() -> None:
 def test_every_metric_is_compared() -> None:
     text = (PROJECT / "models" / "semantic" / "metrics.yml").read_text()
     defined = {metric["name"] for metric in yaml.safe_load(text)["metrics"]}
-    compared = (OF_ITEMS, OF_ORDERS, OF_BUYER_MONTHS, OF_MONTHS)
+    compared = (OF_ITEMS, OF_ORDERS, OF_BUYER_MONTHS, OF_VISITS, OF_MONTHS)
     assert defined == {name for known in compared for name in known}
 
 

@@ -18,7 +18,7 @@ from style_docs import styled
 
 SVG = {"svg": "http://www.w3.org/2000/svg"}
 TABLES = ["dim_artists", "dim_date", "dim_songs", "dim_users"]
-FACTS = ["fact_order_items", "fact_orders"]
+FACTS = ["fact_order_items", "fact_orders", "fact_sessions"]
 
 Manifest = dict[str, dict[str, Any]]
 

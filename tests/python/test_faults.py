@@ -305,6 +305,18 @@ def test_an_interrupted_build_ends_with_one_line(calm: Calm, tmp_path: Path) -> 
     assert not any("Traceback" in line for line in lines)
 
 
+def test_an_error_while_publishing_is_no_interruption(calm: Calm) -> None:
+    lakehouse = calm.restore()
+    publications = lakehouse.database.parent / "publications"
+    shutil.rmtree(publications)
+    publications.write_text("A file in the way.")
+    less = ("--vars", "{published_schemas: [marts, quality]}")
+    built = lakehouse.dbt("build", *less)
+    assert built.returncode not in (0, 130)
+    assert "Interrupted" not in built.stdout + built.stderr
+    assert str(publications) in built.stdout
+
+
 def test_killed_landings_are_mended(
     home: Path, postgres_dsn: str, rates: Path, proven: dict[str, str], is_long: bool
 ) -> None:

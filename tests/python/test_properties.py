@@ -875,14 +875,20 @@ def check_dimensions(truth: ReferenceModel, rows: Rows) -> None:
     assert artists.pop(UNKNOWN)["is_inferred"]
     assert artists == truth.artist_rows()
 
-    years = {
-        moment.year
+    moments = {
+        moment
         for session in truth.sessions.values()
         if (moment := moment_of(session.record["session_start_time"]))
     }
-    assert {row["year"] for row in rows("from marts.dim_date")} == (
-        set(range(min(years), max(years) + 1)) if years else set()
-    )
+    days = {row["date"] for row in rows("from marts.dim_date")}
+    if moments:
+        first, last = min(moments).date(), max(moments).date()
+        # By the buyer's clock, it may be the day before or after.
+        start = min(first - DAY, date(first.year, 1, 1))
+        end = max(last + DAY, date(last.year, 12, 31))
+        assert days == {start + n * DAY for n in range((end - start).days + 1)}
+    else:
+        assert not days
 
 
 def check_landed_revenue(rows: Rows) -> None:

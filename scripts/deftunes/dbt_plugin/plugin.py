@@ -9,6 +9,7 @@ import atexit
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
@@ -59,7 +60,10 @@ _logged_hints: list[str] = []
 
 def _exit_if_interrupted(event: Any) -> None:  # noqa: ANN401 - dbt has no type
     """End the process after Ctrl-C, before dbt prints its traceback."""
-    if event.info.name == "EndOfRunSummary" and event.data.keyboard_interrupt:
+    # dbt also says so if publishing raises an error.
+    is_error = isinstance(sys.exception(), DbtRuntimeError)
+    is_end = event.info.name == "EndOfRunSummary" and event.data.keyboard_interrupt
+    if is_end and not is_error:
         os.write(2, b"\nInterrupted: nothing was published. Run it again.\n")
         # Without this, Python warns that dbt's semaphores were leaked.
         atexit._run_exitfuncs()

@@ -20,6 +20,9 @@ OVERVIEW = PROJECT / "models" / "overview.md"
 PICTURES = PROJECT / "models" / "pictures"
 METRICS = PROJECT / "models" / "semantic" / "metrics.yml"
 
+TIMES = ("ordered_at", "registered_at", "first_ordered_at", "calendar_day")
+"""The times of semantic models; in a query, each is `metric_time`."""
+
 _PICTURE = re.compile(r"^\[(\w+)\]: data:image/svg\+xml;base64,\S*$", re.MULTILINE)
 _METRICS = re.compile(r"(^\| \[[^]]*\]\(#!/metric/.*\n)+", re.MULTILINE)
 _DIMENSIONS = re.compile(r"(^\| `\w+__\w+` \|.*\n)+", re.MULTILINE)
@@ -62,8 +65,7 @@ def _direct(metric: Metric) -> list[Dimension]:
     return [
         each
         for each in metric.dimensions
-        # The time of a purchase is `metric_time`.
-        if len(each.entity_links) == 1 and each.name != "ordered_at"
+        if len(each.entity_links) == 1 and each.name not in TIMES
     ]
 
 

@@ -39,8 +39,8 @@ priced as (
         case
             when session_items.currency <> 'USD' then exchange_rates.published_date
         end as rate_published_date,
-        session_items.currency <> 'USD' and coalesce(exchange_rates.is_provisional, false)
-            as is_rate_provisional,
+        session_items.currency <> 'USD'
+        and coalesce(exchange_rates.is_provisional, false) as is_rate_provisional,
         case
             when session_items.currency <> 'USD' then session_items.session_date
         end as rate_date

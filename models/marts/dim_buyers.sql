@@ -21,17 +21,37 @@ order_items as (
 
 ),
 
+dated_items as (
+
+    select
+        *,
+        min(session_start_time) over (partition by person_key) as first_ordered_at
+    from order_items
+
+),
+
 buyers as (
 
     select
         person_key,
-        min(session_start_time) as first_ordered_at,
+        first_ordered_at,
         max(session_start_time) as last_ordered_at,
         cast(count(distinct session_id) as integer) as order_count,
         cast(count(*) as integer) as item_count,
-        cast(sum(price_usd) as decimal(18, 6)) as revenue_usd
-    from order_items
-    group by person_key
+        cast(sum(price_usd) as decimal(18, 6)) as revenue_usd,
+        cast(
+            sum(
+                case
+                    when
+                        {{ dbt.datediff(
+                            'first_ordered_at', 'session_start_time', 'day'
+                        ) }} <= 90
+                        then price_usd
+                end
+            ) as decimal(18, 6)
+        ) as revenue_first_90_days_usd
+    from dated_items
+    group by person_key, first_ordered_at
 
 ),
 
@@ -41,7 +61,7 @@ artists as (
         person_key,
         artist_key,
         row_number() over (
-            partition by person_key order by count(*) desc, sum(price_usd) desc, artist_key
+            partition by person_key order by count(*) desc, artist_key
         ) as artist_rank
     from order_items
     group by person_key, artist_key
@@ -62,6 +82,7 @@ final as (
         buyers.order_count,
         buyers.item_count,
         buyers.revenue_usd,
+        buyers.revenue_first_90_days_usd,
         buyers.first_ordered_at,
         buyers.last_ordered_at
     from buyers

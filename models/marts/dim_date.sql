@@ -11,8 +11,8 @@ sessions as (
 
 ),
 
--- Whole years, so that days and months without a sale are included. By the buyer's clock,
--- a session may be on the day before or after them.
+-- Whole years, so that days and months without a sale are included. By the buyer's
+-- clock, a session may be on the day before or after them.
 date_range as (
 
     select

@@ -12,6 +12,7 @@ order_items as (
         fact_key,
         song_key,
         user_key,
+        person_key,
         artist_key,
         session_start_time,
         _batch_id
@@ -35,6 +36,7 @@ final as (
         order_items.fact_key,
         order_items.song_key,
         order_items.user_key,
+        order_items.person_key,
         order_items.artist_key,
         cast(
             extract(year from order_items.session_start_time) - songs.year as integer

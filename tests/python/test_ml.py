@@ -403,8 +403,8 @@ def test_a_score_names_what_weighs_most(demo_star: tuple[Generator, Star]) -> No
     star.offer([star.evaluate_churn(SCORING)])
     star.build(SCORING, "ml_churn_scores")
     scored = star.connection.sql(
-        "select person_key, reasons, churn_probability, order_count_30_days, order_count"
-        " from lake.ml.ml_churn_scores"
+        "select person_key, reasons, churn_probability, order_count_30_days,"
+        " order_count from lake.ml.ml_churn_scores"
         " inner join lake.ml.ml_user_features using (person_key, as_of_date)"
         " where is_active"
     ).fetchall()

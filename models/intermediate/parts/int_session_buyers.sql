@@ -63,7 +63,8 @@ buyers as {{ not_materialized() }} (
         users.has_known_timezone,
         users.valid_from = cast('{{ var("beginning_of_time") }}' as timestamp)
         and coalesce(
-            {{ batch_ingested_at('users._batch_id') }} > sessions.session_start_time, true
+            {{ batch_ingested_at('users._batch_id') }} > sessions.session_start_time,
+            true
         ) as is_user_version_assumed,
         sessions.session_id,
         sessions.session_start_time,

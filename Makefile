@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo land build dashboard explore rollback upkeep forget start-over \
-	test bench lint docs metrics export lock
+	test bench lint docs metrics export features lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,12 @@ export: setup ## write a table or saved query to a file: make export NAME=... TO
 		echo "Give NAME and TO: make export NAME=marts.dim_date TO=days.csv" >&2; \
 		exit 2;) \
 	$(BIN)/python scripts/export.py $(ARGS) -- "$(NAME)" "$(TO)"
+
+features: setup ## write buyers' features with their answers: make features DATE=2023-06-05 TO=f.parquet
+	@$(if $(and $(DATE),$(TO)),,\
+		echo "Give DATE and TO: make features DATE=2023-06-05 TO=features.csv" >&2; \
+		exit 2;) \
+	$(BIN)/python scripts/features.py $(ARGS) -- "$(TO)" $(DATE)
 
 lock: setup ## pin the versions of requirements.in in requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras \

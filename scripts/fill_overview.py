@@ -20,7 +20,10 @@ OVERVIEW = PROJECT / "models" / "overview.md"
 PICTURES = PROJECT / "models" / "pictures"
 METRICS = PROJECT / "models" / "semantic" / "metrics.yml"
 
-TIMES = ("ordered_at", "registered_at", "first_ordered_at", "calendar_day")
+TIMES = (
+    *("ordered_at", "started_at", "registered_at", "first_ordered_at"),
+    "calendar_day",
+)
 """The times of semantic models; in a query, each is `metric_time`."""
 
 _PICTURE = re.compile(r"^\[(\w+)\]: data:image/svg\+xml;base64,\S*$", re.MULTILINE)

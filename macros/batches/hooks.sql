@@ -40,23 +40,23 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro delete_superseded_items() -%}
-    {#- A post-hook: deletes items of superseded deliveries. The latest delivery of a
-        session may have fewer items or another start time; the items of an earlier
+{% macro delete_superseded_rows() -%}
+    {#- A post-hook: deletes rows of superseded deliveries. The latest delivery of a
+        session may have fewer items or another start time; the rows of an earlier
         delivery then differ from the session in batch or time. -#}
     {%- if is_incremental() -%}
     {%- set batches = redelivered_batches() -%}
-    delete from {{ this }} as loaded_items
+    delete from {{ this }} as loaded_rows
     where
-        {{ in_list('loaded_items._batch_id', batches) }}
+        {{ in_list('loaded_rows._batch_id', batches) }}
         and not exists (
             select *
             from {{ ref('int_sessions_latest') }} as sessions
             where
                 {{ in_list('sessions._batch_id', batches) }}
-                and sessions.session_id = loaded_items.session_id
-                and sessions._batch_id = loaded_items._batch_id
-                and sessions.session_start_time = loaded_items.session_start_time
+                and sessions.session_id = loaded_rows.session_id
+                and sessions._batch_id = loaded_rows._batch_id
+                and sessions.session_start_time = loaded_rows.session_start_time
         )
     {%- endif -%}
 {%- endmacro %}

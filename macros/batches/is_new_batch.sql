@@ -22,7 +22,7 @@
 
 {% macro _is_increment() -%}
     {#- Whether the current model adds rows to an existing table. An ephemeral model is
-        part of the model that reads it, so that model decides. -#}
+        part of the models that read it, so they decide. -#}
     {%- if model.config.materialized != 'ephemeral' -%}
         {{ return(is_incremental()) }}
     {%- endif -%}
@@ -36,11 +36,16 @@
             ) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- set table = graph.nodes[tables | first] -%}
-    {%- set existing = load_relation(api.Relation.create(
-        database=table.database, schema=table.schema, identifier=table.name
-    )) -%}
-    {{ return(existing is not none and not should_full_refresh()) }}
+    {#- If one of the tables is new, it needs all rows. -#}
+    {%- set missing = [] -%}
+    {%- for id in tables
+        if not load_relation(api.Relation.create(
+            database=graph.nodes[id].database, schema=graph.nodes[id].schema,
+            identifier=graph.nodes[id].name
+        )) -%}
+        {%- do missing.append(id) -%}
+    {%- endfor -%}
+    {{ return(not missing and not should_full_refresh()) }}
 {%- endmacro %}
 
 {% macro batches_to_read() -%}

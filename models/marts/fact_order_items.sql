@@ -5,7 +5,7 @@
         meta={'increment_column': '_batch_id'},
         partitioned_by=['year(session_start_time)', 'month(session_start_time)'],
         pre_hook="{{ delete_rejected_items() }}",
-        post_hook="{{ delete_superseded_items() }}",
+        post_hook="{{ delete_superseded_rows() }}",
     )
 }}
 
@@ -50,6 +50,7 @@ new_items as (
         session_items.liked,
         session_items.liked_since,
         session_items.session_start_time,
+        buyers.device_type,
         buyers.user_key,
         buyers.person_key,
         buyers.has_known_timezone,
@@ -64,6 +65,16 @@ new_items as (
             and session_items._position = buyers._position
 
 ),
+
+{% if is_incremental() %}
+    restated_buyers as (
+
+        select *
+        from buyers
+        where not ({{ is_new_batch('sessions') }})
+
+    ),
+{% endif %}
 
 items as (
 
@@ -82,15 +93,15 @@ items as (
             ] -%}
                 existing.{{ column }},
             {% endfor -%}
-            buyers.user_key,
-            buyers.person_key,
-            buyers.has_known_timezone,
-            buyers.is_user_version_assumed,
-            buyers.local_time,
+            restated_buyers.device_type,
+            restated_buyers.user_key,
+            restated_buyers.person_key,
+            restated_buyers.has_known_timezone,
+            restated_buyers.is_user_version_assumed,
+            restated_buyers.local_time,
             existing._batch_id
         from {{ this }} as existing
-        inner join buyers
-            on existing.session_id = buyers.session_id and not buyers.is_new
+        inner join restated_buyers on existing.session_id = restated_buyers.session_id
     {% endif %}
 
 ),
@@ -107,6 +118,7 @@ final as (
         {{ date_key('local_time') }} as local_date_key,
         session_id,
         track_id,
+        device_type,
         currency,
         item_number,
         price,

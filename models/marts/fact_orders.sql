@@ -16,6 +16,7 @@ order_items as (
         date_key,
         local_date_key,
         session_id,
+        device_type,
         price_usd,
         is_user_version_assumed,
         session_start_time,
@@ -34,6 +35,7 @@ orders as (
         date_key,
         local_date_key,
         session_id,
+        device_type,
         is_user_version_assumed,
         session_start_time,
         local_date,
@@ -48,6 +50,7 @@ orders as (
         date_key,
         local_date_key,
         session_id,
+        device_type,
         is_user_version_assumed,
         session_start_time,
         local_date,
@@ -109,6 +112,7 @@ final as (
             when days_since_previous_order > {{ var('churn_days') }} then 'returning'
             else 'repeat'
         end as order_type,
+        device_type,
         item_count,
         revenue_usd,
         days_since_previous_order,

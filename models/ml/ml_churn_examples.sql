@@ -45,12 +45,28 @@ as_of_dates as (
 
 ),
 
+orders as (
+
+    select
+        person_key,
+        session_start_time
+    from {{ ref('fact_orders') }}
+
+),
+
+last_days as (
+
+    select cast(max(session_start_time) as date) as last_date
+    from orders
+
+),
+
 later_buyers as (
 
     select distinct
         as_of_dates.as_of_date,
         orders.person_key
-    from {{ ref('fact_orders') }} as orders
+    from orders
     inner join as_of_dates
         on
             orders.session_start_time >= as_of_dates.as_of_date
@@ -66,9 +82,13 @@ final as (
         as_of_dates.date_role,
         as_of_dates.training_id,
         user_features.recency_days <= {{ var('churn_days') }} as is_active,
-        later_buyers.person_key is null as has_churned
+        case
+            when as_of_dates.as_of_date + {{ var('churn_days') }} <= last_days.last_date
+                then later_buyers.person_key is null
+        end as has_churned
     from user_features
     inner join as_of_dates on user_features.as_of_date = as_of_dates.as_of_date
+    cross join last_days
     left join later_buyers
         on
             user_features.as_of_date = later_buyers.as_of_date

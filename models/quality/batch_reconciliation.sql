@@ -10,7 +10,7 @@
 -- depends_on: {{ ref('int_songs_latest') }}, {{ ref('int_songs_sold') }}
 -- depends_on: {{ ref('int_user_versions') }}, {{ ref('dim_artists') }}
 -- depends_on: {{ ref('rejected_records') }}, {{ ref('revenue_reconciliation') }}
--- depends_on: {{ ref('int_landed_revenue_by_batch') }}
+-- depends_on: {{ ref('int_landed_revenue_by_batch') }}, {{ ref('fact_sessions') }}
 with
 
 counts as (

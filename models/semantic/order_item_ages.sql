@@ -14,6 +14,7 @@ order_items as (
         user_key,
         person_key,
         artist_key,
+        session_id,
         session_start_time,
         _batch_id
     from {{ ref('fact_order_items') }}
@@ -38,6 +39,7 @@ final as (
         order_items.user_key,
         order_items.person_key,
         order_items.artist_key,
+        order_items.session_id,
         cast(
             extract(year from order_items.session_start_time) - songs.year as integer
         ) as song_age_years,

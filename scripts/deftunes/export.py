@@ -50,8 +50,7 @@ def export(settings: Settings, name: str, target: Path, role: str | None = None)
         database = _database_of(role, settings.serving / "roles")
     if not database.exists():
         raise ExportError(f"{database} does not exist. `dbt build` publishes it.")
-    if not target.absolute().parent.is_dir():
-        raise ExportError(f"There is no folder {target.absolute().parent}")
+    check_target(target)
     try:
         with duckdb.connect() as connection:
             # The name that profiles.yml uses, and so the saved queries.
@@ -61,11 +60,19 @@ def export(settings: Settings, name: str, target: Path, role: str | None = None)
             connection.execute("set enable_external_access = false")
             connection.execute("set timezone = 'UTC'")
             relation = _relation(connection, settings, name)
-            return _write(
+            return write(
                 relation, target.absolute(), stat.S_IMODE(database.stat().st_mode)
             )
     except (duckdb.Error, OSError) as error:
         raise ExportError(f"{name} cannot be written: {error}") from error
+
+
+def check_target(target: Path) -> None:
+    """Raise ExportError if the file's folder is not there, or its format unknown."""
+    if not target.absolute().parent.is_dir():
+        raise ExportError(f"There is no folder {target.absolute().parent}")
+    if target.suffix not in _FORMATS:
+        raise ExportError(f"End the file's name in {' or '.join(_FORMATS)}: {target}")
 
 
 def _database_of(role: str, folder: Path) -> Path:
@@ -113,10 +120,18 @@ def _nearest(name: str, known: list[str]) -> str:
     return f" Did you mean {names[matches[0]]}?" if matches else ""
 
 
-def _write(relation: duckdb.DuckDBPyRelation, target: Path, mode: int) -> int:
-    """Write a relation to a temporary file, move it to its place, count its rows."""
-    if target.suffix not in _FORMATS:
-        raise ExportError(f"End the file's name in {' or '.join(_FORMATS)}: {target}")
+def write(relation: duckdb.DuckDBPyRelation, target: Path, mode: int) -> int:
+    """Write a relation to a temporary file, and move it to its place.
+
+    Args:
+        relation: the rows.
+        target: the file, absolute; as for `export`.
+        mode: the file's mode.
+
+    Returns:
+        The number of rows.
+
+    """
     columns = []
     for name, kind in zip(relation.columns, relation.types, strict=True):
         column: duckdb.Expression = duckdb.ColumnExpression(name)

@@ -1,9 +1,10 @@
 """Generates made-up users, sessions and songs, of any size, reproducible by a seed.
 
 More users sign up each year. They buy while they are active, and then stop for good.
-Each user has a favourite genre and two favourite artists. All properties of a user or
-track are derived from a hash of its number, and each day's sessions come from their own
-random stream. So a day has the same records, whichever window is requested.
+In most of their sessions, they only listen and buy nothing. Each user has a favourite
+genre and two favourite artists. All properties of a user or track are derived from a
+hash of its number, and each day's sessions come from their own random streams. So a day
+has the same records, whichever window is requested.
 
 The data has the irregularities of the real sources; the constants below set how often.
 """
@@ -75,8 +76,8 @@ SESSIONS_SCHEMA = pa.schema(
 )
 """A session of the API."""
 
-EMPTY_SESSIONS = 0.003
-"""Share of sessions without items."""
+EMPTY_SESSIONS = 0.6
+"""Share of sessions without items, most of them visits in which users only listen."""
 DUPLICATE_SESSIONS = 0.002
 """Share of sessions that are delivered twice in one answer."""
 REPEATED_ITEMS = 0.004
@@ -88,7 +89,7 @@ MISSING_USERS = 0.005
 LATE_SIGN_UPS = 0.15
 """Share of users who may buy before they sign up."""
 REVISED_SESSIONS = 0.02
-"""Share of sessions whose items a revision changes."""
+"""Share of sessions with items whose items a revision changes."""
 MOVED_USERS = 0.03
 """Share of users whose location a revision changes."""
 RENAMED_USERS = 0.01
@@ -97,6 +98,7 @@ CORRECTED_SONGS = 0.01
 """Share of tracks whose year and title a revision corrects."""
 
 _ITEMS_PER_SESSION = 3.0
+_ABANDONED = 0.003  # share of the sessions other than visits that have no items either
 _ITEMS_PER_USER = 16
 _ITEMS_PER_TRACK = 4
 _AT_MOST = 1_000_000  # users, and tracks
@@ -519,7 +521,7 @@ class Generator:
 
     @cached_property
     def _sessions_before(self) -> Integers:
-        """The number of sessions before each day, and in total."""
+        """The number of sessions, without visits, before each day and in total."""
         days = np.arange(_days(self.start), _days(self.end))
         moments = days.astype("datetime64[D]")
         month = moments.astype("datetime64[M]").astype(int) % 12
@@ -530,7 +532,7 @@ class Generator:
             * np.array([0.9, 0.9, 0.95, 1, 1.15, 1.35, 1.2])[weekday]
         )
         running_total = np.concatenate([[0.0], np.cumsum(weights)])
-        wanted = self.items / _ITEMS_PER_SESSION / (1 - EMPTY_SESSIONS)
+        wanted = self.items / _ITEMS_PER_SESSION / (1 - _ABANDONED)
         sessions: Floats = np.rint(running_total * wanted / running_total[-1])
         return sessions.astype(np.int64)
 
@@ -538,7 +540,8 @@ class Generator:
         """Yield the sessions of a day."""
         number, buyers = _days(day), self._buyers
         position = number - _days(self.start)
-        low, high = self._sessions_before[position : position + 2]
+        sessions = self._sessions_before[position : position + 2]
+        visits = sessions * (EMPTY_SESSIONS - _ABANDONED) / (1 - EMPTY_SESSIONS)
         active = (buyers.first <= number) & (number < buyers.churn)
         # Users who are about to leave buy less in their last weeks.
         waning = buyers.churn - number <= 28
@@ -549,37 +552,49 @@ class Generator:
             for zone in places().zones
         ]
         offsets = np.array([(clock - noon) // _MICROSECOND for clock in clocks])
-        for first in range(int(low), int(high), _CHUNK_ROWS):
-            index = np.arange(first, min(first + _CHUNK_ROWS, int(high)))
-            rng = np.random.default_rng([self.seed, number, first])
-            buyer = find_position(rate, rng.random(len(index)) * rate[-1])
-            clock = (pick(_HOURS, rng.random(len(index))) + rng.random(len(index))) / 24
-            zone = places().zone[buyers.city[buyer]]
-            moment = number * DAY + ((clock * DAY).astype(int) - offsets[zone]) % DAY
-            yield self._session_table(index, buyer, moment, rng, [number, first])
+        # Visits have random streams of their own, so their number does not change what
+        # is bought.
+        for (low, high), purpose, kind in (
+            (sessions, "session", []),
+            (np.rint(visits), "visit", [2]),
+        ):
+            for first in range(int(low), int(high), _CHUNK_ROWS):
+                index = np.arange(first, min(first + _CHUNK_ROWS, int(high)))
+                size, stream = len(index), [*kind, number, first]
+                rng = np.random.default_rng([self.seed, *stream])
+                buyer = find_position(rate, rng.random(size) * rate[-1])
+                clock = (pick(_HOURS, rng.random(size)) + rng.random(size)) / 24
+                zone = places().zone[buyers.city[buyer]]
+                local = (clock * DAY).astype(int)
+                moment = number * DAY + (local - offsets[zone]) % DAY
+                ids = uuids(self.seed, purpose, index)
+                share = 1.0 if purpose == "visit" else _ABANDONED
+                yield self._session_table(ids, buyer, moment, share, rng, stream)
 
     def _session_table(
         self,
-        index: Integers,
+        ids: pa.Array,
         buyer: Integers,
         moment: Integers,
+        empty: float,
         rng: np.random.Generator,
         stream: list[int],
     ) -> pa.Table:
         """Generate sessions with their items.
 
         Args:
-            index: the sessions' numbers, shape (n,).
+            ids: the sessions' ids, shape (n,).
             buyer: the users' numbers, shape (n,).
             moment: when they start, microseconds since 1970, shape (n,).
+            empty: the share of them without items.
             rng: the day's random stream.
             stream: the seeds of the revisions' random streams, besides the seed.
 
         """
         buyers, tracks = self._buyers, self._tracks
-        count = rng.geometric(1 / _ITEMS_PER_SESSION, len(index)).clip(max=40)
-        count[rng.random(len(index)) < EMPTY_SESSIONS] = 0
-        row = np.repeat(np.arange(len(index)), count)
+        count = rng.geometric(1 / _ITEMS_PER_SESSION, len(ids)).clip(max=40)
+        count[rng.random(len(ids)) < empty] = 0
+        row = np.repeat(np.arange(len(ids)), count)
         who = buyer[row]
         # A quarter of the items is by a favourite artist, half is of the favourite
         # genre.
@@ -602,7 +617,7 @@ class Generator:
         factor = np.ones(len(row))
         for revision in range(1, self.revision + 1):
             again_rng = np.random.default_rng([self.seed, *stream, revision])
-            chosen, added, cheaper = _revise(row, len(index), again_rng)
+            chosen, added, cheaper = _revise(row, len(ids), again_rng)
             row, track, liked = row[chosen], track[chosen], liked[chosen] & ~added
             wait, factor = wait[chosen], np.where(cheaper, 0.8, factor[chosen])
             track[added] = again_rng.integers(0, self.track_count, added.sum())
@@ -625,20 +640,20 @@ class Generator:
             ],
             fields=list(ITEM_TYPE),
         )
-        ends = np.cumsum(np.bincount(row, minlength=len(index)))
+        ends = np.cumsum(np.bincount(row, minlength=len(ids)))
         agents = names().agents
-        device = hashes(self.seed, "device", buyer) + (rng.random(len(index)) < 0.25)
+        device = hashes(self.seed, "device", buyer) + (rng.random(len(ids)) < 0.25)
         table = pa.Table.from_arrays(
             [
                 self._user_ids.take(pa.array(buyer)),
-                uuids(self.seed, "session", index),
+                ids,
                 pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), items),
                 agents.take(pa.array(device % np.uint64(len(agents)))),
                 fixed_width(timestamps(moment)),
             ],
             schema=SESSIONS_SCHEMA,
         )
-        duplicates = np.flatnonzero(rng.random(len(index)) < DUPLICATE_SESSIONS)
+        duplicates = np.flatnonzero(rng.random(len(ids)) < DUPLICATE_SESSIONS)
         return pa.concat_tables([table, table.take(pa.array(duplicates))])
 
     def _records(

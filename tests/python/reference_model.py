@@ -27,6 +27,16 @@ ITEM_TEXTS = (
     *("song_id", "song_name", "artist_id", "artist_name", "currency", "liked_since"),
 )
 
+DEVICES = {
+    "Opera/8.77.(X11; Linux x86_64)": {
+        "device_type": "Desktop",
+        "operating_system": "Linux",
+        "browser": "Opera",
+    },
+    "": dict.fromkeys(("device_type", "operating_system", "browser"), "Unknown"),
+}
+"""The devices of the user agents in the tests, by how these begin."""
+
 _FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(2099, 12, 31)
 _HIGHEST_USD = 1000
 _ZONES = {name.lower(): name for name in available_timezones()}
@@ -258,6 +268,29 @@ class ReferenceModel:
                     "price_usd": Fraction(price_of(item)) * rate,
                 }
         return facts
+
+    def session_rows(self) -> dict[str, dict[str, Any]]:
+        """Return the sessions by id, also those without items."""
+        rows = {}
+        for session_id, session in self.sessions.items():
+            moment = moment_of(session.record["session_start_time"])
+            assert moment is not None
+            version = self.version(session.record["user_id"], moment)
+            local = local_time(moment, version)
+            agent = session.record.get("user_agent") or ""
+            rows[session_id] = {
+                "user_id": session.record["user_id"],
+                "valid_from": version.valid_from if version else BEGINNING,
+                "date": moment.date(),
+                **next(DEVICES[text] for text in DEVICES if agent.startswith(text)),
+                "item_count": len(session.record["session_items"]),
+                "has_known_timezone": zone_of(version) is not None,
+                "session_start_time": moment,
+                "local_date": local.date(),
+                "local_hour": local.hour,
+                "batch_id": session.batch_id,
+            }
+        return rows
 
     def version(self, user_id: str, moment: datetime) -> Version | None:
         """Return the version of a user at a time; None if the user is unknown."""

@@ -317,7 +317,7 @@ def test_the_only_hashes_of_a_role_are_keys_made_of_ids(
                 hashes.add(column)
     ids = {
         *("fact_key", "song_key", "reason_song_key", "owned_song_key"),
-        *("artist_key", "owned_artist_key"),
+        *("artist_key", "owned_artist_key", "favourite_artist_key"),
     }
     persons = {"user_key", "person_key"}
     # Of the code, and of who sees what.

@@ -341,7 +341,8 @@ def test_the_books_stay_as_they_were(memory: Memory) -> None:
     assert {*changed} == {
         *("marts.dim_users", "marts.fact_order_items"),
         *("quality.batch_reconciliation", "quality.rejected_records"),
-        *("marts.fact_orders", "reports.sales_per_country_mv"),
+        *("marts.fact_orders", "marts.fact_sessions", "marts.dim_buyers"),
+        "reports.sales_per_country_mv",
         "reports.top_songs_per_country_mv",
     }
     with memory.lakehouse.lake() as connection:
@@ -364,6 +365,12 @@ def test_the_person_is_one_buyer_without_a_place(memory: Memory) -> None:
         ("one", True, "Unknown", 23),
         ("two", True, "Unknown", 10),
     ]
+    # Without the user agent, nothing is known of the device.
+    devices = memory.lakehouse.published(
+        "select session_id, browser from marts.fact_sessions"
+    )
+    assert {browser for name, browser in devices if name in THEIRS} == {"Unknown"}
+    assert {browser for name, browser in devices if name not in THEIRS} == {"Opera"}
     others = {row[:2] for row in sold if row[0] not in THEIRS}
     assert others == {("gift", OTHER), ("other", OTHER)}
 

@@ -21,6 +21,11 @@ from demo_sources import postgres
 from demo_sources.service import Records
 from fill_overview import TIMES
 
+AGENTS = [
+    "Opera/8.77.(X11; Linux x86_64; lb-LU) Presto/2.9.170",
+    "Mozilla/5.0 (Android 14; Mobile; rv:120.0) Gecko/120.0 Firefox/120.0",
+    "not a browser",
+]
 WINDOWS = [
     (date(2023, 2, 3), date(2023, 9, 16)),
     (date(2023, 10, 1), date(2024, 3, 21)),
@@ -50,13 +55,33 @@ with landed as (
             where day between months.month and last_day(months.month) + 90
         ) = last_day(month) + 91 - month::date as shows_churn
     from months
+), known_days as (
+    select
+        day as start_day,
+        (
+            select count(*) from landed as later
+            where later.day between landed.day and landed.day + 30
+        ) = 31 as shows_conversion
+    from landed
 ), items as (
     select * from (
-        select *, date_trunc('month', session_start_time) as month
+        select
+            *,
+            date_trunc('month', session_start_time) as month,
+            session_start_time::date as start_day
         from marts.fact_order_items
         inner join (select * exclude (artist_key, track_id) from marts.dim_songs)
             using (song_key)
-    ) inner join known using (month)
+    ) inner join known using (month) inner join known_days using (start_day)
+), visits as (
+    select * from (
+        select
+            *,
+            date_trunc('month', session_start_time) as month,
+            session_start_time::date as start_day,
+            session_id in (select session_id from items) as is_order
+        from marts.fact_sessions
+    ) inner join known using (month) inner join known_days using (start_day)
 ), sessions as (
     select
         person_key, user_key, session_id, local_date, local_hour,
@@ -70,10 +95,14 @@ with landed as (
         lag(moment::date) over ordered as previous,
         lead(moment::date) over ordered as following
     from (
-        select *, date_trunc('month', moment) as order_month
+        select
+            *,
+            date_trunc('month', moment) as order_month,
+            moment::date as start_day
         from sessions
     )
     inner join known on order_month = known.month
+    inner join known_days using (start_day)
     window ordered as (partition by person_key order by moment, session_id)
 ), buyer_months as (
     select
@@ -97,15 +126,10 @@ with landed as (
     from (select *, min(day) over (partition by person_key) as first_day from orders)
     group by person_key
 ), users as (
-    select
-        *,
-        date_trunc('month', user_since) as month,
-        (
-            select count(*) from landed
-            where day between user_since::date and user_since::date + 30
-        ) = 31 as shows_conversion
+    select *, date_trunc('month', user_since) as month
     from marts.dim_users
-    where is_current and user_since::date in (select day from landed)
+    inner join known_days on user_since::date = start_day
+    where is_current
 )
 """.replace(
     "{WINDOWS}",
@@ -158,6 +182,10 @@ OF_BUYER_MONTHS = {
     "churned_buyers": "sum(is_lost::int) filter (where shows_churn)",
     "churn_rate_90_days": "avg(is_lost::int) filter (where shows_churn)",
 }
+OF_VISITS = {
+    "sessions": "count(*)",
+    "session_conversion_rate": "count(*) filter (where is_order) / count(*)",
+}
 BUYERS = "(select count(distinct person_key) from orders where orders.month {})"
 REVENUE = "coalesce((select sum(price_usd) from items where items.month {}), 0)"
 COMPLETE = "(select sum(price_usd) from items where is_complete and items.month = {})"
@@ -189,6 +217,7 @@ OF_MONTHS = {
 FILLED = {
     *("revenue", "items_sold", "buyers", "items_liked", "items_judged", "orders"),
     *("ordering_buyers", "sign_ups", "cumulative_revenue", "cumulative_buyers"),
+    "sessions",
 }
 """What is 0 where nothing happened; all else is unknown there."""
 
@@ -215,11 +244,13 @@ OF_DATES = {
     "date__is_month_complete": "is_complete",
     "date__is_next_month_complete": "shows_next",
     "date__is_churn_known": "shows_churn",
+    "date__is_conversion_known": "shows_conversion",
 }
 OF_BUYERS = {
     "buyer__segment": """(
         select
             case
+                when count(*) = 0 then null
                 when max(day) < date '2024-03-15' - 90 then 'lost'
                 when count(*) = 1 then 'new'
                 when count(*) < 5 then 'repeat'
@@ -229,7 +260,14 @@ OF_BUYERS = {
         where theirs.person_key = buyer.key_of_person
     )""",
 }
-OF_ALL = OF_USERS | OF_DATES | OF_BUYERS
+OF_SESSIONS = {
+    "session__device_type": "visit.device_type",
+    "session__operating_system": "visit.operating_system",
+    "session__browser": "visit.browser",
+    "session__local_day_of_week": "isodow(visit.local_date)",
+    "session__local_hour": "visit.local_hour",
+}
+OF_ALL = OF_USERS | OF_DATES | OF_BUYERS | OF_SESSIONS
 SLICES = OF_ALL | {
     "song__track_id": "track_id",
     "song__song_title": "song_title",
@@ -329,7 +367,7 @@ def session(number: int, user: str, start: str, *items: dict[str, Any]) -> str:
             "user_id": user,
             "session_id": f"s{number}",
             "session_items": items,
-            "user_agent": "Opera",
+            "user_agent": AGENTS[number % len(AGENTS)],
             "session_start_time": start,
         }
     )
@@ -486,7 +524,9 @@ SOURCES = (
     ("items", OF_ITEMS),
     ("orders", OF_ORDERS),
     ("buyer_months", OF_BUYER_MONTHS),
+    ("visits", OF_VISITS),
 )
+ALL_SLICES = {"items": SLICES, "visits": OF_ALL}
 
 
 def test_by_month(shop: Lakehouse, ask: Ask) -> None:
@@ -522,7 +562,7 @@ def test_by_month(shop: Lakehouse, ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("source", "known", "slices"),
     [
-        (source, known, SLICES if source == "items" else SLICES_OF_ORDERS)
+        (source, known, ALL_SLICES.get(source, SLICES_OF_ORDERS))
         for source, known in SOURCES
     ],
 )
@@ -544,6 +584,10 @@ def test_by_slice(
             left join (from marts.dim_users select * exclude (person_key, is_inferred),
                 person_key as key_of_person, is_inferred as is_missing) as buyer
                 on {source}.user_key = buyer.user_key
+            left join (
+                select session_id as visit_id, visit from marts.fact_sessions as visit
+            ) as of_session
+                on {source}.session_id = of_session.visit_id
             {OF_ARTISTS if source == "items" else ""}
             group by 1
         """  # noqa: S608 - our own
@@ -618,7 +662,7 @@ def test_every_figure_of_a_report_is_compared() -> None:
 def test_every_metric_is_compared() -> None:
     text = (PROJECT / "models" / "semantic" / "metrics.yml").read_text()
     defined = {metric["name"] for metric in yaml.safe_load(text)["metrics"]}
-    compared = (OF_ITEMS, OF_ORDERS, OF_BUYER_MONTHS, OF_MONTHS)
+    compared = (OF_ITEMS, OF_ORDERS, OF_BUYER_MONTHS, OF_VISITS, OF_MONTHS)
     assert defined == {name for known in compared for name in known}
 
 

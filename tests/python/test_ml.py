@@ -1,5 +1,6 @@
 """The models for machine learning: what they know, how good they are, what they say."""
 
+import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,12 +11,16 @@ from typing import Any
 
 import altair
 import duckdb
+import features
 import notebook
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 import yaml  # type: ignore[import-untyped]
+from click.testing import CliRunner
 from conftest import WITHOUT_TESTS, Lakehouse
+from deftunes.export import ExportError
+from deftunes.features import export_features
 from deftunes.landing.rates import SHIPPED
 from deftunes.ml import churn, recommendations
 from deftunes.ml.evaluations import (
@@ -28,8 +33,9 @@ from deftunes.ml.evaluations import (
     evaluations_table,
     trainings_of,
 )
+from deftunes.ml.model_cards import model_cards
 from deftunes.privacy.erasure_registry import PSEUDONYM
-from deftunes.settings import PROJECT
+from deftunes.settings import PROJECT, Settings
 from demo_sources.generator import Generator
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
@@ -145,6 +151,10 @@ _COMPILED: dict[str, tuple[str, str]] = {}
 """By name: the relation of each model written in SQL, and its query."""
 
 
+_MANIFEST: dict[str, Any] = {}
+"""dbt's manifest."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_models(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Have dbt compile the models of machine learning."""
@@ -152,9 +162,11 @@ def _compiled_models(tmp_path_factory: pytest.TempPathFactory) -> None:
     done = shop.dbt(
         *("compile", "--select", "path:models/ml", _DRIFT),
         *("--vars", f"{{as_of_date: {_SOME_DAY}}}"),
-        environment={"DEFTUNES_WITHOUT_ML": ""},
+        environment={"DEFTUNES_WITHOUT_ML": "", "DBT_WRITE_JSON": "true"},
     )
     assert done.returncode == 0, done.stdout
+    manifest = shop.home / "target" / "manifest.json"
+    _MANIFEST.update(json.loads(manifest.read_text("utf-8")))
     compiled = shop.home / "target" / "compiled" / "deftunes" / "models" / "ml"
     for path in compiled.rglob("*.sql"):
         schema = "intermediate" if path.stem.startswith("int_") else "ml"
@@ -525,6 +537,10 @@ def test_odd_shops_withhold_models_and_break_none(
         assert row["withheld_reason"]
         # A share, also where there are fewer songs than places.
         assert 0 <= (row["metric_value"] or 0) <= 1
+        for name in ("metric", "baseline"):
+            value, low = row[f"{name}_value"], row[f"{name}_low"]
+            assert (value is None) == (low is None)
+            assert value is None or 0 <= low <= value <= row[f"{name}_high"] <= 1
         if not songs:
             assert row["withheld_reason"] == NOTHING_BOUGHT
     made = star.recommend(day)
@@ -947,25 +963,193 @@ def test_who_owns_all_songs_keeps_no_offer() -> None:
     assert star.held.fetchall() == []
 
 
-def test_models_are_built_and_left_alone_and_withheld(
-    lakehouses: Callable[[Path], Lakehouse],
-) -> None:
-    """The dbt models, over a star that dbt has built."""
-    shop = lakehouses(SHIPPED)
-    # Four months are enough where who buys nothing for four weeks has left.
+FOUR_WEEKS = "churn_days: 28"
+"""Four months are enough where who buys nothing for four weeks has left."""
+
+
+def build_models(
+    shop: Lakehouse, *arguments: str, more: str = ""
+) -> subprocess.CompletedProcess[str]:
+    return shop.dbt(
+        "build",
+        *("--vars", f"{{{FOUR_WEEKS}{more}}}", *arguments),
+        environment={"DEFTUNES_WITHOUT_ML": ""},
+    )
+
+
+@pytest.fixture(scope="module")
+def shop(lakehouses: Callable[[Path], Lakehouse]) -> Lakehouse:
+    """Return a lakehouse of which dbt has built the models, and nothing else."""
+    made = lakehouses(SHIPPED)
     end = date(2023, 5, 1)
     generator = Generator(items=12_000, start=START, end=end)
-    shop.land(generator, generator.song_tables(), START, end)
+    made.land(generator, generator.song_tables(), START, end)
+    first = build_models(made, "--select", "+path:models/ml", *WITHOUT_TESTS)
+    assert first.returncode == 0, first.stdout
+    return made
+
+
+@pytest.fixture(scope="module")
+def published(shop: Lakehouse, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Return settings of a home with what would be published of it, and no lake."""
+    home = tmp_path_factory.mktemp("published")
+    settings = Settings(home, None, None, None)
+    settings.serving.mkdir()
+    with shop.lake() as lake:
+        lake.execute(f"attach '{settings.serving / 'deftunes.duckdb'}' as serving")
+        for table in (
+            *("marts.fact_orders", "marts.fact_order_items"),
+            "ml.ml_model_evaluations",
+        ):
+            lake.execute(
+                f"create schema if not exists serving.{table.partition('.')[0]};"
+                f"create table serving.{table} as from lake.{table}"
+            )
+    return settings
+
+
+def test_features_of_any_date_are_those_that_a_build_computes(
+    shop: Lakehouse, published: Settings, tmp_path: Path
+) -> None:
+    target = tmp_path / "features.parquet"
+    training, other, evaluation, scoring = (
+        *(date(2023, 2, 27), date(2023, 3, 8)),
+        *(date(2023, 3, 27), date(2023, 4, 24)),
+    )
+    days = [other, training, evaluation, scoring]
+
+    count = export_features(published, days, target, ("--vars", f"{{{FOUR_WEEKS}}}"))
+
+    with shop.lake() as lake:
+        lake.execute(f"create temp table file as from '{target}'")
+        assert lake.sql("select count(*) from file").fetchall() == [(count,)]
+        built = lake.sql(
+            "select * exclude (date_role, training_id) from ml.ml_churn_examples"
+            " order by as_of_date, person_key"
+        )
+        found = lake.execute(
+            "from file where as_of_date in (?, ?)", [training, evaluation]
+        )
+        assert found.fetchall() == built.fetchall() != []
+        # Who leaves after the newest date is not known yet.
+        built = (
+            lake.table("lake.ml.ml_user_features")
+            .filter(f"as_of_date = '{scoring}'")
+            .order("person_key")
+            .select("* exclude (_purchases_checksum), null")
+        )
+        found = lake.execute(
+            "select * exclude (is_active) from file where as_of_date = ?", [scoring]
+        )
+        assert found.fetchall() == built.fetchall() != []
+        # A date of no build. What comes later tells who left, and nothing else.
+        computed = lake.sql(
+            """
+            with
+
+            later as (
+                select distinct person_key
+                from marts.fact_order_items
+                where
+                    session_start_time >= '2023-03-08'
+                    and session_start_time < '2023-04-05'
+            )
+
+            select
+                person_key,
+                count(distinct session_id),
+                count(*),
+                sum(price_usd),
+                count(*) filter (where liked_since < '2023-03-08') / count(*),
+                max(session_start_time) >= '2023-02-08',
+                person_key not in (from later)
+            from marts.fact_order_items
+            where session_start_time < '2023-03-08'
+            group by person_key
+            order by person_key
+            """
+        ).fetchall()
+        found = lake.execute(
+            "select person_key, order_count, item_count, revenue_usd, like_rate,"
+            " is_active, has_churned from file where as_of_date = ?",
+            [other],
+        )
+        assert found.fetchall() == computed
+        assert {row[-2:] for row in computed} == {
+            (active, churned) for active in (True, False) for churned in (True, False)
+        }
+    # Nothing else was written.
+    assert [*tmp_path.iterdir()] == [target]
+    files = [path for path in published.home.rglob("*") if path.is_file()]
+    assert files == [published.serving / "deftunes.duckdb"]
+
+
+def test_features_of_a_date_outside_of_the_data_are_refused(
+    published: Settings, tmp_path: Path
+) -> None:
+    target = tmp_path / "features.csv"
+    for day in (START, date(2023, 5, 2)):
+        with pytest.raises(
+            ExportError,
+            match=f"no features as of {day}: give a date from 2023-01-02 to 2023-05-01",
+        ):
+            export_features(published, [day], target)
+    with pytest.raises(ExportError, match="`dbt build` publishes it"):
+        export_features(Settings(tmp_path, None, None, None), [START], target)
+    said = CliRunner().invoke(features.main, [str(target), "2023-02-30"])
+    assert said.exit_code == 2
+    assert "'2023-02-30' does not match the format '%Y-%m-%d'" in said.output
+    assert not target.exists()
+
+
+def test_a_model_card_says_how_good_the_published_model_is(
+    published: Settings, tmp_path: Path
+) -> None:
+    database = published.serving / "deftunes.duckdb"
+    cards = model_cards(_MANIFEST, database)
+    _, churn_card, songs_card = re.split(r"^### ", cards, flags=re.MULTILINE)
+    assert churn_card.startswith("churn\n")
+    assert "from 2023-01-01 to before 2023-04-24" in churn_card
+    assert "| log_recency | ln(1 + recency_days). |" in churn_card
+    with duckdb.connect(str(database)) as connection:
+        figures = connection.execute(
+            "select model_name, metric_name, baseline_name, metric_value, metric_low,"
+            " baseline_value, baseline_high from ml.ml_model_evaluations"
+        ).fetchall()
+        assert len(figures) == 10
+        for model, metric, baseline, value, low, baseline_value, high in figures:
+            card = churn_card if model == churn.MODEL_NAME else songs_card
+            (line,) = re.findall(
+                rf"^\| {metric} .*\| {baseline} \|.*", card, re.MULTILINE
+            )
+            assert f"| {value:.3f} ({low:.3f} to " in line
+            assert f"| {baseline_value:.3f} (" in line
+            assert f" to {high:.3f}) |" in line
+        for card in (churn_card, songs_card):
+            assert "**Offered.** Trained at " in card
+            assert "**Intended use.** To " in card
+            assert "**Out of scope.** " in card
+        # A withheld one says why. One that was not measured has no figures.
+        connection.execute(
+            "update ml.ml_model_evaluations set metric_value = null,"
+            " withheld_reason = 'too few' where model_name = 'churn'"
+        )
+    cards = model_cards(_MANIFEST, database)
+    assert "**Withheld: too few.** Tried at " in cards
+    assert cards.count("no figures, because nothing was measured") == 1
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("drop table ml.ml_model_evaluations")
+    for absent in (database, tmp_path / "no file"):
+        assert "No model has been published yet" in model_cards(_MANIFEST, absent)
+    assert "switched off" in model_cards({"nodes": {}}, database)
+
+
+def test_models_are_built_and_left_alone_and_withheld(shop: Lakehouse) -> None:
+    """The dbt models, over a star that dbt has built."""
 
     def build(*arguments: str, more: str = "") -> subprocess.CompletedProcess[str]:
-        return shop.dbt(
-            "build",
-            *("--vars", f"{{churn_days: 28{more}}}", *arguments),
-            environment={"DEFTUNES_WITHOUT_ML": ""},
-        )
+        return build_models(shop, *arguments, more=more)
 
-    first = build("--select", "+path:models/ml", *WITHOUT_TESTS)
-    assert first.returncode == 0, first.stdout
     with shop.lake() as lake:
         (good,) = lake.sql(
             "select bool_or(is_worse), count(withheld_reason),"

@@ -18,7 +18,7 @@ from style_docs import styled
 
 SVG = {"svg": "http://www.w3.org/2000/svg"}
 TABLES = ["dim_artists", "dim_date", "dim_songs", "dim_users"]
-FACTS = ["fact_order_items", "fact_orders"]
+FACTS = ["fact_order_items", "fact_orders", "fact_sessions"]
 
 Manifest = dict[str, dict[str, Any]]
 
@@ -238,7 +238,10 @@ def test_the_page_on_architecture_names_what_is_there() -> None:
 def test_the_docs_page_says_when_it_was_built_and_hides_nothing(overview: str) -> None:
     page = (Path(dbt.task.docs.__file__).parent / "index.html").read_text("utf-8")
     page += json.dumps(overview)
-    made = styled(page, datetime(2024, 2, 29, 6, 5, tzinfo=timezone.utc))
+    cards = 'It says "</script>".\n'
+    made = styled(page, datetime(2024, 2, 29, 6, 5, tzinfo=timezone.utc), cards)
+    assert made.count("</script>") == page.count("</script>")
+    assert r"\n\nIt says \"<\/script>\".\n\n\n## How" in made
     assert r"# DeFtunes lakehouse\n\n*Built on 2024-02-29 at 06:05 UTC.*\n" in made
     assert made.index("<style>") < made.index("</head>")
     # What the style changes is in dbt's page.
@@ -246,4 +249,4 @@ def test_the_docs_page_says_when_it_was_built_and_hides_nothing(overview: str) -
     assert 'class="table-responsive"' in page
     assert "min-width:960px" in page
     with pytest.raises(ValueError, match="dbt's page"):
-        styled(overview, datetime.now(timezone.utc))
+        styled(overview, datetime.now(timezone.utc), "")

@@ -631,6 +631,7 @@ def check(laboratory: Laboratory) -> ReferenceModel:
         # Staging's views read the landing zone.
         connection.execute("set timezone = 'UTC'")
         check_facts(truth, rows)
+        check_sessions(truth, rows)
         check_rejected(truth, rows)
         check_staging_is_complete(truth, rows)
         check_counts(truth, rows)
@@ -650,7 +651,7 @@ def check_facts(truth: ReferenceModel, rows: Rows) -> None:
     for row in rows(
         """
         select
-            session_id, item_number, track_id, dim_artists.artist_id, user_id,
+            session_id, item_number, fact.track_id, dim_artists.artist_id, user_id,
             valid_from, date, price, currency, liked, liked_since, session_start_time,
             fact.has_known_timezone,
             local_date, local_hour, fact._batch_id as batch_id, price_usd
@@ -682,6 +683,28 @@ def check_facts(truth: ReferenceModel, rows: Rows) -> None:
             " group by all"
         )
     }
+
+
+def check_sessions(truth: ReferenceModel, rows: Rows) -> None:
+    found = by_key(
+        ("session_id",),
+        rows(
+            "select session_id, user_id, valid_from, date, device_type,"
+            " operating_system, browser, item_count, fact.has_known_timezone,"
+            " session_start_time, local_date, local_hour, fact._batch_id as batch_id"
+            " from marts.fact_sessions as fact"
+            " left join marts.dim_users using (user_key)"
+            " left join marts.dim_date using (date_key)"
+        ),
+    )
+    assert found == truth.session_rows()
+    # The same device is at each purchase.
+    assert not rows(
+        "from marts.fact_order_items as item left join marts.fact_sessions as session"
+        " using (session_id) select session_id"
+        " where item.device_type is distinct from session.device_type"
+        " or item.user_key is distinct from session.user_key"
+    )
 
 
 def check_rejected(truth: ReferenceModel, rows: Rows) -> None:

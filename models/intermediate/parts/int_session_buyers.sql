@@ -15,6 +15,7 @@ latest_sessions as {{ not_materialized() }} (
     select
         session_id,
         user_id,
+        item_count,
         session_start_time,
         _position,
         _ingested_at,
@@ -30,17 +31,13 @@ latest_sessions as {{ not_materialized() }} (
 -- valid at the purchase, or the time zone may be known now.
 sessions as {{ not_materialized() }} (
 
-    select
-        *,
-        true as is_new
+    select *
     from latest_sessions
     where {{ is_new_batch('sessions') }}
 
     union all
 
-    select
-        *,
-        false as is_new
+    select *
     from latest_sessions
     where
         user_id in (
@@ -67,17 +64,26 @@ buyers as {{ not_materialized() }} (
             true
         ) as is_user_version_assumed,
         sessions.session_id,
+        coalesce(devices.device_type, 'Unknown') as device_type,
+        coalesce(devices.operating_system, 'Unknown') as operating_system,
+        coalesce(devices.browser, 'Unknown') as browser,
+        sessions.item_count,
         sessions.session_start_time,
         cast(sessions.session_start_time as date) as session_date,
-        sessions.is_new,
         sessions._position,
-        sessions._ingested_at
+        sessions._ingested_at,
+        sessions._batch_id
     from sessions
     left join users
         on
             sessions.user_id = users.user_id
             and sessions.session_start_time >= users.valid_from
             and sessions.session_start_time < users.valid_to
+    -- With the batch, a build reads only the devices of the batches that it reads.
+    left join {{ ref('int_session_devices') }} as devices
+        on
+            sessions.session_id = devices.session_id
+            and sessions._batch_id = devices._batch_id
 
 ),
 
@@ -101,9 +107,13 @@ final as (
         buyers.user_key,
         buyers.person_key,
         buyers.session_id,
+        buyers.device_type,
+        buyers.operating_system,
+        buyers.browser,
+        buyers.item_count,
         buyers.has_known_timezone,
         buyers.is_user_version_assumed,
-        buyers.is_new,
+        buyers.session_start_time,
         coalesce(
             case
                 when utc_offsets.offset_at_start = utc_offsets.offset_at_end
@@ -113,7 +123,8 @@ final as (
             buyers.session_start_time
         ) as local_time,
         buyers._position,
-        buyers._ingested_at
+        buyers._ingested_at,
+        buyers._batch_id
     from buyers
     left join utc_offsets
         on

@@ -8,7 +8,7 @@ examples as (
         as_of_date,
         has_churned
     from {{ ref('ml_churn_examples') }}
-    where is_active
+    where is_active and has_churned is not null
 
 ),
 

@@ -48,16 +48,26 @@ owned_works as (
 
 ),
 
-learned_works as (
+most_bought_works as (
 
     select
         work_key,
         min(song_key) as song_key,
-        min(artist_key) as artist_key,
-        row_number() over (order by count(*) desc, work_key) - 1 as song_index
+        min(artist_key) as artist_key
     from owned_works
     group by work_key
-    qualify song_index < 50000
+    qualify row_number() over (order by count(*) desc, work_key) <= 50000
+
+),
+
+-- Of songs with the same score the first is recommended. So they are numbered by a
+-- hash: how many bought them would tell what is bought later.
+learned_works as (
+
+    select
+        *,
+        row_number() over (order by work_key) - 1 as song_index
+    from most_bought_works
 
 ),
 

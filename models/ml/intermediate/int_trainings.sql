@@ -51,7 +51,7 @@ trainings as (
             max(user_features.as_of_date), max(as_of_dates.as_of_date)
         ) as scoring_date,
         concat_ws(
-            ' ', 'version 2', {{ var('churn_days') }},
+            ' ', 'version 3', {{ var('churn_days') }},
             string_agg(
                 concat_ws(
                     ' ', user_features.as_of_date, user_features._purchases_checksum
@@ -68,7 +68,7 @@ trainings as (
         'song_recommendations' as model_name,
         max(as_of_dates.as_of_date) as scoring_date,
         concat_ws(
-            ' ', 'version 2', max(as_of_dates.as_of_date),
+            ' ', 'version 3', max(as_of_dates.as_of_date),
             max(as_of_dates._purchases_checksum),
             (
                 select sum({{ row_hash(['song_key', 'artist_key', 'work_key']) }})

@@ -297,17 +297,15 @@ def _figure_columns(figure: Figure) -> Mapping[str, object]:
         "is_better": figure.is_better,
         "is_worse": figure.is_worse,
     }
-    for name, value, error in (
-        ("metric", figure.value, figure.value_error),
-        ("baseline", figure.baseline_value, figure.baseline_error),
-        (
-            "difference",
-            figure.value - figure.baseline_value,
-            figure.difference_error,
-        ),
+    difference = figure.value - figure.baseline_value
+    # All metrics are from 0 to 1.
+    for name, value, error, least in (
+        ("metric", figure.value, figure.value_error, 0),
+        ("baseline", figure.baseline_value, figure.baseline_error, 0),
+        ("difference", difference, figure.difference_error, -1),
     ):
-        columns[f"{name}_low"] = value - _NORMAL_QUANTILE * error
-        columns[f"{name}_high"] = value + _NORMAL_QUANTILE * error
+        columns[f"{name}_low"] = max(value - _NORMAL_QUANTILE * error, least)
+        columns[f"{name}_high"] = min(value + _NORMAL_QUANTILE * error, 1)
     return columns
 
 

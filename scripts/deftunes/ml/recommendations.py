@@ -34,6 +34,9 @@ from deftunes.ml.evaluations import (
 # A change of what is learned, or how, needs a new version in `int_trainings`.
 MODEL_NAME = "song_recommendations"
 
+INPUTS = ("buyer_index", "song_index", "artist_index")
+"""The columns of `int_learned_purchases` that it learns from."""
+
 SONGS = 10
 """How many songs are recommended to each user."""
 

@@ -65,7 +65,7 @@ start-over: setup ## remove the demo's data, to begin with the real sources
 	@$(BIN)/python scripts/start_over.py $(if $(YES),--yes)
 
 test: setup ## run all tests, of dbt and of Python
-	@$(BIN)/python -m pytest --numprocesses 4 --dist loadfile \
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile \
 		--no-loadscope-reorder $(ARGS)
 
 ITEMS ?= 1000000

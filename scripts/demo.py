@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from deftunes.landing.manifest import ManifestError
 from deftunes.landing.zone import DEMO_MARKER
 from deftunes.lock import LockedError
 from deftunes.settings import PROJECT, HomeError, Settings, SettingsError
+from demo_sources import postgres, service
 from demo_sources.generator import Generator
-from demo_sources.serve import demo_sources
 
 START, END = date(2023, 1, 1), date(2024, 1, 1)
 
@@ -44,6 +45,9 @@ select
     buyer_count as buyers
 from reports.sales_per_month_vw
 order by month_date
+"""
+_VERSIONS = """
+select count(distinct user_id) from marts.dim_users where not is_current
 """
 _NEXT = """
   . .venv/bin/activate && dbt build    nothing is new, so nothing changes
@@ -94,15 +98,18 @@ def run(settings: Settings, generator: Generator) -> None:
     started = time.monotonic()
     settings.make_home()
     claim(settings.landing, f"--items {generator.items} --seed {generator.seed}")
-    click.echo("Landing a year from a made-up API and a made-up Postgres ...")
-    with demo_sources(generator) as (api, dsn):
-        # Without the real sources and the credentials for them.
-        sources = Settings(settings.home, api.url, dsn, exchange_rates=None)
-        plan = loader.LandingPlan(loader.ENTITIES, generator.start, generator.end)
-        summary = loader.run(sources, plan)
-    click.echo("  " + str(summary).replace("; ", "\n  "))
-    if summary.failed:
-        raise DemoError("Landing failed, see above. Run the same command again.")
+    with postgres.running() as dsn:
+        # A first extract is taken only once, so a second run changes nothing.
+        entities = [
+            entity
+            for entity in ("users", "songs")
+            if not any((settings.landing / entity).glob("*"))
+        ]
+        if entities:
+            click.echo("Landing users and songs of a made-up API and Postgres ...")
+            land(settings, dsn, generator, entities)
+        click.echo("Landing a year, after some users and songs have changed ...")
+        land(settings, dsn, generator.at(generator.revision + 1), loader.ENTITIES)
     click.echo("Building, testing and publishing with dbt ...")
     built = subprocess.run(  # noqa: S603  the project's own dbt
         [Path(sys.executable).with_name("dbt"), "--quiet", "build"],
@@ -115,6 +122,33 @@ def run(settings: Settings, generator: Generator) -> None:
     click.echo(f"\n{report(database)}\n")
     click.echo(f"Open it with any DuckDB client, read-only: {database}")
     click.echo(f"Done in {time.monotonic() - started:.0f} seconds. Try next:{_NEXT}")
+
+
+def land(
+    settings: Settings, dsn: str, generator: Generator, entities: Iterable[str]
+) -> None:
+    """Land made-up data from an API and a Postgres, and print a summary.
+
+    Args:
+        settings: where the lakehouse is; its sources are not used.
+        dsn: the libpq URL of the Postgres.
+        generator: the data of both sources.
+        entities: what to land.
+
+    Raises:
+        DemoError: landing failed.
+        LockedError: another run holds the lakehouse.
+
+    """
+    postgres.load_songs(dsn, generator.song_tables())
+    with service.running(generator) as api:
+        # Without the real sources and the credentials for them.
+        sources = Settings(settings.home, api.url, dsn, exchange_rates=None)
+        plan = loader.LandingPlan(tuple(entities), generator.start, generator.end)
+        summary = loader.run(sources, plan)
+    click.echo("  " + str(summary).replace("; ", "\n  "))
+    if summary.failed:
+        raise DemoError("Landing failed, see above. Run the same command again.")
 
 
 def claim(landing: Path, options: str) -> None:
@@ -146,20 +180,26 @@ def claim(landing: Path, options: str) -> None:
 
 
 def report(database: Path) -> str:
-    """Return three small tables about the published database, as text.
+    """Return what the published database contains, as text.
 
     Args:
         database: its file.
 
     Returns:
         The records landed, loaded and rejected; the rows per table; the revenue per
-        month.
+        month; the number of users with a new version.
 
     """
     with duckdb.connect(str(database), read_only=True) as connection:
-        return "\n\n".join(
-            _table(connection.sql(query)) for query in (_COUNTS, _TABLES, _REVENUE)
-        )
+        tables = [_table(connection.sql(each)) for each in (_COUNTS, _TABLES, _REVENUE)]
+        ((changed,),) = connection.sql(_VERSIONS).fetchall()
+    return "\n\n".join(
+        [
+            *tables,
+            f"{changed:,} users have moved or changed their name since the first "
+            "extract: marts.dim_users\nhas both versions.",
+        ]
+    )
 
 
 def _table(relation: duckdb.DuckDBPyRelation) -> str:

@@ -173,8 +173,9 @@ TABLES = {
             case when coalesce(artist_id, '') = '' then repeat('0', 32)
                 else md5(artist_id) end as artist_key,
             cast(date_format(session_date, 'yyyyMMdd') as int) as date_key,
+            cast(date_format(local_time, 'yyyyMMdd') as int) as local_date_key,
             session_id,
-            song_id,
+            song_id as track_id,
             priced.currency,
             item_number,
             price,
@@ -185,8 +186,9 @@ TABLES = {
                     as decimal(18, 6)
                 )
             end as price_usd,
+            case when priced.currency = 'USD' then 1 else usd_rates.usd_per_unit end
+                as usd_per_unit,
             liked,
-            coalesce(liked_since > session_start_time, false) as has_late_like,
             has_known_timezone,
             liked_since,
             session_start_time,
@@ -413,8 +415,14 @@ TABLES = {
             weekday(date) >= 5 as is_weekend
         from (
             select explode(sequence(
-                cast(trunc(min(session_start_time), 'year') as date),
-                last_day(add_months(trunc(max(session_start_time), 'year'), 11))
+                least(
+                    cast(trunc(min(session_start_time), 'year') as date),
+                    date_sub(min(session_start_time), 1)
+                ),
+                greatest(
+                    last_day(add_months(trunc(max(session_start_time), 'year'), 11)),
+                    date_add(max(session_start_time), 1)
+                )
             )) as date
             from fact_order_items
         )
@@ -426,6 +434,7 @@ TABLES = {
                 any_value(user_key) as user_key,
                 any_value(person_key) as person_key,
                 any_value(date_key) as date_key,
+                any_value(local_date_key) as local_date_key,
                 cast(count(*) as int) as item_count,
                 cast(sum(price_usd) as decimal(18, 6)) as revenue_usd,
                 any_value(session_start_time) as session_start_time,
@@ -447,12 +456,10 @@ TABLES = {
                     cast(lead(session_start_time) over buyer as date),
                     cast(session_start_time as date)
                 ) as days_to_next_order,
-                datediff(
-                    cast(
-                        (select max(session_start_time) from fact_order_items) as date
-                    ),
-                    cast(session_start_time as date)
-                ) as observed_days
+                lead(year(session_start_time) * 12 + month(session_start_time))
+                    over buyer
+                - year(session_start_time) * 12 - month(session_start_time)
+                    as months_to_next_order
             from orders
             window buyer as (
                 partition by person_key order by session_start_time, order_id
@@ -463,14 +470,18 @@ TABLES = {
             user_key,
             person_key,
             date_key,
+            local_date_key,
             order_number,
+            case
+                when order_number = 1 then 'first'
+                when days_since_previous_order > 90 then 'returning'
+                else 'repeat'
+            end as order_type,
             item_count,
             revenue_usd,
             days_since_previous_order,
             days_to_next_order,
-            case
-                when observed_days >= 90 then coalesce(days_to_next_order > 90, true)
-            end as is_followed_by_churn,
+            months_to_next_order,
             session_start_time,
             local_date,
             local_day_of_week,

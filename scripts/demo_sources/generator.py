@@ -9,6 +9,7 @@ has the same records, whichever window is requested.
 The data has the irregularities of the real sources; the constants below set how often.
 """
 
+import copy
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -89,8 +90,12 @@ LATE_SIGN_UPS = 0.15
 """Share of users who may buy before they sign up."""
 REVISED_SESSIONS = 0.02
 """Share of sessions with items whose items a revision changes."""
-MOVED_USERS = 0.01
+MOVED_USERS = 0.03
 """Share of users whose location a revision changes."""
+RENAMED_USERS = 0.01
+"""Share of users whose last name a revision changes."""
+CORRECTED_SONGS = 0.01
+"""Share of tracks whose year and title a revision corrects."""
 
 _ITEMS_PER_SESSION = 3.0
 _ABANDONED = 0.003  # share of the sessions other than visits that have no items either
@@ -166,8 +171,8 @@ class Generator:
             start: the first day of sessions (UTC).
             end: the day after the last day.
             revision: how many times the sources have changed since. Each time, the
-                items of some sessions change, some users move, and some songs are added
-                to the catalogue.
+                items of some sessions change, some users move or change their last
+                name, and in the catalogue some songs are corrected and some are added.
             damage: the share of JSON records that break the contract, 0 to 1.
 
         Raises:
@@ -184,6 +189,12 @@ class Generator:
         self.damage = damage
         self.user_count = min(max(items // _ITEMS_PER_USER, 60), _AT_MOST)
         self.track_count = min(max(items // _ITEMS_PER_TRACK, 200), _AT_MOST)
+
+    def at(self, revision: int) -> "Generator":
+        """Return the same sources after they have changed so many times."""
+        revised = copy.copy(self)
+        revised.revision = revision
+        return revised
 
     def users(self, start: date | None, end: date | None) -> Iterator[Any]:
         """Yield as JSON the users with `user_since` in [start, end); None: no limit."""
@@ -427,16 +438,22 @@ class Generator:
         buyers, pools = self._buyers, names()
         city = buyers.city[index]
         locale = places().locale[city]
+        last_name = self._pooled(pools.last, "user last", locale, index)
         for revision in range(1, self.revision + 1):
             moved = uniform(self.seed, f"moved {revision}", index) < MOVED_USERS
             where = uniform(self.seed, f"city {revision}", index[moved])
             city[moved] = pick(places().weights, where)
+            last_name = pc.if_else(
+                uniform(self.seed, f"renamed {revision}", index) < RENAMED_USERS,
+                self._pooled(pools.last, f"user last {revision}", locale, index),
+                last_name,
+            )
         fields = (city[:, None] * 5 + np.arange(5)).ravel()
         return pa.Table.from_arrays(
             [
                 self._user_ids.take(pa.array(index)),
                 self._pooled(pools.first, "user first", locale, index),
-                self._pooled(pools.last, "user last", locale, index),
+                last_name,
                 pa.ListArray.from_arrays(
                     np.arange(0, len(fields) + 1, 5, dtype=np.int32),
                     places().fields.take(pa.array(fields)),
@@ -463,10 +480,17 @@ class Generator:
         mbid = pc.if_else(known < 0.7, uuids(self.seed, "mbid", artist), "")
         mbid = pc.if_else(known < 0.85, mbid, pa.scalar(None, pa.string()))
         year = np.where(at("dated") < 0.5, 0, 2011 - 60 * at("year") ** 2.5)
+        title = tracks.title.take(rows)
+        for revision in range(1, self.revision + 1):
+            corrected = at(f"corrected {revision}") < CORRECTED_SONGS
+            year[corrected] = 2011 - 60 * at(f"year {revision}")[corrected] ** 2.5
+            # Without its ending, such as "(Live)".
+            plain = pc.replace_substring_regex(title, r"(_| -| [(\[]).*", "")
+            title = pc.if_else(corrected, plain, title)
         covered = at("covered") < 0.03
         values = {
             "track_id": tracks.track_id.take(rows),
-            "title": tracks.title.take(rows),
+            "title": title,
             # Some songs have two tracks.
             "song_id": codes(self.seed, "SO", index - (at("again") < 0.01)),
             "release": self._pooled(

@@ -20,7 +20,7 @@ from deftunes.settings import PROJECT
 
 _OPTIONS = ("--quiet", "--no-write-json", "--no-static-parser")
 _OF_THE_PROJECT = {"DEFTUNES_WITHOUT_ML": "1"}
-"""Which models there are in most tests. The others alone ask variables when parsed."""
+"""Which models there are in most tests."""
 
 
 def _parsed(home: str) -> Manifest:
@@ -63,21 +63,18 @@ def manifest_for(
         project: the folder to run it in.
 
     """
-    said = {
-        name: value
-        for name, value in environment.items()
-        if name.startswith("DEFTUNES_")
-        and name not in ("DEFTUNES_HOME", "DEFTUNES_THREADS")
-    }
     options = {argument.partition("=")[0] for argument in arguments}
     if (
         project != PROJECT
-        or said != _OF_THE_PROJECT
-        or "DBT_TARGET" in environment
-        or options & {"parse", "--project-dir", "--target"}
+        or options & {"parse", "--project-dir"}
+        or any(
+            environment.get(name, "") != _OF_THE_PROJECT.get(name, "")
+            for name in _manifest.env_vars.keys() - {"DEFTUNES_HOME"}
+        )
     ):
         return None
-    # The place of the landing zone is all that depends on the home.
+    # Parsing does not ask where a target's lake is. The place of the landing zone is
+    # all that depends on the home.
     for source in _manifest.sources.values():
         for meta in (source.meta, source.config.meta):
             if location := meta.get("external_location"):

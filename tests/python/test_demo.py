@@ -42,6 +42,39 @@ def test_the_demo_shows_the_whole_way_and_its_second_run_changes_nothing(
     ] == [str(items)]
 
 
+def test_the_demo_shows_versions_of_users_and_corrected_songs(
+    demonstration: Demonstration,
+) -> None:
+    lakehouse, generator = demonstration.lakehouse, demonstration.generator
+    versions = """
+        select earlier.user_id
+        from marts.dim_users as earlier
+        inner join marts.dim_users as later
+            on earlier.user_id = later.user_id and earlier.valid_to = later.valid_from
+        where
+            later.is_current
+            and not earlier.is_current
+            and row(earlier.place_name, earlier.user_lastname)
+            is distinct from row(later.place_name, later.user_lastname)
+    """
+    changed = len(lakehouse.published(versions))
+    assert changed > 0
+    assert f"\n{changed} users have moved or changed their name" in demonstration.said
+
+    first, last = (
+        {
+            (song["track_id"], song["title"], song["year"] or None)
+            for table in generator.at(revision).song_tables()
+            for song in table.to_pylist()
+        }
+        for revision in (0, 1)
+    )
+    listed = "select track_id, song_title, year from marts.dim_songs"
+    shown = {*lakehouse.published(f"{listed} where not is_inferred")}
+    assert last - first <= shown
+    assert not (first - last) & shown
+
+
 def published(lakehouse: Lakehouse) -> list[object]:
     """Return all rows of the published database."""
     with duckdb.connect(str(lakehouse.database), read_only=True) as connection:

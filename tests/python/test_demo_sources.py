@@ -25,11 +25,13 @@ import requests
 from deftunes.landing.api import JSON_SCHEMAS, SESSIONS, USERS
 from demo_sources import postgres, service
 from demo_sources.generator import (
+    CORRECTED_SONGS,
     DUPLICATE_SESSIONS,
     EMPTY_SESSIONS,
     MISSING_TRACKS,
     MISSING_USERS,
     MOVED_USERS,
+    RENAMED_USERS,
     REVISED_SESSIONS,
     SESSIONS_SCHEMA,
     Generator,
@@ -674,13 +676,29 @@ def test_a_revision_changes_a_few_of_each() -> None:
     assert kinds == {-1, 0, 1}
 
     homes = by(before.user_tables(), "user_id"), by(after.user_tables(), "user_id")
-    moved = [key for key in homes[0] if homes[0][key] != homes[1][key]]
-    assert 0 < len(moved) / len(homes[0]) < 2 * MOVED_USERS
-    place: dict[str, list[str]] = {"user_location": []}
-    assert all(homes[0][key] | place == homes[1][key] | place for key in moved)
+    for field, share in (
+        ("user_location", MOVED_USERS),
+        ("user_lastname", RENAMED_USERS),
+    ):
+        changed = [
+            key for key in homes[0] if homes[0][key][field] != homes[1][key][field]
+        ]
+        assert 0.5 < len(changed) / len(homes[0]) / share < 1.5
+    same = dict.fromkeys(("user_location", "user_lastname"))
+    assert all(user | same == homes[1][key] | same for key, user in homes[0].items())
 
+    # As text, since NaN is not equal to itself.
     songs = by(before.song_tables(), "track_id"), by(after.song_tables(), "track_id")
     assert songs[0].keys() < songs[1].keys()
+    pairs = [(song, songs[1][key]) for key, song in songs[0].items()]
+    corrected = [pair for pair in pairs if str(pair[0]) != str(pair[1])]
+    assert 0.5 < len(corrected) / len(pairs) / CORRECTED_SONGS < 1.5
+    same = dict.fromkeys(("title", "year"))
+    assert all(str(old | same) == str(new | same) for old, new in corrected)
+    for field in same:
+        assert any(old[field] != new[field] for old, new in corrected)
+
+    assert str(by(before.at(1).song_tables(), "track_id")) == str(songs[1])
 
 
 def is_well_formed(session: dict[str, Any]) -> bool:

@@ -62,6 +62,15 @@ class Explorer:
         assert answer.ok, answer.text
         return text(answer.text)
 
+    def follow(self, name: str, wanted: str) -> tuple[str, str]:
+        """Follow the first link of a board with a filter; return its path and text."""
+        page = requests.get(f"{self.url}/{name}", timeout=120).text
+        links = re.findall(r'href="(/[^"]*)"', page)
+        link = next(unescape(link) for link in links if f"{wanted}&" in unescape(link))
+        answer = requests.get(self.url + link, timeout=120)
+        assert answer.ok, answer.text
+        return link.partition("?")[0], text(answer.text)
+
 
 def text(html: str) -> str:
     """Return the text of a page, its parts separated by one space."""
@@ -242,11 +251,9 @@ def test_a_click_filters_a_board(
     wait_for(page, figures(reader, recent))
 
 
-def test_a_click_leads_from_an_artist_to_their_songs_and_from_a_country_to_its_months(
-    page: Any,  # noqa: ANN401  Playwright is not installed where mypy runs
-    explorer: Explorer,
-    reader: duckdb.DuckDBPyConnection,
-) -> None:
+@pytest.fixture
+def best_selling(reader: duckdb.DuckDBPyConnection) -> tuple[str, list[str], str]:
+    """Return the artist with most revenue, three of their songs, and the country."""
     ((artist, country),) = reader.execute(
         "select (select artist_name from reports.sales_per_artist_mv group by all"
         " order by sum(revenue_usd) desc limit 1),"
@@ -258,11 +265,38 @@ def test_a_click_leads_from_an_artist_to_their_songs_and_from_a_country_to_its_m
         " and song_title <> '' order by revenue_usd desc limit 3",
         [artist],
     ).fetchall()
+    return artist, [song for (song,) in songs], country
 
+
+def test_a_link_leads_from_an_artist_to_their_songs_and_from_a_country_to_its_months(
+    explorer: Explorer,
+    reader: duckdb.DuckDBPyConnection,
+    best_selling: tuple[str, list[str], str],
+) -> None:
+    artist, songs, country = best_selling
+    path, shown = explorer.follow("sales", f"artist={quote(artist)}")
+    assert path == "/songs_and_artists"
+    assert [song for song in songs if song not in shown] == []
+
+    path, shown = explorer.follow("buyers", f"country={quote(country)}")
+    assert path == "/sales"
+    assert re.search(figures(reader, f"country_name = '{country}'"), shown)
+    assert re.search(r"Months .* Feb 2023 .* Jan 2023", shown)
+
+
+# In the short mode, the test above follows the same links without a browser.
+@pytest.mark.usefixtures("long_mode")
+def test_a_click_leads_from_an_artist_to_their_songs_and_from_a_country_to_its_months(
+    page: Any,  # noqa: ANN401  Playwright is not installed where mypy runs
+    explorer: Explorer,
+    reader: duckdb.DuckDBPyConnection,
+    best_selling: tuple[str, list[str], str],
+) -> None:
+    artist, songs, country = best_selling
     page.goto(f"{explorer.url}/sales")
     page.locator(f"a[href*='artist={quote(artist)}&']").first.dispatch_event("click")
     page.wait_for_url("**/songs_and_artists**artist=**")
-    for (song,) in songs:
+    for song in songs:
         wait_for(page, re.escape(song))
 
     page.goto(f"{explorer.url}/buyers")

@@ -291,9 +291,8 @@ def build_until(calm: Calm, phase: str, chance: random.Random) -> bool:
     return bool(build.exitcode == -signal.SIGKILL)
 
 
-def test_an_interrupted_build_ends_with_one_line(calm: Calm, tmp_path: Path) -> None:
-    lakehouse = replace(calm.lakehouse, home=tmp_path / "home")
-    shutil.copytree(calm.lakehouse.home / "landing", lakehouse.home / "landing")
+def test_an_interrupted_build_ends_with_one_line(calm: Calm) -> None:
+    lakehouse = calm.restore()
     build = lakehouse.start("build")
     assert build.pid
     for said in said_by(build, lakehouse):

@@ -37,11 +37,10 @@ carried as (
 select
     carried.currency,
     carried.rate_date,
+    cast(dollar.units_per_euro / carried.units_per_euro as decimal(18, 12))
+        as usd_per_unit,
     -- As an integer, in units of 10^-12.
-    cast(
-        cast(dollar.units_per_euro / carried.units_per_euro as decimal(18, 12)) * 1e12
-        as bigint
-    ) as usd_per_unit
+    cast(usd_per_unit * 1e12 as bigint) as integer_rate
 from carried
 inner join carried as dollar
     on carried.rate_date = dollar.rate_date and dollar.currency = 'USD'
@@ -139,10 +138,10 @@ group by all;
 
 create table lake.marts.fact_order_items (
     fact_key uuid, song_key uuid, user_key uuid, person_key uuid, artist_key uuid,
-    date_key integer, session_id varchar, song_id varchar, currency varchar,
-    item_number integer, price decimal(18, 4), price_usd decimal(18, 6), liked boolean,
-    has_late_like boolean, has_known_timezone boolean, liked_since timestamp,
-    session_start_time timestamp,
+    date_key integer, local_date_key integer, session_id varchar, track_id varchar,
+    currency varchar, item_number integer, price decimal(18, 4),
+    price_usd decimal(18, 6), usd_per_unit decimal(18, 12), liked boolean,
+    has_known_timezone boolean, liked_since timestamp, session_start_time timestamp,
     local_date date, local_day_of_week integer, local_hour integer, _batch_id varchar
 );
 alter table lake.marts.fact_order_items
@@ -194,6 +193,10 @@ items as (
                 year(session_date) * 10000 + month(session_date) * 100
                 + day(session_date) as integer
             ) as date_key,
+            cast(
+                year(local_time) * 10000 + month(local_time) * 100
+                + day(local_time) as integer
+            ) as local_date_key,
             length(session_id) || ':' || session_id as session_text,
             _batch_id
         from buyers
@@ -225,8 +228,9 @@ select
         else cast(md5(priced.artist_id) as uuid)
     end as artist_key,
     date_key,
+    local_date_key,
     session_id,
-    priced.song_id,
+    priced.song_id as track_id,
     priced.currency,
     cast(item_number as integer) as item_number,
     price,
@@ -235,12 +239,13 @@ select
         -- 64-bit integers are enough, and much faster than 128-bit decimals; an overflow
         -- is an error.
         else cast(
-            (cast(price * 1e4 as bigint) * usd_rates.usd_per_unit + 5_000_000_000)
+            (cast(price * 1e4 as bigint) * usd_rates.integer_rate + 5_000_000_000)
             // 10_000_000_000 as decimal(12, 0)
         ) * cast(0.000001 as decimal(6, 6))
     end as price_usd,
+    case when priced.currency = 'USD' then 1 else usd_rates.usd_per_unit end
+        as usd_per_unit,
     liked,
-    coalesce(liked_since > session_start_time, false) as has_late_like,
     has_known_timezone,
     liked_since,
     session_start_time,
@@ -463,9 +468,15 @@ select
     isodow(date) >= 6 as is_weekend
 from (
     select cast(unnest(generate_series(
-        date_trunc('year', cast(getvariable('first_day') as date)),
-        last_day(date_trunc('year', cast(getvariable('last_day') as date))
-            + interval 11 months),
+        least(
+            date_trunc('year', cast(getvariable('first_day') as date)),
+            cast(getvariable('first_day') as date) - interval 1 day
+        ),
+        greatest(
+            last_day(date_trunc('year', cast(getvariable('last_day') as date))
+                + interval 11 months),
+            cast(getvariable('last_day') as date) + interval 1 day
+        ),
         interval 1 day
     )) as date) as date
 );
@@ -477,6 +488,7 @@ with orders as (
         any_value(user_key) as user_key,
         any_value(person_key) as person_key,
         any_value(date_key) as date_key,
+        any_value(local_date_key) as local_date_key,
         cast(count(*) as integer) as item_count,
         cast(sum(price_usd) as decimal(18, 6)) as revenue_usd,
         any_value(session_start_time) as session_start_time,
@@ -494,8 +506,8 @@ spaced as (
             as integer) as days_since_previous_order,
         cast(datediff('day', session_start_time, lead(session_start_time) over buyer)
             as integer) as days_to_next_order,
-        datediff('day', session_start_time, (select max(session_start_time) from orders))
-            as observed_days
+        cast(datediff('month', session_start_time, lead(session_start_time) over buyer)
+            as integer) as months_to_next_order
     from orders
     window buyer as (partition by person_key order by session_start_time, order_id)
 )
@@ -504,14 +516,18 @@ select
     user_key,
     person_key,
     date_key,
+    local_date_key,
     order_number,
+    case
+        when order_number = 1 then 'first'
+        when days_since_previous_order > 90 then 'returning'
+        else 'repeat'
+    end as order_type,
     item_count,
     revenue_usd,
     days_since_previous_order,
     days_to_next_order,
-    case
-        when observed_days >= 90 then coalesce(days_to_next_order > 90, true)
-    end as is_followed_by_churn,
+    months_to_next_order,
     session_start_time,
     local_date,
     local_day_of_week,

@@ -9,6 +9,16 @@
     )
 }}
 
+{%- set item_columns = [
+    'session_id', 'currency', 'item_number', 'price', 'price_usd', 'usd_per_unit',
+    'rate_published_date', 'is_rate_provisional', 'liked', 'liked_since',
+    'session_start_time', '_batch_id'
+] %}
+{%- set buyer_columns = [
+    'user_key', 'person_key', 'device_type', 'has_known_timezone',
+    'is_user_version_assumed', 'local_time'
+] %}
+
 -- The hooks read: {{ ref('int_sessions_latest') }}
 with
 
@@ -38,25 +48,11 @@ new_items as (
             else {{ surrogate_key(['session_items.artist_id']) }}
         end as artist_key,
         {{ date_key('session_items.session_start_time') }} as date_key,
-        session_items.session_id,
         session_items.song_id as track_id,
-        session_items.currency,
-        session_items.item_number,
-        session_items.price,
-        session_items.price_usd,
-        session_items.usd_per_unit,
-        session_items.rate_published_date,
-        session_items.is_rate_provisional,
-        session_items.liked,
-        session_items.liked_since,
-        session_items.session_start_time,
-        buyers.device_type,
-        buyers.user_key,
-        buyers.person_key,
-        buyers.has_known_timezone,
-        buyers.is_user_version_assumed,
-        buyers.local_time,
-        session_items._batch_id
+        {% for column in item_columns -%}
+            session_items.{{ column }},
+        {% endfor -%}
+        buyers.{{ buyer_columns | join(',\n        buyers.') }}
     from session_items
     -- Each batch has its own time, which is far shorter than its id.
     inner join buyers
@@ -86,20 +82,11 @@ items as (
         -- Restated items: loaded by earlier builds, with newer data of the user.
         select
             {% for column in [
-                'fact_key', 'song_key', 'artist_key', 'date_key', 'session_id',
-                'track_id', 'currency', 'item_number', 'price', 'price_usd',
-                'usd_per_unit', 'rate_published_date', 'is_rate_provisional', 'liked',
-                'liked_since', 'session_start_time'
-            ] -%}
+                'fact_key', 'song_key', 'artist_key', 'date_key', 'track_id'
+            ] + item_columns -%}
                 existing.{{ column }},
             {% endfor -%}
-            restated_buyers.device_type,
-            restated_buyers.user_key,
-            restated_buyers.person_key,
-            restated_buyers.has_known_timezone,
-            restated_buyers.is_user_version_assumed,
-            restated_buyers.local_time,
-            existing._batch_id
+            restated_buyers.{{ buyer_columns | join(',\n            restated_buyers.') }}
         from {{ this }} as existing
         inner join restated_buyers on existing.session_id = restated_buyers.session_id
     {% endif %}

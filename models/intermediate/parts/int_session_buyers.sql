@@ -104,16 +104,7 @@ utc_offsets as (
 final as (
 
     select
-        buyers.user_key,
-        buyers.person_key,
-        buyers.session_id,
-        buyers.device_type,
-        buyers.operating_system,
-        buyers.browser,
-        buyers.item_count,
-        buyers.has_known_timezone,
-        buyers.is_user_version_assumed,
-        buyers.session_start_time,
+        buyers.*,
         coalesce(
             case
                 when utc_offsets.offset_at_start = utc_offsets.offset_at_end
@@ -121,10 +112,7 @@ final as (
                 else {{ to_local_time('buyers.session_start_time', 'buyers.timezone') }}
             end,
             buyers.session_start_time
-        ) as local_time,
-        buyers._position,
-        buyers._ingested_at,
-        buyers._batch_id
+        ) as local_time
     from buyers
     left join utc_offsets
         on

@@ -54,12 +54,13 @@ def demo_folders(settings: Settings) -> list[Path]:
         raise SettingsError(
             f"{settings.landing} does not contain the demo, so nothing was removed."
         )
-    if (settings.home / "lake_pg").exists():
-        raise SettingsError(
-            f"The demo was also built with target lake_pg. Drop the tables of its "
-            f"catalogue in Postgres, remove {settings.home / 'lake_pg'}, and run the "
-            "same command again."
-        )
+    for target in ("lake_pg", "lake_s3"):
+        if (settings.home / target).exists():
+            raise SettingsError(
+                f"The demo was also built with target {target}. Drop the tables of its "
+                "catalogue in Postgres, remove its Parquet files and "
+                f"{settings.home / target}, and run the same command again."
+            )
     folders = (settings.serving, settings.home / "lake", settings.landing)
     return [folder for folder in folders if folder.exists()]
 

@@ -16,6 +16,8 @@
     {%- for step in ['ducklake_cleanup_old_files', 'ducklake_delete_orphaned_files'] -%}
         {%- do run_query('from ' ~ step ~ '(' ~ lake ~ ', cleanup_all => true)') -%}
     {%- endfor -%}
+    {#- In a bucket, uploads of killed runs and old versions of objects remain. -#}
+    {%- do run_query('select abort_uploads(), delete_old_versions()') -%}
 {%- endmacro %}
 
 {% macro survey_person() -%}
@@ -23,6 +25,13 @@
         person from tables that no model builds, so those may have no such rows. -#}
     {%- set unmanaged = [] -%}
     {%- do refuse_foreign_files() -%}
+    {%- set versions = run_query('select old_versions()').columns[0][0] -%}
+    {%- if versions -%}
+        {%- do print(
+            target.name ~ ': ' ~ versions ~ ' old versions of files in the bucket. They '
+            ~ 'will be deleted.'
+        ) -%}
+    {%- endif -%}
     {%- for table in lake_tables() -%}
         {%- if not table.is_built -%}
             {%- set is_about_person = 'mentions_person(to_json(row_of_table)::varchar)'

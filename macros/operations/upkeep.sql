@@ -30,5 +30,9 @@
         {%- set result = run_query('from ' ~ step) -%}
         {%- do log(step.split('(')[0] ~ ': ' ~ result.rows | length, info=True) -%}
     {%- endfor -%}
+    {%- set aborted = run_query('select abort_uploads()').columns[0][0] -%}
+    {%- if aborted -%}
+        {%- do log('Unfinished uploads removed: ' ~ aborted, info=True) -%}
+    {%- endif -%}
     {%- do refresh_materialized_views() -%}
 {%- endmacro %}

@@ -66,7 +66,9 @@ class Settings:
         threads: how many threads DuckDB may use in a build; None for one per core.
         target: dbt's target; its lake is the one that the commands act on.
         catalogue_dsn: the libpq URL of the database with the catalogue of target
-            lake_pg; None if unset.
+            lake_pg or lake_s3; None if unset.
+        lake_data: the folder or bucket of that lake's Parquet files; None if unset.
+        aws_region: the region of that bucket; None if unset.
         dbt_logs: the folder of dbt's log files.
         dbt_target: dbt's target folder, with its compiled SQL and JSON artifacts.
         api_token: a bearer token for the API; None if unset.
@@ -84,6 +86,8 @@ class Settings:
     threads: str | None = None
     target: str = "local"
     catalogue_dsn: str | None = field(default=None, repr=False)
+    lake_data: str | None = None
+    aws_region: str | None = None
     dbt_logs: Path = PROJECT / "logs"
     dbt_target: Path = PROJECT / "target"
     api_token: str | None = field(default=None, repr=False)
@@ -119,6 +123,11 @@ class Settings:
             threads=environment.get("DEFTUNES_THREADS") or None,
             target=environment.get("DBT_TARGET") or cls.target,
             catalogue_dsn=environment.get("DBT_ENV_SECRET_CATALOG_DSN") or None,
+            lake_data=environment.get("DEFTUNES_LAKE_DATA") or None,
+            # boto3 reads only the second one.
+            aws_region=environment.get("AWS_REGION")
+            or environment.get("AWS_DEFAULT_REGION")
+            or None,
             dbt_logs=Path(environment.get("DBT_LOG_PATH") or cls.dbt_logs),
             dbt_target=Path(environment.get("DBT_TARGET_PATH") or cls.dbt_target),
             api_token=environment.get("DEFTUNES_API_TOKEN") or None,

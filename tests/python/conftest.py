@@ -212,13 +212,19 @@ class Lakehouse:
 
     @contextmanager
     def lake(
-        self, catalogue: str = "", *, read_only: bool = True
+        self, catalogue: str = "", *, read_only: bool = True, secret: str = ""
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the lake, to read it; the catalogue is the local one by default."""
+        """Open the lake, to read it; the catalogue is the local one by default.
+
+        A secret is the statement that gives DuckDB access to a bucket.
+        """
         catalogue = catalogue or f"sqlite:{self.home / 'lake' / 'catalog.sqlite'}"
         with duckdb.connect() as connection:
             for extension in ("ducklake", f"{catalogue.partition(':')[0]}_scanner"):
                 connection.load_extension(extension)
+            if secret:
+                connection.load_extension("httpfs")
+                connection.execute(secret)
             connection.execute(
                 f"attach 'ducklake:{catalogue}' as lake (read_only {read_only})"
             )
@@ -238,14 +244,16 @@ class Lakehouse:
             )
             yield connection
 
-    def tables(self, *schemas: str, catalogue: str = "") -> dict[str, list[Any]]:
+    def tables(
+        self, *schemas: str, catalogue: str = "", secret: str = ""
+    ) -> dict[str, list[Any]]:
         """Return the sorted rows of all tables of some schemas, by name.
 
         Without the exchange rates' extract that was the latest when a batch was read
         for the last time, and without the publications: those depend on when a build
         ran, and on nothing else.
         """
-        with self.lake(catalogue) as connection:
+        with self.lake(catalogue, secret=secret) as connection:
             names = connection.execute(
                 "select schema_name || '.' || table_name from duckdb_tables()"
                 " where database_name = 'lake' and list_contains(?, schema_name)"

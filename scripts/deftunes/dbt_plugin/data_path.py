@@ -7,8 +7,9 @@ other's files. A marker file in the data path names the catalogue that uses it.
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import duckdb
 from duckdb import DuckDBPyConnection
@@ -90,7 +91,7 @@ class Owner:
     home: str
     data_path: str
 
-    def conflict(self, marker: "Owner") -> str:
+    def conflict(self, marker: "Owner", is_marked: Callable[[str], bool]) -> str:
         """Return why this catalogue cannot use the data path; empty if it can.
 
         A lakehouse may be moved, or copied with its files; then the data path in the
@@ -98,14 +99,13 @@ class Owner:
 
         Args:
             marker: the owner in the marker file.
+            is_marked: whether a folder has a marker file.
 
         """
         if marker.lake != self.lake:
             return "contains the files of another catalogue"
         if marker.data_path != self.data_path:
-            is_copy = marker.catalogue == self.catalogue and (
-                Path(marker.data_path, MARKER).exists()
-            )
+            is_copy = marker.catalogue == self.catalogue and is_marked(marker.data_path)
             return f"is a copy of {marker.data_path}" if is_copy else ""
         if marker.catalogue != self.catalogue and (
             not Path(marker.catalogue).is_absolute() or Path(marker.catalogue).exists()
@@ -146,12 +146,15 @@ def claim_data_path(
         home=_absolute(str(home)),
         data_path=data_path,
     )
+    def is_marked(folder: str) -> bool:
+        return _is_marked(connection, folder)
+
     marker = _marker(connection, data_path)
     if marker == owner:
         return
     if marker:
-        reason = owner.conflict(marker)
-    elif _is_inside_another(data_path):
+        reason = owner.conflict(marker, is_marked)
+    elif any(map(is_marked, _parents(data_path))):
         reason = "is inside the data path of another catalogue"
     else:
         counts = connection.execute(
@@ -186,10 +189,23 @@ def _glob_escaped(path: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", path)
 
 
-def _is_inside_another(data_path: str) -> bool:
-    return "://" not in data_path and any(
-        (folder / MARKER).exists() for folder in Path(data_path).parents
-    )
+def _parents(data_path: str) -> list[str]:
+    """Return the folders above a data path."""
+    scheme, separator, path = data_path.rpartition("://")
+    folders = PurePosixPath(path).parents if scheme else Path(path).parents
+    return [f"{scheme}{separator}{folder}" for folder in folders if folder.name]
+
+
+def _is_marked(connection: DuckDBPyConnection, folder: str) -> bool:
+    """Return whether a folder has a marker file; False for a bucket without access."""
+    if "://" not in folder:
+        return Path(folder, MARKER).exists()
+    # Without a wildcard, DuckDB does not ask the store.
+    pattern = f"{_glob_escaped(folder)}/{MARKER[:-1]}[{MARKER[-1]}]"
+    try:
+        return bool(connection.execute("from glob($file)", {"file": pattern}).fetchall())
+    except duckdb.IOException:
+        return False
 
 
 def _marker(connection: DuckDBPyConnection, data_path: str) -> Owner | None:
@@ -199,6 +215,10 @@ def _marker(connection: DuckDBPyConnection, data_path: str) -> Owner | None:
     try:
         ((text,),) = connection.execute(query, {"file": file}).fetchall()
         return Owner(**json.loads(text))
+    except duckdb.HTTPException as error:
+        if error.status_code != 404:  # the store did not answer, so there may be one
+            raise
+        return None
     except (duckdb.IOException, ValueError, TypeError):
         return None
 

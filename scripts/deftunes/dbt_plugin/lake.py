@@ -8,6 +8,7 @@ from dbt.adapters.duckdb.credentials import Attachment
 from duckdb import DuckDBPyConnection
 
 from deftunes.dbt_plugin.data_path import claim_data_path
+from deftunes.object_store import SCHEME, ObjectStore
 
 _NO_LAKE = "`dbt build` creates it. DBT_TARGET sets the target; the default is local."
 _WRITING_COMMANDS = {"build", "retry", "run", "seed", "snapshot", "test"}
@@ -28,11 +29,13 @@ class TargetLake:
     Attributes:
         attachment: the entry of `attach` in profiles.yml.
         command: the dbt command, such as `build`.
+        region: the region of the bucket, if the files are in one; None to find it.
 
     """
 
     attachment: Attachment
     command: str
+    region: str | None = None
 
     @property
     def is_written(self) -> bool:
@@ -49,6 +52,21 @@ class TargetLake:
         """Whether the catalogue is a Postgres database."""
         return self.attachment.path.startswith(_POSTGRES)
 
+    @property
+    def store(self) -> ObjectStore | None:
+        """The bucket with the lake's files; None if they are elsewhere.
+
+        Raises:
+            ObjectStoreError: the data path is not the URL of a folder in a bucket.
+
+        """
+        path = self._data_path or ""
+        return ObjectStore.at(path, self.region) if path.startswith(SCHEME) else None
+
+    @property
+    def _data_path(self) -> str | None:
+        return (self.attachment.options or {}).get("data_path")
+
     def check(self) -> None:
         """Check that the command can use this lake, before anything is created.
 
@@ -59,14 +77,19 @@ class TargetLake:
         path = self.attachment.path
         if path == _POSTGRES:
             raise LakeError(
-                "DBT_ENV_SECRET_CATALOG_DSN is empty: target lake_pg needs the database"
-                " of its catalogue. .env.example describes the variable."
+                "DBT_ENV_SECRET_CATALOG_DSN is empty: this target needs the database of "
+                "its catalogue. .env.example describes the variable."
+            )
+        if self._data_path == "":
+            raise LakeError(
+                "DEFTUNES_LAKE_DATA is empty: this target needs the folder of its "
+                "Parquet files, such as s3://bucket/folder. .env.example describes it."
             )
         is_operation = self.command in _OPERATIONS
         if (self.is_written or is_operation) and not path.startswith("ducklake:"):
             raise LakeError(
-                "This target is read-only. Set DBT_TARGET or --target to local or "
-                "lake_pg."
+                "This target is read-only. Set DBT_TARGET or --target to local, "
+                "lake_pg or lake_s3."
             )
         catalogue = path.removeprefix(_SQLITE)
         if is_operation and self.is_sqlite and not Path(catalogue).exists():
@@ -83,11 +106,14 @@ class TargetLake:
             LakeError: the lake cannot be opened, or an operation needs one that does
                 not exist.
             DataPathError: another catalogue uses the data path.
+            ObjectStoreError: the bucket with the files cannot be used.
 
         """
         lake = self.attachment
         if not lake.path.startswith("ducklake:"):
             return
+        if self.store is not None:
+            self.store.open(conn)
         is_operation = self.command in _OPERATIONS
         if is_operation:
             options = {**(lake.options or {}), "create_if_not_exists": "false"}

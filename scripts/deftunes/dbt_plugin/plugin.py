@@ -40,6 +40,7 @@ from deftunes.dbt_plugin.view_maintenance import delta_queries, inline_view, rea
 from deftunes.landing.manifest import ManifestError
 from deftunes.landing.zone import LandingZoneError, check_landing_zone
 from deftunes.lock import LockedError, home_lock
+from deftunes.object_store import ObjectStore, ObjectStoreError
 from deftunes.privacy.erasure_registry import Person
 from deftunes.settings import HomeError, Settings, SettingsError
 
@@ -47,7 +48,7 @@ LOCK_WAIT_SECONDS = 600.0
 
 _REFUSALS = (
     *(HomeError, LakeError, LandingZoneError, LockedError, LostCatalogueError),
-    *(ManifestError, SettingsError),
+    *(ManifestError, ObjectStoreError, SettingsError),
 )
 _logger = AdapterLogger("DuckDB")
 
@@ -106,7 +107,8 @@ class Plugin(BasePlugin):
             if self._lake.is_written:
                 if self._lake.is_postgres:
                     # Marks that there is such a lake, even if its files are elsewhere.
-                    (self.settings.home / "lake_pg").mkdir(0o750, exist_ok=True)
+                    name = "lake_s3" if self._lake.store else "lake_pg"
+                    (self.settings.home / name).mkdir(0o750, exist_ok=True)
                 self.hold_lock()
                 # Left by a killed build; these files may contain personal data.
                 self.clear_spool()
@@ -124,7 +126,8 @@ class Plugin(BasePlugin):
         """The lake of the target, and the command that is running."""
         attached = self.creds.attach if self.creds else None
         command = get_flags().WHICH  # type: ignore[no-untyped-call]
-        return TargetLake((attached or [Attachment(path=":memory:")])[0], command)
+        lake = (attached or [Attachment(path=":memory:")])[0]
+        return TargetLake(lake, command, Settings.from_environment().aws_region)
 
     def update_connection_config(
         self, creds: DuckDBCredentials, config: dict[str, Any]
@@ -147,6 +150,7 @@ class Plugin(BasePlugin):
         functions: list[Callable[..., Any]] = [
             *(self.hold_lock, self.absolute_path, self.spool, self.clear_spool),
             *(self.is_person, self.mentions_person),
+            *(self.abort_uploads, self.old_versions, self.delete_old_versions),
             *Publications(self.settings.serving).functions,
         ]
         for function in functions:
@@ -156,7 +160,7 @@ class Plugin(BasePlugin):
         # dbt would attach the lake next; here its errors get a better message.
         try:
             self._lake.open(conn, self.settings.home)
-        except (DataPathError, LakeError) as error:
+        except (DataPathError, LakeError, ObjectStoreError) as error:
             raise DbtRuntimeError(str(error)) from None
 
     def log_hint(self, event: Any) -> None:  # noqa: ANN401 - dbt has no type
@@ -193,6 +197,22 @@ class Plugin(BasePlugin):
     @cached_property
     def _person(self) -> Person | None:
         return Person.from_environment()
+
+    def abort_uploads(self) -> int:
+        """Remove the parts of killed uploads from the lake's bucket; 0 without one."""
+        return self._store.abort_uploads() if self._store else 0
+
+    def old_versions(self) -> int:
+        """Count the old versions of files in the lake's bucket; 0 without one."""
+        return self._store.old_versions() if self._store else 0
+
+    def delete_old_versions(self) -> int:
+        """Delete the old versions of files in the lake's bucket; 0 without one."""
+        return self._store.delete_old_versions() if self._store else 0
+
+    @cached_property
+    def _store(self) -> ObjectStore | None:
+        return self._lake.store
 
     def spool(self) -> str:
         """Return the folder for intermediate files; create it if it is missing.

@@ -21,6 +21,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from deftunes.files import remove
 from deftunes.landing.zone import LandingZone, check_landing_zone
 from deftunes.lock import home_lock
+from deftunes.object_store import SCHEME
 from deftunes.privacy.erasure_registry import (
     ENTITIES,
     USER_WITHOUT_ID,
@@ -236,16 +237,21 @@ def _targets_with_lake(settings: Settings) -> list[str]:
     lakes = []
     if (settings.home / "lake" / "catalog.sqlite").exists():
         lakes.append("local")
-    if settings.catalogue_dsn is None:
-        if (settings.home / "lake_pg").exists():
+    # The target with its catalogue in Postgres that the settings give access to.
+    is_on_s3 = (settings.lake_data or "").startswith(SCHEME)
+    reached = "lake_s3" if is_on_s3 else "lake_pg"
+    for target in ("lake_pg", "lake_s3"):
+        is_reached = settings.catalogue_dsn is not None and target == reached
+        if not is_reached and (settings.home / target).exists():
             raise IncompleteError(
-                f"{settings.home / 'lake_pg'} exists, so target lake_pg has a lake, "
-                "too: set DBT_ENV_SECRET_CATALOG_DSN, and DEFTUNES_LAKE_DATA if it was "
-                "set. If that lake no longer exists, remove the folder. Nothing was "
+                f"{settings.home / target} exists, so target {target} has a lake, too: "
+                "set DBT_ENV_SECRET_CATALOG_DSN, and DEFTUNES_LAKE_DATA if it was set. "
+                "If that lake no longer exists, remove the folder. If two lakes have "
+                "their catalogues in Postgres, remove one of them first. Nothing was "
                 "changed."
             )
-    elif _has_catalogue(settings.catalogue_dsn):
-        lakes.append("lake_pg")
+    if settings.catalogue_dsn and _has_catalogue(settings.catalogue_dsn):
+        lakes.append(reached)
     if not lakes and settings.serving.exists():
         lakes.append("local")
     return sorted(lakes, key=settings.target.__eq__)

@@ -1,8 +1,10 @@
 """A lake whose files are in a bucket of a real S3 server, its catalogue in Postgres."""
 
+import os
+import random
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,15 @@ import duckdb
 import object_store
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse
+from dbt_process import fork
+from dbt_common.exceptions import DbtRuntimeError
+from deftunes.dbt_plugin.data_path import MARKER, DataPathError, claim_data_path
+from deftunes.object_store import ObjectStore, ObjectStoreError
 from demo_sources import postgres
 from demo_sources.generator import Generator
 from test_forget import command_line, environment, traces
 from test_pipeline import BUILT, differences
+from test_targets import plugin
 
 DAYS = [date(2023, 3, number) for number in (1, 3, 5)]
 SALES: Any = {"seed": 6, "items": 300, "start": DAYS[0], "end": DAYS[-1]}
@@ -145,6 +152,82 @@ def test_upkeep_removes_what_nothing_refers_to(cloud: Cloud) -> None:
     assert cloud.tables() == tables
 
 
+@pytest.mark.usefixtures("long_mode")
+def test_killed_builds_leave_nothing_that_readers_see(
+    cloud: Cloud, proven: dict[str, str]
+) -> None:
+    tables = cloud.tables()
+    catalogue = cloud.lakehouse.database.with_suffix(".ducklake")
+    published = catalogue.resolve().read_bytes()
+    build = ("build", "--full-refresh", *WITHOUT_TESTS)
+    chance, killed, uploads = random.Random(6), 0, 0  # noqa: S311 - to be repeated
+    client, bucket = cloud.store.client, object_store.BUCKET
+    with object_store.proxied(cloud.store) as proxy:
+        through = replace(cloud, store=proxy.store)
+        for number in sorted(chance.sample(range(1, 60), 6)):
+            left = [number]
+            # Killed within an upload: the store has the part, the build has no answer.
+            process = fork(
+                cloud.lakehouse.command(*build)[1:],
+                cloud.lakehouse.environment(through.variables),
+                cloud.lakehouse.said,
+            )
+
+            def status(method: str, path: str) -> int:
+                if method == "PUT" and "partNumber=" in path:
+                    left[0] -= 1  # noqa: B023 - used in this turn only
+                    if left[0] == 0:  # noqa: B023
+                        process.kill()  # noqa: B023
+                return 0
+
+            proxy.status = status
+            process.join(timeout=600)
+            killed += process.exitcode == -9
+            listed = client.list_multipart_uploads(Bucket=bucket)
+            uploads = max(uploads, len(listed.get("Uploads", [])))
+            assert catalogue.resolve().read_bytes() == published
+    assert killed >= 5
+    assert uploads > 0
+    cloud.passes("build", *WITHOUT_TESTS)
+    assert differences(cloud.tables(), tables) == {}
+    cloud.passes(*UPKEEP)
+    assert not client.list_multipart_uploads(Bucket=bucket).get("Uploads")
+    assert differences(cloud.tables(), tables) == {}
+    proven["kills of uploads to a bucket"] = f"{killed}, {uploads} unfinished uploads"
+
+
+@pytest.mark.usefixtures("long_mode")
+def test_a_busy_store_is_asked_again_and_a_failing_one_is_named(cloud: Cloud) -> None:
+    tables = cloud.tables()
+    chance = random.Random(6)  # noqa: S311 - to be repeated
+    build = ("build", "--full-refresh", *WITHOUT_TESTS)
+    with object_store.proxied(cloud.store) as proxy:
+        through = replace(cloud, store=proxy.store)
+        proxy.status = lambda *_: 503 if chance.random() < 0.1 else 0
+        through.passes(*build)
+        assert differences(cloud.tables(), tables) == {}
+        since = proxy.requests.total()
+        proxy.status = lambda *_: 503 if proxy.requests.total() > since + 100 else 0
+        failed = through.dbt(*build)
+    assert failed.returncode != 0
+    assert "The object store did not do what was asked" in failed.stdout
+    assert cloud.store.secret not in failed.stdout
+    cloud.passes("build", *WITHOUT_TESTS)
+    assert differences(cloud.tables(), tables) == {}
+
+
+@pytest.mark.usefixtures("long_mode")
+def test_a_full_refresh_and_a_rollback_give_the_same(cloud: Cloud) -> None:
+    tables = cloud.tables()
+    before = cloud.lakehouse.published("from marts.fact_order_items order by all")
+    cloud.passes("build", "--full-refresh", *WITHOUT_TESTS)
+    assert differences(cloud.tables(), tables) == {}
+    cloud.passes(*PUBLISH)
+    cloud.passes("run-operation", "rollback")
+    after = cloud.lakehouse.published("from marts.fact_order_items order by all")
+    assert after == before
+
+
 def test_a_person_is_in_no_object_afterwards(cloud: Cloud, tmp_path: Path) -> None:
     """Runs after the tests that read the person's rows; the bucket keeps versions."""
     cloud.store.client.put_bucket_versioning(
@@ -182,3 +265,107 @@ def test_no_secret_is_written_anywhere(cloud: Cloud) -> None:
     assert (home / "logs" / "dbt.log").stat().st_size > 1000
     assert traces(home, [cloud.store.secret]) == {}
     assert cloud.store.secret not in cloud.said
+
+
+# Clear errors
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "are no credentials"),
+        ({"AWS_ACCESS_KEY_ID": "KEY0"}, "refuses access to .* AWS_ACCESS_KEY_ID"),
+        ({"AWS_SECRET_ACCESS_KEY": "sesame"}, "refuses access to .*SignatureDoesNot"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot be used .*Check AWS_END"),
+        ({"DEFTUNES_LAKE_DATA": "s3://nowhere/lake"}, "There is no bucket nowhere at"),
+        ({"DEFTUNES_LAKE_DATA": "s3://deftunes"}, "no folder in a bucket"),
+        ({"DEFTUNES_LAKE_DATA": "s3://deftunes/a*b"}, "no folder in a bucket"),
+    ],
+)
+def test_what_is_wrong_with_the_bucket_is_said(
+    variables: dict[str, str],
+    said: str,
+    store: object_store.Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    for name, text in (store.variables(PREFIX) | variables).items():
+        monkeypatch.setenv(name, text)
+    with duckdb.connect() as connection:
+        connection.load_extension("httpfs")
+        with pytest.raises(ObjectStoreError, match=said) as error:
+            ObjectStore.at(os.environ["DEFTUNES_LAKE_DATA"]).open(connection)
+    assert len(str(error.value).splitlines()) == 1
+    for secret in (store.secret, store.key_id, "sesame", "KEY0"):
+        assert secret not in str(error.value)
+
+
+def test_a_store_that_stays_busy_is_named(
+    store: object_store.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with object_store.proxied(store) as proxy, duckdb.connect() as connection:
+        for name, text in proxy.store.variables(PREFIX).items():
+            monkeypatch.setenv(name, text)
+        proxy.status = lambda *_: 503
+        with pytest.raises(ObjectStoreError, match="answered 503"):
+            ObjectStore.at(f"s3://{object_store.BUCKET}/lake").open(connection)
+        # It is asked a few times.
+        assert proxy.requests["GET"] > 1
+        requests = iter((503, 503))
+        proxy.status = lambda *_: next(requests, 0)
+        connection.load_extension("httpfs")
+        ObjectStore.at(f"s3://{object_store.BUCKET}/lake").open(connection)
+
+
+def test_a_bucket_has_to_be_named(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "ducklake:postgres:postgresql://127.0.0.1:9/lake"
+    with (
+        pytest.raises(DbtRuntimeError, match="DEFTUNES_LAKE_DATA is empty"),
+        plugin("build", path, home, monkeypatch, data_path=""),
+    ):
+        pass
+
+
+def test_another_catalogue_is_refused_the_folder_and_those_around_it(
+    store: object_store.Store, home: Path
+) -> None:
+    def use(name: str, folder: str) -> None:
+        home.mkdir(exist_ok=True)
+        data_path = f"s3://{object_store.BUCKET}/{folder}"
+        with duckdb.connect() as connection:
+            for extension in ("ducklake", "httpfs", "sqlite_scanner"):
+                connection.load_extension(extension)
+            connection.execute(store.secret_sql)
+            connection.execute(
+                f"attach 'ducklake:sqlite:{home / name}' as lake (data_path"
+                f" '{data_path}', override_data_path true, data_inlining_row_limit 0)"
+            )
+            claim_data_path(connection, "lake", str(home / name), home)
+            connection.execute("create or replace table lake.t as select 1 as number")
+
+    use("first", "theirs/lake")
+    use("first", "theirs/lake")
+    assert f"theirs/lake/{MARKER}" in store.keys("theirs/")
+    with pytest.raises(DataPathError, match="contains the files of another catalogue"):
+        use("second", "theirs/lake")
+    with pytest.raises(DataPathError, match="is inside the data path of another"):
+        use("second", "theirs/lake/main")
+    with pytest.raises(DataPathError, match="that this catalogue did not write"):
+        use("second", "theirs")
+    with pytest.raises(DataPathError, match="set DEFTUNES_LAKE_DATA"):
+        use("first", "elsewhere")
+    # A copy with its marker.
+    for key in store.keys("theirs/lake/"):
+        source = {"Bucket": object_store.BUCKET, "Key": key}
+        copy = key.replace("theirs", "copied")
+        store.client.copy_object(
+            Bucket=object_store.BUCKET, Key=copy, CopySource=source
+        )
+    with pytest.raises(DataPathError, match="is a copy of s3://deftunes/theirs/lake"):
+        use("first", "copied/lake")
+    use("second", "ours")

@@ -139,7 +139,11 @@ def test_a_lakehouse_may_be_moved_or_copied_but_not_share_its_files(
 
 @contextmanager
 def plugin(
-    command: str, path: str, home: Path, monkeypatch: pytest.MonkeyPatch
+    command: str,
+    path: str,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    data_path: str | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Connect to a lake as a dbt command does."""
     monkeypatch.setenv("DEFTUNES_HOME", str(home))
@@ -147,7 +151,10 @@ def plugin(
     lake = {
         "path": path,
         "alias": "lake",
-        "options": {"data_path": str(home / "data"), "override_data_path": True},
+        "options": {
+            "data_path": str(home / "data") if data_path is None else data_path,
+            "override_data_path": True,
+        },
     }
     credentials = DuckDBCredentials.from_dict(
         {"path": ":memory:", "schema": "main", "attach": [lake]}

@@ -3,10 +3,15 @@
 import re
 from pathlib import Path
 
+from deftunes.object_store import SCHEME
+
 _FULL = "No space left on device|disk is full|File too large|Disk quota exceeded"
 _CLOSED = "Read-only file system|Permission denied|readonly database"
 _CATALOGUE = "disk image is malformed|file is not a database"
 _LAKE_FILE = r"[^\"'\n]*ducklake-[0-9a-f-]+\.parquet"
+# DuckDB's errors of a bucket.
+_STORE = r"\bHTTP (?:Error|GET|HEAD|PUT|POST|DELETE)\b"
+_ABSENT = "HTTP 404"
 _FOOTER = "Parquet footer length"  # DuckDB checks it only for the lake's own files
 _PATH = r"[\"'](/[^\"'\n]+)[\"']"
 
@@ -32,7 +37,15 @@ def remedy(error: str, home: Path) -> str:
         return f"The disk is full: {path}. Free some space, {again}"
     if re.search(_CLOSED, error):
         return f"{path} cannot be written. Make it writable, {again}"
-    if lost := re.search(_LAKE_FILE, error):
+    lost = re.search(_LAKE_FILE, error)
+    if re.search(_STORE, error) and not (lost and _ABSENT in error):
+        return (
+            "The object store did not do what was asked, see above. Check that it "
+            f"works, and that the credentials are still valid, {again}"
+        )
+    if lost and SCHEME in lost[0]:
+        return f"{lost[0]} is lost. {_restore('its folder in the bucket')}"
+    if lost:
         return f"{lost[0]} is lost or damaged. {_restore(home / 'lake')}"
     if re.search(_FOOTER, error):
         return f"A file in {home / 'lake'} is damaged. {_restore(home / 'lake')}"
@@ -63,7 +76,7 @@ def refuse_lost_catalogue(lake: Path) -> None:
         )
 
 
-def _restore(lake: Path) -> str:
+def _restore(lake: Path | str) -> str:
     """Return how to repair a lake."""
     return (
         f"Restore the lake from a backup, or remove it ({lake}; and the database of its"

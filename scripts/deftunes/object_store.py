@@ -176,9 +176,7 @@ class ObjectStore:
         with self._errors():
             return [
                 found
-                for page in pages.paginate(
-                    Bucket=self.bucket, Prefix=f"{self.prefix}/"
-                )
+                for page in pages.paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/")
                 for found in page.get(name, [])
             ]
 

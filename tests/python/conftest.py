@@ -35,7 +35,8 @@ _SLOWEST = (
     *("test_publishing", "test_faults", "test_pipeline", "test_dashboard"),
     "test_explore",
     *("test_data_classes", "test_demo", "test_export", "test_materialized_views"),
-    *("test_history", "test_properties", "test_forget", "test_selections"),
+    *("test_history", "test_properties", "test_forget", "test_object_store"),
+    "test_selections",
     *("test_metrics", "test_bench", "test_ml", "test_expectations", "test_land"),
 )
 # They share one run of the demo.

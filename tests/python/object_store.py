@@ -95,9 +95,11 @@ class Store:
         )
         for page in pages:
             for number, found in enumerate(page.get("Versions", [])):
-                version = {} if found["VersionId"] == "null" else {
-                    "VersionId": found["VersionId"]
-                }
+                version = (
+                    {}
+                    if found["VersionId"] == "null"
+                    else {"VersionId": found["VersionId"]}
+                )
                 content = self.client.get_object(
                     Bucket=BUCKET, Key=found["Key"], **version
                 )

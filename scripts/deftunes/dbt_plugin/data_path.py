@@ -146,6 +146,7 @@ def claim_data_path(
         home=_absolute(str(home)),
         data_path=data_path,
     )
+
     def is_marked(folder: str) -> bool:
         return _is_marked(connection, folder)
 
@@ -203,7 +204,9 @@ def _is_marked(connection: DuckDBPyConnection, folder: str) -> bool:
     # Without a wildcard, DuckDB does not ask the store.
     pattern = f"{_glob_escaped(folder)}/{MARKER[:-1]}[{MARKER[-1]}]"
     try:
-        return bool(connection.execute("from glob($file)", {"file": pattern}).fetchall())
+        return bool(
+            connection.execute("from glob($file)", {"file": pattern}).fetchall()
+        )
     except duckdb.IOException:
         return False
 

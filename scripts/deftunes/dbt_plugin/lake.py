@@ -77,8 +77,8 @@ class TargetLake:
         path = self.attachment.path
         if path == _POSTGRES:
             raise LakeError(
-                "DBT_ENV_SECRET_CATALOG_DSN is empty: this target needs the database of "
-                "its catalogue. .env.example describes the variable."
+                "DBT_ENV_SECRET_CATALOG_DSN is empty: this target needs the database "
+                "of its catalogue. .env.example describes the variable."
             )
         if self._data_path == "":
             raise LakeError(

@@ -7,7 +7,7 @@ boto3 finds the credentials and the endpoint as every AWS tool does: in the vari
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,11 +19,14 @@ from deftunes.sql import literal
 SCHEME = "s3://"
 
 # No characters with a special meaning in SQL, URLs or glob patterns.
-_URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]+)/(?P<prefix>\w[\w./-]*?)/?")
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_URL = re.compile(
+    rf"s3://(?P<bucket>[a-z0-9][a-z0-9.-]+)/(?P<prefix>{_NAME}(?:/{_NAME})*)/?"
+)
 _LAKE_FILE = re.compile(r"(?:.*/)?ducklake-[^/]*\.parquet")
 _CREDENTIALS = (
-    "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; the key "
-    "must be allowed to list, read, write and delete the objects."
+    "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION; "
+    "the key must be allowed to list, read, write and delete objects."
 )
 _DELETED_AT_ONCE = 1000  # the limit of the API
 _REGION = "us-east-1"  # most servers other than AWS's accept any
@@ -46,7 +49,7 @@ class ObjectStore:
 
     bucket: str
     prefix: str
-    region: str | None = field(default=None)
+    region: str | None = None
 
     @classmethod
     def at(cls, url: str, region: str | None = None) -> "ObjectStore":
@@ -76,13 +79,14 @@ class ObjectStore:
                 such bucket, or the store does not answer.
 
         """
-        credentials = self._session.get_credentials()
-        if credentials is None:
-            raise ObjectStoreError(
-                "There are no credentials for the object store. Set AWS_ACCESS_KEY_ID "
-                "and AWS_SECRET_ACCESS_KEY. .env.example describes them."
-            )
         with self._errors():
+            credentials = self._session.get_credentials()
+            if credentials is None:
+                raise ObjectStoreError(
+                    "There are no credentials for the object store. Set "
+                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. .env.example "
+                    "describes them."
+                )
             self._client.list_objects_v2(
                 Bucket=self.bucket, Prefix=f"{self.prefix}/", MaxKeys=1
             )
@@ -236,9 +240,9 @@ class ObjectStore:
                     " when the object store works."
                 )
             raise ObjectStoreError(message) from None
-        except BotoCoreError as error:
+        except (BotoCoreError, ValueError) as error:  # an endpoint without http://
             raise ObjectStoreError(
                 f"The object store cannot be used ({type(error).__name__}): "
-                f"{' '.join(str(error).split())} Check AWS_ENDPOINT_URL, AWS_REGION and"
-                " the network."
+                f"{' '.join(str(error).split())} Check the network and the variables "
+                "of .env.example, such as AWS_ENDPOINT_URL."
             ) from None

@@ -95,13 +95,8 @@ class Store:
         )
         for page in pages:
             for number, found in enumerate(page.get("Versions", [])):
-                version = (
-                    {}
-                    if found["VersionId"] == "null"
-                    else {"VersionId": found["VersionId"]}
-                )
                 content = self.client.get_object(
-                    Bucket=BUCKET, Key=found["Key"], **version
+                    Bucket=BUCKET, Key=found["Key"], VersionId=found["VersionId"]
                 )
                 path = folder / str(number) / found["Key"]
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -256,9 +256,12 @@ def test_starting_over_removes_the_demo_and_only_if_confirmed(home: Path) -> Non
     assert (home / "landing" / "songs").exists()
 
 
-def test_starting_over_leaves_a_demo_whose_catalogue_is_in_postgres(home: Path) -> None:
+@pytest.mark.parametrize("target", ["lake_pg", "lake_s3"])
+def test_starting_over_leaves_a_demo_whose_catalogue_is_in_postgres(
+    home: Path, target: str
+) -> None:
     demo.claim(home / "landing", OPTIONS)
-    (home / "lake_pg").mkdir()
+    (home / target).mkdir()
     refused = start_over(home, {"YES": "1"})
     assert refused.returncode == 2
     assert "Drop the tables of its catalogue in Postgres" in refused.stderr

@@ -634,6 +634,14 @@ def test_every_lake_that_the_settings_name_is_gone_through(
         named = lakes(catalogue_dsn=dsn, target="lake_pg")
         assert named == ["local", "lake_pg"]
         assert lakes(catalogue_dsn=dsn) == ["lake_pg", "local"]
+        # One that these variables do not lead to.
+        bucket = {"catalogue_dsn": dsn, "lake_data": "s3://bucket/lake"}
+        with pytest.raises(IncompleteError, match="target lake_pg has a lake, too"):
+            lakes(**bucket)
+        (home / "lake_pg").rename(home / "lake_s3")
+        with pytest.raises(IncompleteError, match="target lake_s3 has a lake, too"):
+            lakes(catalogue_dsn=dsn)
+        assert lakes(**bucket) == ["lake_s3", "local"]
         assert traces(folder / "base", ["Wilhelmine"])
         deftunes.privacy.forget._vacuum_postgres(dsn)
         with postgres.connected(dsn) as connection:

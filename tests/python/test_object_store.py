@@ -282,10 +282,16 @@ def test_no_secret_is_written_anywhere(cloud: Cloud) -> None:
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "are no credentials"),
         ({"AWS_ACCESS_KEY_ID": "KEY0"}, "refuses access to .* AWS_ACCESS_KEY_ID"),
         ({"AWS_SECRET_ACCESS_KEY": "sesame"}, "refuses access to .*SignatureDoesNot"),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot be used .*Check AWS_END"),
+        ({"AWS_PROFILE": "nobody"}, "cannot be used .*nobody.* Check the network"),
+        (
+            {"AWS_ENDPOINT_URL": "127.0.0.1:9"},
+            "cannot be used .*, such as AWS_ENDPOINT",
+        ),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot be used .*127.0.0.1:9/"),
         ({"DEFTUNES_LAKE_DATA": "s3://nowhere/lake"}, "There is no bucket nowhere at"),
         ({"DEFTUNES_LAKE_DATA": "s3://deftunes"}, "no folder in a bucket"),
         ({"DEFTUNES_LAKE_DATA": "s3://deftunes/a*b"}, "no folder in a bucket"),
+        ({"DEFTUNES_LAKE_DATA": "s3://deftunes/../a"}, "no folder in a bucket"),
     ],
 )
 def test_what_is_wrong_with_the_bucket_is_said(
@@ -329,10 +335,29 @@ def test_a_store_that_stays_busy_is_named(
 def test_a_bucket_has_to_be_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = "ducklake:postgres:postgresql://127.0.0.1:9/lake"
     with (
-        pytest.raises(DbtRuntimeError, match="DEFTUNES_LAKE_DATA is empty"),
+        pytest.raises(DbtRuntimeError, match="must be s3://bucket/folder"),
         plugin("build", path, home, monkeypatch, data_path=""),
     ):
         pass
+
+
+def test_a_key_that_may_only_read_is_named(
+    store: object_store.Store, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, data = f"ducklake:sqlite:{home}/catalog.sqlite", "s3://deftunes/closed/lake"
+    with object_store.proxied(store) as proxy:
+        for name, text in proxy.store.variables("closed/lake").items():
+            monkeypatch.setenv(name, text)
+        proxy.status = lambda method, _: 403 if method == "PUT" else 0
+        with (
+            pytest.raises(
+                DbtRuntimeError, match=f"{data} cannot be used: .*403"
+            ) as error,
+            plugin("build", path, home, monkeypatch, data_path=data),
+        ):
+            pass
+    assert "allowed to list, read, write and delete" in str(error.value)
+    assert store.keys("closed/") == {}
 
 
 def test_another_catalogue_is_refused_the_folder_and_those_around_it(

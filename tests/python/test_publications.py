@@ -247,6 +247,16 @@ def test_what_is_published_is_closed_until_its_administrator_opens_it(
             "Parquet footer length stored in file is not equal to footer length given",
             "A file in /home/lake is damaged. Restore",
         ),
+        (
+            "HTTP Error: HTTP GET error reading 's3://b/lake/marts/t/ducklake-01.parquet'"
+            " in region 'us-east-1' (HTTP 404 Not Found)",
+            "s3://b/lake/marts/t/ducklake-01.parquet is lost. Restore the lake",
+        ),
+        (
+            "HTTP Error: HTTP GET error reading 's3://b/lake/marts/t/ducklake-01.parquet'"
+            " in region 'us-east-1' (HTTP 503 Service Unavailable)",
+            "The object store did not do what was asked",
+        ),
         ("database disk image is malformed", "The catalogue of the lake is damaged. "),
         ("Cannot open file '/home/landing/songs/songs.parquet'", ""),
         ("Got 1 result, configured to fail if != 0", ""),

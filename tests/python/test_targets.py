@@ -160,7 +160,7 @@ def plugin(
         {"path": ":memory:", "schema": "main", "attach": [lake]}
     )
     with duckdb.connect() as connection:
-        for extension in ("ducklake", "sqlite_scanner", "postgres_scanner"):
+        for extension in ("ducklake", "httpfs", "sqlite_scanner", "postgres_scanner"):
             connection.load_extension(extension)
         Plugin("dbt_plugin", {}, credentials).configure_connection(connection)
         yield connection

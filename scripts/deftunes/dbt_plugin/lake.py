@@ -82,8 +82,8 @@ class TargetLake:
             )
         if self._data_path == "":
             raise LakeError(
-                "DEFTUNES_LAKE_DATA is empty: this target needs the folder of its "
-                "Parquet files, such as s3://bucket/folder. .env.example describes it."
+                "DEFTUNES_LAKE_DATA must be s3://bucket/folder: this target keeps its "
+                "Parquet files there. .env.example describes the variable."
             )
         is_operation = self.command in _OPERATIONS
         if (self.is_written or is_operation) and not path.startswith("ducklake:"):
@@ -123,6 +123,11 @@ class TargetLake:
             conn.execute(lake.to_sql())
             if self.is_written or is_operation:
                 claim_data_path(conn, lake.alias or "", catalogue, home)
+        except duckdb.HTTPException as error:
+            raise LakeError(
+                f"{self._data_path} cannot be used: {' '.join(str(error).split())}. "
+                "The key must be allowed to list, read, write and delete objects."
+            ) from None
         except duckdb.Error as error:
             name = catalogue or "the catalogue that DBT_ENV_SECRET_CATALOG_DSN names"
             address = lake.path.partition(":")[2].partition(":")[2]

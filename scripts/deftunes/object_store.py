@@ -56,13 +56,14 @@ class ObjectStore:
         """Return the store of a URL.
 
         Raises:
-            ObjectStoreError: the URL is not one of a folder in a bucket.
+            ObjectStoreError: the URL is not one of a folder in a bucket. The message
+                does not contain it, since DuckDB accepts secrets in URLs.
 
         """
         parts = _URL.fullmatch(url)
         if parts is None:
             raise ObjectStoreError(
-                f"DEFTUNES_LAKE_DATA={url} is no folder in a bucket. Write it as "
+                "DEFTUNES_LAKE_DATA is no folder in a bucket. Write it as "
                 "s3://bucket/folder, with letters, digits, and . _ - only."
             )
         return cls(parts["bucket"], parts["prefix"], region)

@@ -150,11 +150,17 @@ def claim_data_path(
     def is_marked(folder: str) -> bool:
         return _is_marked(connection, folder)
 
+    def is_copied(folder: str) -> bool:
+        try:
+            return is_marked(folder)
+        except duckdb.Error:  # a bucket without access
+            return False
+
     marker = _marker(connection, data_path)
     if marker == owner:
         return
     if marker:
-        reason = owner.conflict(marker, is_marked)
+        reason = owner.conflict(marker, is_copied)
     elif any(map(is_marked, _parents(data_path))):
         reason = "is inside the data path of another catalogue"
     else:
@@ -194,21 +200,16 @@ def _parents(data_path: str) -> list[str]:
     """Return the folders above a data path."""
     scheme, separator, path = data_path.rpartition("://")
     folders = PurePosixPath(path).parents if scheme else Path(path).parents
-    return [f"{scheme}{separator}{folder}" for folder in folders if folder.name]
+    return [f"{scheme}{separator}{folder}" for folder in folders if str(folder) != "."]
 
 
 def _is_marked(connection: DuckDBPyConnection, folder: str) -> bool:
-    """Return whether a folder has a marker file; False for a bucket without access."""
+    """Return whether a folder has a marker file."""
     if "://" not in folder:
         return Path(folder, MARKER).exists()
     # Without a wildcard, DuckDB does not ask the store.
     pattern = f"{_glob_escaped(folder)}/{MARKER[:-1]}[{MARKER[-1]}]"
-    try:
-        return bool(
-            connection.execute("from glob($file)", {"file": pattern}).fetchall()
-        )
-    except duckdb.IOException:
-        return False
+    return bool(connection.execute("from glob($file)", {"file": pattern}).fetchall())
 
 
 def _marker(connection: DuckDBPyConnection, data_path: str) -> Owner | None:

@@ -43,8 +43,7 @@ final as (
             false
         ) as is_churn_known,
         coalesce(
-            landed_days.landed_through >= {{ dbt.dateadd('day', 30, 'days.date') }},
-            false
+            months.landed_through >= {{ dbt.dateadd('day', 30, last_day) }}, false
         ) as is_conversion_known
     from days
     left join landed_days on days.date = landed_days.date

@@ -53,35 +53,27 @@ with landed as (
         (
             select count(*) from landed
             where day between months.month and last_day(months.month) + 90
-        ) = last_day(month) + 91 - month::date as shows_churn
-    from months
-), known_days as (
-    select
-        day as start_day,
+        ) = last_day(month) + 91 - month::date as shows_churn,
         (
-            select count(*) from landed as later
-            where later.day between landed.day and landed.day + 30
-        ) = 31 as shows_conversion
-    from landed
+            select count(*) from landed
+            where day between months.month and last_day(months.month) + 30
+        ) = last_day(month) + 31 - month::date as shows_conversion
+    from months
 ), items as (
     select * from (
-        select
-            *,
-            date_trunc('month', session_start_time) as month,
-            session_start_time::date as start_day
+        select *, date_trunc('month', session_start_time) as month
         from marts.fact_order_items
         inner join (select * exclude (artist_key, track_id) from marts.dim_songs)
             using (song_key)
-    ) inner join known using (month) inner join known_days using (start_day)
+    ) inner join known using (month)
 ), visits as (
     select * from (
         select
             *,
             date_trunc('month', session_start_time) as month,
-            session_start_time::date as start_day,
             session_id in (select session_id from items) as is_order
         from marts.fact_sessions
-    ) inner join known using (month) inner join known_days using (start_day)
+    ) inner join known using (month)
 ), sessions as (
     select
         person_key, user_key, session_id, local_date, local_hour,
@@ -95,14 +87,10 @@ with landed as (
         lag(moment::date) over ordered as previous,
         lead(moment::date) over ordered as following
     from (
-        select
-            *,
-            date_trunc('month', moment) as order_month,
-            moment::date as start_day
+        select *, date_trunc('month', moment) as order_month
         from sessions
     )
     inner join known on order_month = known.month
-    inner join known_days using (start_day)
     window ordered as (partition by person_key order by moment, session_id)
 ), buyer_months as (
     select
@@ -126,10 +114,10 @@ with landed as (
     from (select *, min(day) over (partition by person_key) as first_day from orders)
     group by person_key
 ), users as (
-    select *, date_trunc('month', user_since) as month
-    from marts.dim_users
-    inner join known_days on user_since::date = start_day
-    where is_current
+    select *
+    from (select *, date_trunc('month', user_since) as month from marts.dim_users)
+    inner join known using (month)
+    where is_current and user_since::date in (select day from landed)
 )
 """.replace(
     "{WINDOWS}",
@@ -409,8 +397,8 @@ USERS = [
     # Before and after the days that are landed, and just in time.
     user("older", "2023-02-02T23:59:59", "Lisbon", "PT", "Europe/Lisbon"),
     user("newer", "2024-03-21T00:00:00", "Lisbon", "PT", "Europe/Lisbon"),
-    user("just", "2024-02-19T00:00:00", "Lisbon", "PT", "Europe/Lisbon"),
-    user("unjust", "2024-02-20T00:00:00", "Lisbon", "PT", "Europe/Lisbon"),
+    user("just", "2024-01-31T00:00:00", "Lisbon", "PT", "Europe/Lisbon"),
+    user("unjust", "2024-02-01T00:00:00", "Lisbon", "PT", "Europe/Lisbon"),
 ]
 SESSIONS = [
     # On the 30th day after the sign-up, and twice the same song.
@@ -434,7 +422,7 @@ SESSIONS = [
     session(14, "early", "2023-10-10T00:00:00", item("TR3", 1.03)),
     session(15, "older", "2023-11-01T00:00:00", item("TR3", 1.04)),
     session(16, "older", "2023-12-31T00:00:00", item("TR3", 1.05)),
-    session(17, "just", "2024-03-20T00:00:00", item("TR3", 1.06)),
+    session(17, "just", "2024-03-01T00:00:00", item("TR3", 1.06)),
     session(18, "loyal", "2023-12-15T00:00:00", item("TR3", 1.07)),
 ]
 SONGS = [

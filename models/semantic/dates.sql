@@ -1,4 +1,3 @@
-{% set days_after = dbt.dateadd('day', var('churn_days'), dbt.last_day('days.date', 'month')) %}
 with
 
 landed_days as (
@@ -7,6 +6,18 @@ landed_days as (
         date,
         landed_through
     from {{ ref('landed_days') }}
+
+),
+
+landed_months as (
+
+    select
+        month_date,
+        is_first_month,
+        is_complete,
+        is_next_month_complete,
+        is_churn_known
+    from {{ ref('landed_months') }}
 
 ),
 
@@ -24,32 +35,18 @@ final as (
     select
         days.date,
         landed_days.date is not null as is_landed,
+        coalesce(landed_months.is_first_month, false) as is_first_month,
+        coalesce(landed_months.is_complete, false) as is_month_complete,
+        coalesce(landed_months.is_next_month_complete, false) as is_next_month_complete,
+        coalesce(landed_months.is_churn_known, false) as is_churn_known,
         coalesce(
-            {{ dbt.date_trunc('month', 'days.date') }} = (
-                select {{ dbt.date_trunc('month', 'min(landed_days.date)') }}
-                from landed_days
-            ),
+            landed_days.landed_through >= {{ dbt.dateadd('day', 30, 'days.date') }},
             false
-        ) as is_first_month,
-        coalesce(
-            months.landed_through >= {{ dbt.last_day('days.date', 'month') }}, false
-        ) as is_month_complete,
-        coalesce(
-            months.landed_through >= {{ dbt.last_day(
-                dbt.dateadd('month', 1, dbt.date_trunc('month', 'days.date')), 'month'
-            ) }},
-            false
-        ) as is_next_month_complete,
-        coalesce(months.landed_through >= {{ days_after }}, false)
-            as is_churn_known,
-        coalesce(
-            landed_days.landed_through >= {{ dbt.dateadd('day', 30, 'days.date') }}, false
         ) as is_conversion_known
     from days
     left join landed_days on days.date = landed_days.date
-    -- From the first day of the month on.
-    left join landed_days as months
-        on {{ dbt.date_trunc('month', 'days.date') }} = months.date
+    left join landed_months
+        on {{ dbt.date_trunc('month', 'days.date') }} = landed_months.month_date
 
 )
 

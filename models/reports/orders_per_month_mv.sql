@@ -32,7 +32,8 @@ final as (
         dates.first_day_of_month as month_date,
         orders.order_type,
         sum(orders.revenue_usd) as revenue_usd,
-        sum(orders.item_count) as item_count,
+        -- A sum of integers would have 128 bits.
+        sum(cast(orders.item_count as decimal(18, 0))) as item_count,
         count(*) as order_count,
         count(case when coalesce(orders.months_to_next_order, 1) > 0 then 1 end)
             as buyer_count,

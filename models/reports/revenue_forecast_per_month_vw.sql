@@ -31,7 +31,7 @@ measured as (
     select
         forecasts.month_date,
         forecasts.forecast_usd,
-        months.revenue_usd,
+        months.revenue_usd as actual_usd,
         months.revenue_usd / forecasts.forecast_usd - 1 as forecast_error
     from forecasts
     left join months on forecasts.month_date = months.month_date
@@ -80,7 +80,7 @@ final as (
             when intervals.largest_error is not null then 0
         end as lower_usd,
         measured.forecast_usd * (1 + intervals.largest_error) as upper_usd,
-        measured.revenue_usd,
+        measured.actual_usd,
         case when intervals.largest_error is not null then measured.forecast_error end
             as forecast_error,
         intervals.mean_absolute_error,

@@ -30,6 +30,16 @@ dated_items as (
 
 ),
 
+aged_items as (
+
+    select
+        *,
+        {{ dbt.datediff('first_ordered_at', 'session_start_time', 'day') }}
+            as days_since_first
+    from dated_items
+
+),
+
 buyers as (
 
     select
@@ -40,17 +50,15 @@ buyers as (
         cast(count(*) as integer) as item_count,
         cast(sum(price_usd) as decimal(18, 6)) as revenue_usd,
         cast(
-            sum(
-                case
-                    when
-                        {{ dbt.datediff(
-                            'first_ordered_at', 'session_start_time', 'day'
-                        ) }} <= 90
-                        then price_usd
-                end
-            ) as decimal(18, 6)
+            sum(case when days_since_first <= 30 then price_usd end) as decimal(18, 6)
+        ) as revenue_first_30_days_usd,
+        cast(
+            sum(case when days_since_first <= 60 then price_usd end) as decimal(18, 6)
+        ) as revenue_first_60_days_usd,
+        cast(
+            sum(case when days_since_first <= 90 then price_usd end) as decimal(18, 6)
         ) as revenue_first_90_days_usd
-    from dated_items
+    from aged_items
     group by person_key, first_ordered_at
 
 ),
@@ -82,6 +90,8 @@ final as (
         buyers.order_count,
         buyers.item_count,
         buyers.revenue_usd,
+        buyers.revenue_first_30_days_usd,
+        buyers.revenue_first_60_days_usd,
         buyers.revenue_first_90_days_usd,
         buyers.first_ordered_at,
         buyers.last_ordered_at

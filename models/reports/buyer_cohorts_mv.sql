@@ -22,6 +22,16 @@ dates as (
 
 ),
 
+landed_months as (
+
+    select
+        month_date,
+        is_first_month,
+        is_complete
+    from {{ ref('landed_months') }}
+
+),
+
 monthly as (
 
     select
@@ -38,7 +48,7 @@ monthly as (
 cohorts as (
 
     select
-        person_key,
+        month_date,
         revenue_usd,
         min(month_date) over (partition by person_key) as cohort_date,
         month_number - min(month_number) over (partition by person_key) as months_since
@@ -46,15 +56,32 @@ cohorts as (
 
 ),
 
-final as (
+totals as (
 
     select
         cohort_date,
+        month_date,
         months_since,
         count(*) as buyer_count,
         sum(revenue_usd) as revenue_usd
     from cohorts
-    group by cohort_date, months_since
+    group by cohort_date, month_date, months_since
+
+),
+
+final as (
+
+    select
+        totals.cohort_date,
+        totals.months_since,
+        totals.buyer_count,
+        totals.revenue_usd,
+        coalesce(first_months.is_first_month, false) as is_first_month,
+        coalesce(landed_months.is_complete, false) as is_complete
+    from totals
+    left join landed_months as first_months
+        on totals.cohort_date = first_months.month_date
+    left join landed_months on totals.month_date = landed_months.month_date
 
 )
 

@@ -3,34 +3,48 @@ with
 orders as (
 
     select
-        date_key,
-        person_key,
+        month_date,
+        revenue_usd,
         item_count,
-        revenue_usd
-    from {{ ref('fact_orders') }}
+        order_count,
+        buyer_count
+    from {{ ref('orders_per_month_mv') }}
 
 ),
 
-dates as (
+landed_months as (
 
     select
-        date_key,
-        cast({{ dbt.date_trunc('month', 'date') }} as date) as month_date
-    from {{ ref('dim_date') }}
+        month_date,
+        is_complete
+    from {{ ref('landed_months') }}
+
+),
+
+monthly as (
+
+    select
+        month_date,
+        sum(revenue_usd) as revenue_usd,
+        cast(sum(item_count) as bigint) as item_count,
+        cast(sum(order_count) as bigint) as order_count,
+        cast(sum(buyer_count) as bigint) as buyer_count
+    from orders
+    group by month_date
 
 ),
 
 final as (
 
     select
-        dates.month_date,
-        sum(orders.revenue_usd) as revenue_usd,
-        cast(sum(orders.item_count) as bigint) as item_count,
-        count(*) as order_count,
-        count(distinct orders.person_key) as buyer_count
-    from orders
-    inner join dates on orders.date_key = dates.date_key
-    group by dates.month_date
+        monthly.month_date,
+        monthly.revenue_usd,
+        monthly.item_count,
+        monthly.order_count,
+        monthly.buyer_count,
+        coalesce(landed_months.is_complete, false) as is_complete
+    from monthly
+    left join landed_months on monthly.month_date = landed_months.month_date
 
 )
 

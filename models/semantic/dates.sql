@@ -1,14 +1,22 @@
-{% set month = dbt.date_trunc('month', 'days.date') %}
-{% set last_day = dbt.last_day('days.date', 'month') %}
-{% set last_day_of_next = dbt.last_day(dbt.dateadd('month', 1, month), 'month') %}
 with
 
 landed_days as (
 
-    select
-        date,
-        landed_through
+    select date
     from {{ ref('landed_days') }}
+
+),
+
+landed_months as (
+
+    select
+        month_date,
+        is_first_month,
+        is_complete,
+        is_next_month_complete,
+        is_churn_known,
+        is_conversion_known
+    from {{ ref('landed_months') }}
 
 ),
 
@@ -21,36 +29,20 @@ days as (
 
 ),
 
-first_month as (
-
-    select cast({{ dbt.date_trunc('month', 'min(date)') }} as date) as date
-    from landed_days
-
-),
-
 final as (
 
     select
         days.date,
         landed_days.date is not null as is_landed,
-        first_month.date is not null as is_first_month,
-        coalesce(months.landed_through >= {{ last_day }}, false) as is_month_complete,
-        coalesce(months.landed_through >= {{ last_day_of_next }}, false)
-            as is_next_month_complete,
-        coalesce(
-            months.landed_through
-            >= {{ dbt.dateadd('day', var('churn_days'), last_day) }},
-            false
-        ) as is_churn_known,
-        coalesce(
-            landed_days.landed_through >= {{ dbt.dateadd('day', 30, 'days.date') }},
-            false
-        ) as is_conversion_known
+        coalesce(landed_months.is_first_month, false) as is_first_month,
+        coalesce(landed_months.is_complete, false) as is_month_complete,
+        coalesce(landed_months.is_next_month_complete, false) as is_next_month_complete,
+        coalesce(landed_months.is_churn_known, false) as is_churn_known,
+        coalesce(landed_months.is_conversion_known, false) as is_conversion_known
     from days
     left join landed_days on days.date = landed_days.date
-    -- Whether all days from the first one of the month on are landed.
-    left join landed_days as months on {{ month }} = months.date
-    left join first_month on {{ month }} = first_month.date
+    left join landed_months
+        on {{ dbt.date_trunc('month', 'days.date') }} = landed_months.month_date
 
 )
 

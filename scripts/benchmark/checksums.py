@@ -17,8 +17,9 @@ TABLES = (
 
 _OF_THE_PROJECT = {
     *("rate_published_date", "is_rate_provisional", "is_user_version_assumed"),
+    "device_type",
 }
-"""Columns that only the project makes: they tell where a value comes from."""
+"""Columns that only the project makes: where a value comes from, and the device."""
 
 Checksums = dict[str, str]
 

@@ -339,6 +339,8 @@ def test_a_role_without_persons_sees_no_row_of_few(
             ("reports.buyer_cohorts_mv", "buyer_count"),
             ("reports.buyers_per_order_count_vw", "buyer_count"),
             ("reports.sales_per_month_vw", "buyer_count"),
+            ("reports.retention_per_month_vw", "buyer_count"),
+            ("reports.buyer_value_per_cohort_vw", "buyer_count"),
             ("reports.users_per_days_to_first_order_vw", "user_count"),
         ):
             shown, everything = (
@@ -352,7 +354,11 @@ def test_a_role_without_persons_sees_no_row_of_few(
             hidden = sum(everything) - sum(shown)
             assert not hidden or hidden >= LEAST or not shown
             few += any(number < LEAST for number in everything)
-        persons = {"ml.ml_churn_scores", "reports.top_songs_per_country_mv"}
+        persons = {
+            *("ml.ml_churn_scores", "reports.top_songs_per_country_mv"),
+            *("reports.revenue_per_order_type_vw", "reports.orders_per_month_mv"),
+            "reports.sales_per_weekday_and_hour_mv",
+        }
         users = seen.table("marts.dim_users").columns
         assert users == ["is_current", "has_known_country", "is_inferred"]
         assert few

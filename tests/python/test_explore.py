@@ -217,8 +217,11 @@ def test_a_change_is_that_from_as_many_days_before(
 def test_filters_that_nothing_matches_say_so(explorer: Explorer, name: str) -> None:
     empty = explorer.board(name, artist="nobody is called that")
     assert " No purchase matches these filters. " in empty
-    assert "Revenue" not in empty
-    assert "No purchase" not in explorer.board(name)
+    whole = explorer.board(name)
+    assert "No purchase" not in whole
+    # What is not filtered has no period.
+    assert " to 28 Feb 2023 " not in empty
+    assert " to 28 Feb 2023 " in whole
 
 
 def test_a_view_shows_the_newest_publication(

@@ -53,35 +53,27 @@ with landed as (
         (
             select count(*) from landed
             where day between months.month and last_day(months.month) + 90
-        ) = last_day(month) + 91 - month::date as shows_churn
-    from months
-), known_days as (
-    select
-        day as start_day,
+        ) = last_day(month) + 91 - month::date as shows_churn,
         (
-            select count(*) from landed as later
-            where later.day between landed.day and landed.day + 30
-        ) = 31 as shows_conversion
-    from landed
+            select count(*) from landed
+            where day between months.month and last_day(months.month) + 30
+        ) = last_day(month) + 31 - month::date as shows_conversion
+    from months
 ), items as (
     select * from (
-        select
-            *,
-            date_trunc('month', session_start_time) as month,
-            session_start_time::date as start_day
+        select *, date_trunc('month', session_start_time) as month
         from marts.fact_order_items
         inner join (select * exclude (artist_key, track_id) from marts.dim_songs)
             using (song_key)
-    ) inner join known using (month) inner join known_days using (start_day)
+    ) inner join known using (month)
 ), visits as (
     select * from (
         select
             *,
             date_trunc('month', session_start_time) as month,
-            session_start_time::date as start_day,
             session_id in (select session_id from items) as is_order
         from marts.fact_sessions
-    ) inner join known using (month) inner join known_days using (start_day)
+    ) inner join known using (month)
 ), sessions as (
     select
         person_key, user_key, session_id, local_date, local_hour,
@@ -95,14 +87,10 @@ with landed as (
         lag(moment::date) over ordered as previous,
         lead(moment::date) over ordered as following
     from (
-        select
-            *,
-            date_trunc('month', moment) as order_month,
-            moment::date as start_day
+        select *, date_trunc('month', moment) as order_month
         from sessions
     )
     inner join known on order_month = known.month
-    inner join known_days using (start_day)
     window ordered as (partition by person_key order by moment, session_id)
 ), buyer_months as (
     select
@@ -126,10 +114,10 @@ with landed as (
     from (select *, min(day) over (partition by person_key) as first_day from orders)
     group by person_key
 ), users as (
-    select *, date_trunc('month', user_since) as month
-    from marts.dim_users
-    inner join known_days on user_since::date = start_day
-    where is_current
+    select *
+    from (select *, date_trunc('month', user_since) as month from marts.dim_users)
+    inner join known using (month)
+    where is_current and user_since::date in (select day from landed)
 )
 """.replace(
     "{WINDOWS}",
@@ -350,7 +338,55 @@ REPORTS: list[tuple[str, dict[str, str], dict[str, str]]] = [
         {"buyer_count": "new_buyers"},
     ),
     (
-        "reports.users_per_days_to_first_order_vw where band <> 'No order yet'",
+        "reports.retention_per_month_vw",
+        MONTHS,
+        {"buyer_count": "buyers"}
+        | {"retained_buyer_count": "retained_buyers"}
+        | {"monthly_retention_rate": "monthly_retention_rate"}
+        | {"churned_buyer_count": "churned_buyers"}
+        | {"churn_rate_90_days": "churn_rate_90_days"},
+    ),
+    *(
+        (
+            f"reports.revenue_per_order_type_vw where order_type = '{kind}'",
+            MONTHS,
+            {"revenue_usd": f"revenue_from_{metric}_buyers"},
+        )
+        for kind, metric in (
+            ("first", "new"),
+            ("repeat", "repeat"),
+            ("returning", "returning"),
+        )
+    ),
+    (
+        "reports.revenue_per_order_type_vw",
+        MONTHS,
+        {"revenue_usd": "revenue", "order_count": "orders"},
+    ),
+    (
+        "reports.buyer_value_per_cohort_vw",
+        {"cohort_date": MONTH},
+        {"revenue_per_buyer_90_days_usd": "buyer_value_90_days"},
+    ),
+    (
+        "reports.buyer_value_per_cohort_vw",
+        {"cohort_date": MONTH},
+        {"buyer_count": "new_buyers"},
+    ),
+    (
+        "reports.revenue_growth_per_month_vw",
+        MONTHS,
+        {"revenue_usd": "revenue", "revenue_growth": "revenue_month_over_month"},
+    ),
+    (
+        "reports.revenue_per_currency_mv",
+        MONTHS | {"currency": "order_item__currency"},
+        SOLD,
+    ),
+    ("reports.sales_per_release_vw", {"release": "song__release"}, SOLD),
+    ("reports.orders_per_month_mv", MONTHS, BOUGHT),
+    (
+        "reports.users_per_days_to_first_order_vw where band not like 'No order%'",
         {},
         {"user_count": "buyers"},
     ),
@@ -409,8 +445,8 @@ USERS = [
     # Before and after the days that are landed, and just in time.
     user("older", "2023-02-02T23:59:59", "Lisbon", "PT", "Europe/Lisbon"),
     user("newer", "2024-03-21T00:00:00", "Lisbon", "PT", "Europe/Lisbon"),
-    user("just", "2024-02-19T00:00:00", "Lisbon", "PT", "Europe/Lisbon"),
-    user("unjust", "2024-02-20T00:00:00", "Lisbon", "PT", "Europe/Lisbon"),
+    user("just", "2024-01-31T00:00:00", "Lisbon", "PT", "Europe/Lisbon"),
+    user("unjust", "2024-02-01T00:00:00", "Lisbon", "PT", "Europe/Lisbon"),
 ]
 SESSIONS = [
     # On the 30th day after the sign-up, and twice the same song.
@@ -434,7 +470,7 @@ SESSIONS = [
     session(14, "early", "2023-10-10T00:00:00", item("TR3", 1.03)),
     session(15, "older", "2023-11-01T00:00:00", item("TR3", 1.04)),
     session(16, "older", "2023-12-31T00:00:00", item("TR3", 1.05)),
-    session(17, "just", "2024-03-20T00:00:00", item("TR3", 1.06)),
+    session(17, "just", "2024-03-01T00:00:00", item("TR3", 1.06)),
     session(18, "loyal", "2023-12-15T00:00:00", item("TR3", 1.07)),
 ]
 SONGS = [
@@ -634,6 +670,95 @@ def test_reports_show_the_metrics(shop: Lakehouse, ask: Ask) -> None:
             assert figures(rows, len(keys)) == figures(answer, len(keys)), source
 
 
+def test_reports_say_nothing_of_what_is_not_known(shop: Lakehouse) -> None:
+    """Months of which some days are missing, and what the last days cannot tell."""
+    with shop.lake() as connection:
+
+        def months(condition: str) -> set[str]:
+            rows = connection.execute(
+                f"select strftime(month_date, '%y-%m') from reports.{condition}"  # noqa: S608
+            ).fetchall()
+            return {month for (month,) in rows}
+
+        parts = {"23-02", "23-09", "24-03"}
+        for report in (
+            *("sales_per_month_vw", "retention_per_month_vw"),
+            *("revenue_per_order_type_vw", "revenue_growth_per_month_vw"),
+        ):
+            assert months(f"{report} where not is_complete") == parts, report
+        growth = "revenue_growth_per_month_vw where {} is not null"
+        for column in ("revenue_growth", "constant_revenue_growth"):
+            # Without June, July, September and January there is nothing to compare.
+            assert months(growth.format(column)) == {"23-04", "23-05", "23-11", "23-12"}
+        # Their rates are as they were, and so is the growth of dollars.
+        rates = connection.execute(
+            "select month_date, revenue_growth - constant_revenue_growth"
+            " from reports.revenue_growth_per_month_vw where month_date > '2023-09-01'"
+            " and revenue_growth is not null"
+        ).fetchall()
+        assert all(abs(difference) < 1e-9 for _, difference in rates)
+        retention = "retention_per_month_vw where {} is not null"
+        assert months(retention.format("monthly_retention_rate")) == {
+            *("23-03", "23-04", "23-05", "23-10", "23-11", "23-12")
+        }
+        assert months(retention.format("churn_rate_90_days")) == {
+            *("23-03", "23-04", "23-05", "23-10", "23-11")
+        }
+        forecasts = connection.execute(
+            "select strftime(forecasts.month_date, '%y-%m'), forecasts.actual_usd"
+            " is not distinct from case when sales.is_complete then sales.revenue_usd"
+            " end, forecasts.forecast_usd, forecasts.missing_reason"
+            " from reports.revenue_forecast_per_month_vw as forecasts"
+            " left join reports.sales_per_month_vw as sales using (month_date)"
+        ).fetchall()
+        assert {month for month, *_ in forecasts} == {
+            *("23-04", "23-05", "23-06", "23-09", "23-11", "23-12", "24-01")
+        }
+        assert all(is_right for _, is_right, *_ in forecasts)
+        # Four errors are known only after December: June and July have no sales.
+        given = {month for month, _, figure, _ in forecasts if figure is not None}
+        assert given == {"24-01"}
+        assert all((figure is None) == bool(why) for *_, figure, why in forecasts)
+        hours = "local_day_of_week, local_hour, sum(price_usd), count(*)"
+        assert (
+            connection.execute(
+                "from reports.sales_per_weekday_and_hour_mv order by all"
+            ).fetchall()
+            == connection.execute(
+                f"select {hours} from marts.fact_order_items"  # noqa: S608 - our own
+                " inner join marts.dim_users using (user_key)"
+                " where timezone in ('Europe/Lisbon', 'Asia/Tokyo')"
+                " group by all order by all"
+            ).fetchall()
+        )
+        kinds = connection.execute(
+            "select distinct order_type from reports.revenue_per_order_type_vw"
+            " where month_date = '2023-02-01'"
+        ).fetchall()
+        assert kinds == [("unknown",)]
+        cohorts = connection.execute(
+            "select strftime(cohort_date, '%y-%m'), is_first_month, bool_and("
+            "is_complete = (strftime(cohort_date + to_months(months_since), '%y-%m')"
+            " not in ('23-02', '23-09', '24-03')))"
+            " from reports.buyer_cohorts_mv group by all order by all"
+        ).fetchall()
+        assert all(is_right for *_, is_right in cohorts)
+        assert {month for month, is_first, _ in cohorts if is_first} == {"23-02"}
+        values = connection.execute(
+            "select strftime(cohort_date, '%y-%m'),"
+            " revenue_per_buyer_30_days_usd is not null,"
+            " revenue_per_buyer_60_days_usd is not null,"
+            " revenue_per_buyer_90_days_usd is not null"
+            " from reports.buyer_value_per_cohort_vw order by all"
+        ).fetchall()
+        assert values == [
+            ("23-03", True, True, True),
+            ("23-04", True, True, True),
+            ("23-11", True, True, True),
+            ("24-03", False, False, False),
+        ]
+
+
 def test_two_metrics_together_have_one_row_per_year(ask: Ask) -> None:
     pairs = [
         pair
@@ -655,6 +780,9 @@ def test_every_figure_of_a_report_is_compared() -> None:
                 if source.split()[0] == f"reports.{model['name']}"
             )
             columns = {column["name"] for column in model["columns"]}
+            # No metric leaves out unknown time zones.
+            if model["name"] == "sales_per_weekday_and_hour_mv":
+                continue
             missing = (BOUGHT.keys() & columns) - set(re.findall(r"\w+", compared))
             assert not missing, model["name"]
 

@@ -46,6 +46,8 @@ COMMANDS = [
     ("run", "--full-refresh", "-s", "int_songs_sold+1"),
     ("run", "--full-refresh", "-s", "batch_reconciliation"),
     ("run", "--full-refresh", "-s", "fact_order_items"),
+    ("run", "-s", "fact_sessions"),
+    ("run", "--full-refresh", "-s", "fact_sessions", "int_session_devices"),
     ("run", "--vars", "{highest_price_usd: 1}"),
     ("run", "-s", "+fact_order_items", "--vars", "{highest_price_usd: 1}"),
     ("run", "-s", "int_sessions_latest+", "--vars", "{last_session_date: 2023-03-05}"),

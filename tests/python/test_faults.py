@@ -304,6 +304,7 @@ def test_an_interrupted_build_ends_with_one_line(calm: Calm) -> None:
     assert not any("Traceback" in line for line in lines)
 
 
+@pytest.mark.usefixtures("long_mode")
 def test_an_error_while_publishing_is_no_interruption(
     calm: Calm, tmp_path: Path
 ) -> None:

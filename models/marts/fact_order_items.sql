@@ -98,30 +98,15 @@ final as (
     select
         fact_key,
         song_key,
-        user_key,
-        person_key,
         artist_key,
         date_key,
         {{ date_key('local_time') }} as local_date_key,
-        session_id,
         track_id,
-        device_type,
-        currency,
-        item_number,
-        price,
-        price_usd,
-        usd_per_unit,
-        rate_published_date,
-        is_rate_provisional,
-        liked,
-        has_known_timezone,
-        is_user_version_assumed,
-        liked_since,
-        session_start_time,
+        {{ item_columns | join(',\n        ') }},
+        {{ buyer_columns | reject('equalto', 'local_time') | join(',\n        ') }},
         cast(local_time as date) as local_date,
         {{ iso_day_of_week('local_time') }} as local_day_of_week,
-        cast(extract(hour from local_time) as integer) as local_hour,
-        _batch_id
+        cast(extract(hour from local_time) as integer) as local_hour
     from items
 
 )

@@ -5,57 +5,24 @@
         group_key='person_key',
     )
 }}
+{#- The same for all items of a session. -#}
+{%- set session_columns = [
+    'session_id', 'user_key', 'person_key', 'date_key', 'local_date_key', 'device_type',
+    'is_user_version_assumed', 'session_start_time', 'local_date', 'local_day_of_week',
+    'local_hour'
+] %}
 
 with
-
-order_items as (
-
-    select
-        user_key,
-        person_key,
-        date_key,
-        local_date_key,
-        session_id,
-        device_type,
-        price_usd,
-        is_user_version_assumed,
-        session_start_time,
-        local_date,
-        local_day_of_week,
-        local_hour
-    from {{ ref('fact_order_items') }}
-
-),
 
 orders as (
 
     select
-        user_key,
-        person_key,
-        date_key,
-        local_date_key,
-        session_id,
-        device_type,
-        is_user_version_assumed,
-        session_start_time,
-        local_date,
-        local_day_of_week,
-        local_hour,
+        {{ session_columns | join(',\n        ') }},
         cast(count(*) as integer) as item_count,
         cast(sum(price_usd) as decimal(18, 6)) as revenue_usd
-    from order_items
+    from {{ ref('fact_order_items') }}
     group by
-        user_key,
-        person_key,
-        date_key,
-        local_date_key,
-        session_id,
-        device_type,
-        is_user_version_assumed,
-        session_start_time,
-        local_date,
-        local_day_of_week,
-        local_hour
+        {{ session_columns | join(',\n        ') }}
 
 ),
 

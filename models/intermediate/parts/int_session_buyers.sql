@@ -12,14 +12,7 @@ users as (
 
 latest_sessions as {{ not_materialized() }} (
 
-    select
-        session_id,
-        user_id,
-        item_count,
-        session_start_time,
-        _position,
-        _ingested_at,
-        _batch_id
+    select *
     from {{ ref('int_sessions_latest') }}
     -- Never null. Without this filter DuckDB expects fewer items than sessions, and
     -- would keep the items in memory for the join.

@@ -76,7 +76,7 @@ final as (
         order_number,
         case
             when order_number = 1 then 'first'
-            when days_since_previous_order > {{ var('churn_days') }} then 'returning'
+            when days_since_previous_order > 90 then 'returning'
             else 'repeat'
         end as order_type,
         device_type,

@@ -39,12 +39,8 @@ final as (
             ) }},
             false
         ) as is_next_month_complete,
-        coalesce(
-            landed_through >= {{ dbt.dateadd(
-                'day', var('churn_days'), last_day
-            ) }},
-            false
-        ) as is_churn_known,
+        coalesce(landed_through >= {{ dbt.dateadd('day', 90, last_day) }}, false)
+            as is_churn_known,
         coalesce(landed_through >= {{ dbt.dateadd('day', 30, last_day) }}, false)
             as is_conversion_known,
         landed_through

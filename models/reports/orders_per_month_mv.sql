@@ -43,9 +43,7 @@ final as (
             case
                 when
                     coalesce(orders.months_to_next_order, 1) > 0
-                    and coalesce(
-                        orders.days_to_next_order > {{ var('churn_days') }}, true
-                    )
+                    and coalesce(orders.days_to_next_order > 90, true)
                     then 1
             end
         ) as churned_so_far_count

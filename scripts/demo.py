@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 import duckdb
 from deftunes.landing import loader
+from deftunes.landing.landed_files import FolderFiles, LandedFiles
 from deftunes.landing.manifest import ManifestError
-from deftunes.landing.zone import DEMO_MARKER
+from deftunes.landing.zone import DEMO_MARKER, LandingZone, landed_files
 from deftunes.lock import LockedError
 from deftunes.settings import PROJECT, HomeError, Settings, SettingsError
 from demo_sources import postgres, service
@@ -97,14 +98,12 @@ def run(settings: Settings, generator: Generator) -> None:
     """
     started = time.monotonic()
     settings.make_home()
-    claim(settings.landing, f"--items {generator.items} --seed {generator.seed}")
+    landed = landed_files(settings.landing, settings.store)
+    claim(landed, f"--items {generator.items} --seed {generator.seed}")
     with postgres.running() as dsn:
         # A first extract is taken only once, so a second run changes nothing.
-        entities = [
-            entity
-            for entity in ("users", "songs")
-            if not any((settings.landing / entity).glob("*"))
-        ]
+        zone = LandingZone(settings.landing, settings.store)
+        entities = [entity for entity in ("users", "songs") if not zone.files(entity)]
         if entities:
             click.echo("Landing users and songs of a made-up API and Postgres ...")
             land(settings, dsn, generator, entities)
@@ -143,7 +142,14 @@ def land(
     postgres.load_songs(dsn, generator.song_tables())
     with service.running(generator) as api:
         # Without the real sources and the credentials for them.
-        sources = Settings(settings.home, api.url, dsn, exchange_rates=None)
+        sources = Settings(
+            settings.home,
+            api.url,
+            dsn,
+            exchange_rates=None,
+            store=settings.store,
+            catalogue_dsn=settings.catalogue_dsn,
+        )
         plan = loader.LandingPlan(tuple(entities), generator.start, generator.end)
         summary = loader.run(sources, plan)
     click.echo("  " + str(summary).replace("; ", "\n  "))
@@ -151,32 +157,31 @@ def land(
         raise DemoError("Landing failed, see above. Run the same command again.")
 
 
-def claim(landing: Path, options: str) -> None:
+def claim(landed: LandedFiles, options: str) -> None:
     """Mark the landing zone as the demo's; raise if it contains other data.
 
     Args:
-        landing: the landing zone; created if missing.
+        landed: the files of the landing zone; its folder is created if missing.
         options: the command line options that determine the data.
 
     Raises:
         DemoError: it contains real data, or a demo with other options.
 
     """
-    marker = landing / DEMO_MARKER
-    if marker.exists():
-        marked = marker.read_text().strip()
-        if marked not in (options, ""):  # empty if a run was killed right here
-            raise DemoError(
-                f"{landing} contains the demo with {marked}. For another one, run "
-                "`make start-over` first, or set DEFTUNES_HOME."
-            )
-    elif any(landing.glob("[!.]*/*")):
+    marked = landed.read_text(DEMO_MARKER)
+    if marked is None and not landed.is_empty():
         raise DemoError(
-            f"{landing} contains data that is not the demo's. Use another folder for "
+            f"{landed} contains data that is not the demo's. Use another folder for "
             "the demo: DEFTUNES_HOME=/tmp/deftunes-demo make demo"
         )
-    landing.mkdir(0o750, parents=True, exist_ok=True)
-    marker.write_text(f"{options}\n")
+    if marked is not None and marked.strip() != options:
+        raise DemoError(
+            f"{landed} contains the demo with {marked.strip()}. For another one, run "
+            "`make start-over` first, or set DEFTUNES_HOME."
+        )
+    if isinstance(landed, FolderFiles):
+        landed.folder.mkdir(0o750, parents=True, exist_ok=True)
+    landed.write_text(DEMO_MARKER, f"{options}\n")
 
 
 def report(database: Path) -> str:

@@ -11,7 +11,7 @@ import click
 from deftunes.dbt_plugin.remedies import remedy
 from deftunes.landing.loader import ENTITIES, LandingPlan, run
 from deftunes.landing.manifest import ManifestError
-from deftunes.landing.zone import DEMO_MARKER
+from deftunes.landing.zone import DEMO_MARKER, landed_files
 from deftunes.lock import LockedError
 from deftunes.settings import HomeError, Settings, SettingsError
 from tqdm.contrib.logging import (  # type: ignore[import-untyped]
@@ -75,9 +75,10 @@ def main(
     plan = LandingPlan(entities or ENTITIES, first, last, workers, max_shrink, wait)
     try:
         settings = Settings.from_environment()
-        if (settings.landing / DEMO_MARKER).exists():
+        landed = landed_files(settings.landing, settings.store)
+        if landed.read_text(DEMO_MARKER) is not None:
             raise SettingsError(
-                f"{settings.landing} contains the demo's made-up data. Remove it with "
+                f"{landed} contains the demo's made-up data. Remove it with "
                 "`make start-over`, or set DEFTUNES_HOME to another folder."
             )
         if start and not end and "sessions" in plan.entities:

@@ -50,6 +50,11 @@ def demo_folders(settings: Settings) -> list[Path]:
         SettingsError: the landing zone is not the demo's.
 
     """
+    if settings.store:
+        raise SettingsError(
+            f"The lakehouse is in {settings.store}. Drop the tables of its catalogue "
+            "in Postgres, and remove that folder of the bucket."
+        )
     if not (settings.landing / DEMO_MARKER).exists():
         raise SettingsError(
             f"{settings.landing} does not contain the demo, so nothing was removed."

@@ -57,10 +57,23 @@
     {%- if not batches -%}
         {{ return([]) }}
     {%- endif -%}
-    {%- set sessions = landed_files('sessions') -%}
-    {{ return(cached_query(
-        'select distinct _batch_id from ' ~ sessions ~ ' where session_id in (select'
-        ~ ' session_id from ' ~ sessions ~ ' where ' ~ in_list('_batch_id', batches)
-        ~ ') or ' ~ in_list('_batch_id', batches)
-    ) | map('first') | list) }}
+    {%- set ids = [] -%}
+    {%- for row in cached_query(
+        'select distinct _batch_id from ' ~ _session_deliveries()
+        ~ ' where session_key in (select ' ~ surrogate_key(['session_id']) ~ ' from '
+        ~ landed_files('sessions') ~ ' where ' ~ in_list('_batch_id', batches) ~ ')'
+    ) -%}
+        {%- do ids.append(row[0]) -%}
+    {%- endfor -%}
+    {{ return((ids + batches) | unique | sort) }}
+{%- endmacro %}
+
+{% macro _session_deliveries() -%}
+    {#- The table of all deliveries. Without it, as in a lake that an earlier version of
+        this project has built, the landed files. -#}
+    {{ return(load_relation(api.Relation.create(
+        database=target.database, schema='intermediate',
+        identifier='int_session_deliveries'
+    )) or '(select ' ~ surrogate_key(['session_id']) ~ ' as session_key, _batch_id from '
+        ~ landed_files('sessions') ~ ')') }}
 {%- endmacro %}

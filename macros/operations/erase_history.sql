@@ -16,8 +16,8 @@
     {%- for step in ['ducklake_cleanup_old_files', 'ducklake_delete_orphaned_files'] -%}
         {%- do run_query('from ' ~ step ~ '(' ~ lake ~ ', cleanup_all => true)') -%}
     {%- endfor -%}
-    {#- In a bucket, uploads of killed runs and old versions of objects remain. -#}
-    {%- do run_query('select abort_uploads(), delete_old_versions()') -%}
+    {#- In a bucket, uploads of killed runs remain. -#}
+    {%- do run_query('select abort_uploads()') -%}
 {%- endmacro %}
 
 {% macro survey_person() -%}

@@ -105,6 +105,8 @@
         {%- endfor -%}
     {%- endfor -%}
     {%- do run_query('detach published') -%}
+    {#- Fails if the lock was lost, so that another run may have published. -#}
+    {%- do run_query('select hold_lock()') -%}
     {%- do log('Published ' ~ run_query(
         "select finish_publishing('" ~ publication_id ~ "')"
     ).columns[0][0], info=True) -%}

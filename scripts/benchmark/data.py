@@ -88,7 +88,7 @@ class Data:
         shutil.rmtree(home, ignore_errors=True)
         for entity in ("users", "songs", "exchange_rates"):
             for file in LandingZone(self.folder / "landing").files(entity):
-                _link(file, home)
+                _link(Path(file), home)
         days = [file for file in self._sessions() if _window(file) < str(self.eve)]
         sizes = [file.stat().st_size for file in days]
         target_bytes, linked_bytes = share * sum(sizes), 0
@@ -105,7 +105,7 @@ class Data:
 
     def _sessions(self) -> list[Path]:
         files = LandingZone(self.folder / "landing").files("sessions")
-        return sorted(files, key=_window)
+        return sorted(map(Path, files), key=_window)
 
 
 def _window(file: Path) -> str:

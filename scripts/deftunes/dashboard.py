@@ -15,7 +15,8 @@ import duckdb
 import yaml  # type: ignore[import-untyped]
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from deftunes.landing.zone import DEMO_MARKER
+from deftunes.landing.zone import DEMO_MARKER, landed_files
+from deftunes.object_store import ObjectStoreError
 from deftunes.settings import PROJECT, Settings
 
 BOARDS = PROJECT / "models" / "boards"
@@ -165,10 +166,19 @@ def _boards(settings: Settings) -> dict[str, dict[str, Any]]:
         # DEFTUNES_WITHOUT_ML leaves out what the board about churn reads.
         if name != "churn" or has_scores
     }
-    if (settings.landing / DEMO_MARKER).exists():
+    if _is_demo(settings):
         for board in boards.values():
             board["rows"][0]["text"] = MADE_UP + board["rows"][0]["text"]
     return boards
+
+
+def _is_demo(settings: Settings) -> bool:
+    """Return whether the data are made up, as far as we may look."""
+    try:
+        landed = landed_files(settings.landing, settings.store)
+        return landed.read_text(DEMO_MARKER) is not None
+    except ObjectStoreError:  # a reader's key need not read the landing zone
+        return False
 
 
 def _project(home: Path, boards: dict[str, dict[str, Any]]) -> Path:

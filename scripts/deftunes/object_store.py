@@ -1,14 +1,16 @@
-"""The bucket of a lake: access for DuckDB, and what DuckDB cannot do there.
+"""A folder in a bucket: objects, and access for DuckDB.
 
 boto3 finds the credentials and the endpoint as every AWS tool does: in the variables
 `AWS_...`, in `~/.aws`, or from the role of the machine.
 """
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,19 +23,37 @@ SCHEME = "s3://"
 # No characters with a special meaning in SQL, URLs or glob patterns.
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _URL = re.compile(
-    rf"s3://(?P<bucket>[a-z0-9][a-z0-9.-]+)/(?P<prefix>{_NAME}(?:/{_NAME})*)/?"
+    rf"s3://(?P<bucket>[a-z0-9][a-z0-9.-]+)/(?P<prefix>{_NAME}(?:/{_NAME})*)"
 )
-_LAKE_FILE = re.compile(r"(?:.*/)?ducklake-[^/]*\.parquet")
 _CREDENTIALS = (
     "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION; "
     "the key must be allowed to list, read, write and delete objects."
 )
 _DELETED_AT_ONCE = 1000  # the limit of the API
 _REGION = "us-east-1"  # most servers other than AWS's accept any
+_CHUNK = 1 << 20  # bytes
 
 
-class ObjectStoreError(Exception):
+class ObjectStoreError(OSError):
     """The bucket cannot be used; the message says what to do, and has no secret."""
+
+
+class ObjectExistsError(ObjectStoreError):
+    """There already is an object of this name."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a listing says of an object.
+
+    Attributes:
+        size: its size in bytes.
+        tag: its ETag, which differs if the content differs.
+
+    """
+
+    size: int
+    tag: str
 
 
 @dataclass(frozen=True)
@@ -63,10 +83,157 @@ class ObjectStore:
         parts = _URL.fullmatch(url)
         if parts is None:
             raise ObjectStoreError(
-                "DEFTUNES_LAKE_DATA is no folder in a bucket. Write it as "
+                "DEFTUNES_STORE is no folder in a bucket. Write it as "
                 "s3://bucket/folder, with letters, digits, and . _ - only."
             )
         return cls(parts["bucket"], parts["prefix"], region)
+
+    def __str__(self) -> str:
+        """Return the URL of the folder."""
+        return f"{SCHEME}{self.bucket}/{self.prefix}"
+
+    def url(self, name: str) -> str:
+        """Return the URL of an object; its name is relative to the folder."""
+        return f"{self}/{name}"
+
+    def objects(self, folder: str) -> dict[str, Stamp]:
+        """Return the objects in a folder and all folders below, by name.
+
+        Costs one request per thousand objects.
+
+        Raises:
+            ObjectStoreError: the store refuses to tell.
+
+        """
+        start = len(self.prefix) + 1
+        return {
+            found["Key"][start:]: Stamp(found["Size"], found["ETag"].strip('"'))
+            for found in self._list("list_objects_v2", "Contents", folder)
+        }
+
+    def metadata(self, name: str) -> dict[str, str] | None:
+        """Return what `put` has noted on an object; None if there is no such object.
+
+        Raises:
+            ObjectStoreError: the store refuses to tell.
+
+        """
+        with self._errors():
+            try:
+                head = self._client.head_object(Bucket=self.bucket, Key=self._key(name))
+            except self._client.exceptions.ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
+        return dict(head["Metadata"])
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of a small object; None if there is no such object.
+
+        Raises:
+            ObjectStoreError: the store refuses to give it.
+
+        """
+        with self._errors():
+            try:
+                found = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
+            except self._client.exceptions.NoSuchKey:
+                return None
+            return bytes(found["Body"].read())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small object, or replace it, in one step.
+
+        Raises:
+            ObjectStoreError: the store refuses it.
+
+        """
+        with self._errors():
+            self._client.put_object(
+                Bucket=self.bucket, Key=self._key(name), Body=content
+            )
+
+    def put(
+        self, name: str, file: Path, metadata: Mapping[str, str], *, replace: bool
+    ) -> Stamp:
+        """Store a file as an object, in one step: nobody sees a part of it.
+
+        Args:
+            name: the object's name.
+            file: the file, of up to 5 GB.
+            metadata: what to note on the object, in ASCII.
+            replace: whether an object of this name may be replaced.
+
+        Raises:
+            ObjectExistsError: there is an object of this name with other metadata.
+            ObjectStoreError: the store refuses it.
+
+        """
+        condition = {} if replace else {"IfNoneMatch": "*"}
+        with self._errors(), file.open("rb") as body:
+            try:
+                stored = self._client.put_object(
+                    Bucket=self.bucket,
+                    Key=self._key(name),
+                    Body=body,
+                    Metadata=metadata,
+                    **condition,
+                )
+            except self._client.exceptions.ClientError as error:
+                if _status(error) not in (409, 412):
+                    raise
+                # The answer to an earlier attempt may have been lost.
+                if self.metadata(name) != metadata:
+                    raise ObjectExistsError(
+                        f"{self.url(name)} exists: another run has written it."
+                    ) from None
+                stored = self._client.head_object(
+                    Bucket=self.bucket, Key=self._key(name)
+                )
+        return Stamp(file.stat().st_size, stored["ETag"].strip('"'))
+
+    def upload(self, name: str, file: Path) -> None:
+        """Store a file of any size as an object; nobody sees it before it is whole.
+
+        Raises:
+            ObjectStoreError: the store refuses it.
+
+        """
+        with self._errors():
+            self._client.upload_file(str(file), self.bucket, self._key(name))
+
+    def download(self, name: str, file: Path) -> None:
+        """Write an object to a file.
+
+        Raises:
+            ObjectStoreError: there is no such object, or the store refuses to give it.
+
+        """
+        with self._errors():
+            self._client.download_file(self.bucket, self._key(name), str(file))
+
+    def checksum(self, name: str) -> str:
+        """Return the SHA-256 of an object's content; all of it is read.
+
+        Raises:
+            ObjectStoreError: there is no such object, or the store refuses to give it.
+
+        """
+        digest = hashlib.sha256()
+        with self._errors():
+            found = self._client.get_object(Bucket=self.bucket, Key=self._key(name))
+            for chunk in found["Body"].iter_chunks(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects; it is no error if one does not exist.
+
+        Raises:
+            ObjectStoreError: the store refuses it.
+
+        """
+        self._delete([{"Key": self._key(name)} for name in names])
 
     def open(self, connection: DuckDBPyConnection) -> None:
         """Check that the bucket can be listed, and let DuckDB use it.
@@ -131,7 +298,7 @@ class ObjectStore:
         return len(uploads)
 
     def old_versions(self) -> int:
-        """Return how many old versions of the lake's files a versioned bucket keeps.
+        """Return how many old versions of the objects a versioned bucket keeps.
 
         Raises:
             ObjectStoreError: the store refuses to tell.
@@ -140,25 +307,14 @@ class ObjectStore:
         return sum(1 for _ in self._old_versions())
 
     def delete_old_versions(self) -> int:
-        """Delete the old versions of the lake's files, and count them.
+        """Delete the old versions of the objects, and count them.
 
         Raises:
             ObjectStoreError: the store refuses to delete one, such as a locked one.
 
         """
         versions = [*self._old_versions()]
-        for start in range(0, len(versions), _DELETED_AT_ONCE):
-            some = versions[start : start + _DELETED_AT_ONCE]
-            with self._errors():
-                answer = self._client.delete_objects(
-                    Bucket=self.bucket, Delete={"Objects": some, "Quiet": True}
-                )
-            for error in answer.get("Errors", []):
-                raise ObjectStoreError(
-                    f"An old version of {SCHEME}{self.bucket}/{error['Key']} cannot be "
-                    f"deleted ({error.get('Code')}). Allow s3:DeleteObjectVersion, and "
-                    "remove locks from the objects. Then run the same command again."
-                )
+        self._delete(versions)
         return len(versions)
 
     def _old_versions(self) -> Iterator[dict[str, str]]:
@@ -172,18 +328,40 @@ class ObjectStore:
         if "Status" not in status:  # it never had versions
             return
         for version in self._list("list_object_versions", "Versions"):
-            if not version["IsLatest"] and _LAKE_FILE.fullmatch(version["Key"]):
+            if not version["IsLatest"]:
                 yield {"Key": version["Key"], "VersionId": version["VersionId"]}
 
-    def _list(self, operation: str, name: str) -> list[dict[str, Any]]:
-        """Return all that an operation lists below the prefix."""
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/{name}"
+
+    def _list(
+        self, operation: str, name: str, folder: str = ""
+    ) -> list[dict[str, Any]]:
+        """Return all that an operation lists in a folder."""
         pages = self._client.get_paginator(operation)
+        prefix = f"{self._key(folder)}/" if folder else f"{self.prefix}/"
         with self._errors():
             return [
                 found
-                for page in pages.paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/")
+                for page in pages.paginate(Bucket=self.bucket, Prefix=prefix)
                 for found in page.get(name, [])
             ]
+
+    def _delete(self, objects: list[dict[str, str]]) -> None:
+        """Delete objects, or versions of objects."""
+        for start in range(0, len(objects), _DELETED_AT_ONCE):
+            some = objects[start : start + _DELETED_AT_ONCE]
+            with self._errors():
+                answer = self._client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": some, "Quiet": True}
+                )
+            for error in answer.get("Errors", []):
+                raise ObjectStoreError(
+                    f"{SCHEME}{self.bucket}/{error['Key']} cannot be deleted "
+                    f"({error.get('Code')}). Allow s3:DeleteObject and "
+                    "s3:DeleteObjectVersion, and remove locks from the objects. Then "
+                    "run the same command again."
+                )
 
     @cached_property
     def _session(self) -> Any:  # noqa: ANN401 - boto3 has no types
@@ -214,6 +392,9 @@ class ObjectStore:
         The message has the code of the error only: what else the store says may
         contain the key's id.
         """
+        from boto3.exceptions import (  # type: ignore[import-untyped]
+            S3UploadFailedError,
+        )
         from botocore.exceptions import (  # type: ignore[import-untyped]
             BotoCoreError,
             ClientError,
@@ -224,11 +405,11 @@ class ObjectStore:
         except ClientError as error:
             code = str(error.response["Error"]["Code"])
             endpoint = self._client.meta.endpoint_url
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            status = _status(error)
             if code == "NoSuchBucket":
                 message = (
                     f"There is no bucket {self.bucket} at {endpoint}. Create it, or "
-                    "correct DEFTUNES_LAKE_DATA."
+                    "correct DEFTUNES_STORE."
                 )
             elif status in (400, 401, 403):
                 message = (
@@ -241,9 +422,22 @@ class ObjectStore:
                     " when the object store works."
                 )
             raise ObjectStoreError(message) from None
+        except S3UploadFailedError as error:
+            # It has the other error's message in its own, and nothing else.
+            said = re.search(r"\((\w+)\) when calling", str(error))
+            raise ObjectStoreError(
+                f"{self._client.meta.endpoint_url} did not take an upload to {self} "
+                f"({said[1] if said else 'no answer'}). Run the same command again "
+                "when the object store works."
+            ) from None
         except (BotoCoreError, ValueError) as error:  # an endpoint without http://
             raise ObjectStoreError(
                 f"The object store cannot be used ({type(error).__name__}): "
                 f"{' '.join(str(error).split())} Check the network and the variables "
                 "of .env.example, such as AWS_ENDPOINT_URL."
             ) from None
+
+
+def _status(error: Any) -> int:  # noqa: ANN401 - boto3 has no types
+    """Return the HTTP status of an error of boto3."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

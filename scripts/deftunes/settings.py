@@ -12,11 +12,16 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
+from deftunes.object_store import ObjectStore, ObjectStoreError
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 # Characters with a special meaning in SQL, dbt, URLs or glob patterns. `=` is one,
 # since DuckDB reads `a=b` in a path as a partition column.
 _FORBIDDEN_IN_PATHS = re.compile(r"""[\x00-\x1f\x7f-\x9f'"`*?\[\]{}\\%$=;#<>|]""")
+
+# Variables with other names than their settings.
+_VARIABLES = {"catalogue_dsn": "DBT_ENV_SECRET_CATALOG_DSN"}
 
 # RFC 9110: a token, and a value without surrounding white space and line ends.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -57,6 +62,8 @@ class Settings:
 
     Attributes:
         home: the folder of `landing/`, `lake/` and `serving/`, absolute.
+        store: the same folders in a bucket, for target lake_s3; the home then has
+            only what can be had again. None if everything is in the home.
         api_url: the base URL of the API, without a trailing slash; None if unset.
         postgres_dsn: the libpq URL of the database of songs; None if unset.
         exchange_rates: URL or path of the ECB's `eurofxref-hist` file (.zip or .csv);
@@ -67,8 +74,6 @@ class Settings:
         target: dbt's target; its lake is the one that the commands act on.
         catalogue_dsn: the libpq URL of the database with the catalogue of target
             lake_pg or lake_s3; None if unset.
-        lake_data: the folder or bucket of that lake's Parquet files; None if unset.
-        aws_region: the region of that bucket; None if unset.
         dbt_logs: the folder of dbt's log files.
         dbt_target: dbt's target folder, with its compiled SQL and JSON artifacts.
         api_token: a bearer token for the API; None if unset.
@@ -86,8 +91,7 @@ class Settings:
     threads: str | None = None
     target: str = "local"
     catalogue_dsn: str | None = field(default=None, repr=False)
-    lake_data: str | None = None
-    aws_region: str | None = None
+    store: ObjectStore | None = None
     dbt_logs: Path = PROJECT / "logs"
     dbt_target: Path = PROJECT / "target"
     api_token: str | None = field(default=None, repr=False)
@@ -111,7 +115,8 @@ class Settings:
         """Read the settings; an empty variable counts as unset.
 
         Raises:
-            SettingsError: `DEFTUNES_HOME` is not a usable path.
+            SettingsError: `DEFTUNES_HOME` is not a usable path, or `DEFTUNES_STORE` is
+                not the URL of a folder in a bucket.
 
         """
         return cls(
@@ -123,11 +128,7 @@ class Settings:
             threads=environment.get("DEFTUNES_THREADS") or None,
             target=environment.get("DBT_TARGET") or cls.target,
             catalogue_dsn=environment.get("DBT_ENV_SECRET_CATALOG_DSN") or None,
-            lake_data=environment.get("DEFTUNES_LAKE_DATA") or None,
-            # boto3 reads only the second one.
-            aws_region=environment.get("AWS_REGION")
-            or environment.get("AWS_DEFAULT_REGION")
-            or None,
+            store=_store(environment),
             dbt_logs=Path(environment.get("DBT_LOG_PATH") or cls.dbt_logs),
             dbt_target=Path(environment.get("DBT_TARGET_PATH") or cls.dbt_target),
             api_token=environment.get("DEFTUNES_API_TOKEN") or None,
@@ -158,9 +159,8 @@ class Settings:
         """Return the setting called `name`, or raise SettingsError if it is unset."""
         value = getattr(self, name)
         if value is None:
-            raise SettingsError(
-                f"DEFTUNES_{name.upper()} is not set. .env.example describes it."
-            )
+            variable = _VARIABLES.get(name, f"DEFTUNES_{name.upper()}")
+            raise SettingsError(f"{variable} is not set. .env.example describes it.")
         return str(value)
 
     def api_access(self) -> ApiAccess:
@@ -218,6 +218,22 @@ def check_url(name: str, url: str) -> None:
         )
     if not is_valid or re.search(r"\s", url):
         raise SettingsError(f"{name} is not a valid URL: check its host and port.")
+
+
+def _store(environment: Mapping[str, str]) -> ObjectStore | None:
+    """Return the folder of the lakehouse in a bucket; None if it is in the home.
+
+    Raises:
+        SettingsError: it is not the URL of a folder in a bucket.
+
+    """
+    url = environment.get("DEFTUNES_STORE")
+    # boto3 reads only the second variable.
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    try:
+        return ObjectStore.at(url, region or None) if url else None
+    except ObjectStoreError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _headers(token: str | None, more: str | None) -> dict[str, str]:

@@ -18,6 +18,7 @@ import dbt_process
 import demo
 import duckdb
 import hypothesis
+import object_store
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from deftunes.landing.loader import ENTITIES, LandingPlan, Summary, run
@@ -149,12 +150,19 @@ class Lakehouse:
         return self.home.parent / "said.log"
 
     def land(
-        self, source: service.Source, songs: Iterable[pa.Table], start: date, end: date
+        self,
+        source: service.Source,
+        songs: Iterable[pa.Table],
+        start: date,
+        end: date,
+        **more: Any,  # noqa: ANN401 - of several types
     ) -> Summary:
-        """Land everything, the sessions of [start, end)."""
+        """Land everything, the sessions of [start, end), with further settings."""
         postgres.load_songs(self.postgres_dsn, songs)
         with service.running(source) as api:
-            settings = Settings(self.home, api.url, self.postgres_dsn, str(self.rates))
+            settings = Settings(
+                self.home, api.url, self.postgres_dsn, str(self.rates), **more
+            )
             summary = run(settings, LandingPlan(ENTITIES, start, end))
         assert not summary.failed
         return summary
@@ -400,6 +408,13 @@ def postgres_dsn() -> Iterator[str]:
     """Run an empty database for the whole session."""
     with postgres.running() as dsn:
         yield dsn
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[object_store.Store]:
+    """Run an S3 server."""
+    with object_store.running() as running:
+        yield running
 
 
 @pytest.fixture

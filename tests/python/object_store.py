@@ -61,13 +61,13 @@ class Store:
     client: Any
 
     def variables(self, prefix: str) -> dict[str, str]:
-        """Return the variables with which a lake lies below a prefix of the bucket."""
+        """Return the variables with which a lakehouse is in a folder of the bucket."""
         return {
             "AWS_ACCESS_KEY_ID": self.key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": self.endpoint,
-            "DEFTUNES_LAKE_DATA": f"s3://{BUCKET}/{prefix}",
+            "DEFTUNES_STORE": f"s3://{BUCKET}/{prefix}",
         }
 
     @property
@@ -137,12 +137,30 @@ class Proxy:
         requests: the number of requests, by method.
         status: returns the status to answer a request with instead of passing it on;
             0 to pass it on. Gets the method and the path.
+        late_status: the same for a request that is passed on first, so that only its
+            answer is lost.
 
     """
 
     store: Store
     requests: Counter[str] = field(default_factory=Counter)
     status: Callable[[str, str], int] = lambda _method, _path: 0
+    late_status: Callable[[str, str], int] = lambda _method, _path: 0
+
+    def kill_at(self, number: int, process: Any, ending: str = "") -> None:  # noqa: ANN401
+        """Kill a process when the store gets its upload with this number.
+
+        The store has the object then, but the process does not get the answer. Counts
+        the uploads whose name ends like this.
+        """
+        count = iter(range(1, number + 1))
+
+        def status(method: str, path: str) -> int:
+            if method == "PUT" and path.endswith(ending) and next(count, 0) == number:
+                process.kill()
+            return 0
+
+        self.status = status
 
 
 @contextmanager
@@ -158,14 +176,16 @@ def proxied(store: Store) -> Iterator[Proxy]:
             proxy.requests[self.command] += 1
             status = proxy.status(self.command, self.path)
             if status:
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                self.refuse(status)
                 return
             behind = HTTPConnection(address)
             behind.request(self.command, self.path, body, dict(self.headers.items()))
             answer = behind.getresponse()
             content = answer.read()
+            status = proxy.late_status(self.command, self.path)
+            if status:
+                self.refuse(status)
+                return
             self.send_response(answer.status)
             for name, text in answer.getheaders():
                 if name.lower() not in ("transfer-encoding", "connection", "date"):
@@ -175,6 +195,11 @@ def proxied(store: Store) -> Iterator[Proxy]:
             self.end_headers()
             self.wfile.write(content)
             behind.close()
+
+        def refuse(self, status: int) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
 

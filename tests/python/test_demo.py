@@ -11,6 +11,7 @@ import demo
 import duckdb
 import pytest
 from conftest import Demonstration, Lakehouse
+from deftunes.landing.landed_files import FolderFiles
 from deftunes.landing.rates import SHIPPED
 from deftunes.landing.zone import DEMO_MARKER
 from deftunes.settings import PROJECT
@@ -95,7 +96,7 @@ def lake(lakehouse: Lakehouse) -> list[tuple[object, ...]]:
 def test_the_demo_refuses_a_landing_zone_that_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "users" / "_batch_id=1").mkdir(parents=True)
     with pytest.raises(demo.DemoError, match="DEFTUNES_HOME"):
-        demo.claim(tmp_path, OPTIONS)
+        demo.claim(FolderFiles(tmp_path), OPTIONS)
     assert not (tmp_path / DEMO_MARKER).exists()
 
 
@@ -103,9 +104,9 @@ def test_the_demo_claims_an_empty_landing_zone(tmp_path: Path) -> None:
     landing = tmp_path / "landing"
     (landing / ".incoming").mkdir(parents=True)
     (landing / ".incoming" / "left by a killed run").touch()
-    demo.claim(landing, OPTIONS)
+    demo.claim(FolderFiles(landing), OPTIONS)
     (landing / "users" / "_batch_id=1").mkdir(parents=True)
-    demo.claim(landing, OPTIONS)
+    demo.claim(FolderFiles(landing), OPTIONS)
     assert (landing / DEMO_MARKER).exists()
 
 
@@ -193,7 +194,7 @@ def test_nothing_else_lands_where_the_demo_did(
     lakehouses: Callable[[Path], Lakehouse], script: list[str], code: int, reason: str
 ) -> None:
     lakehouse = lakehouses(SHIPPED)
-    demo.claim(lakehouse.home / "landing", OPTIONS)
+    demo.claim(FolderFiles(lakehouse.home / "landing"), OPTIONS)
     done = subprocess.run(
         [sys.executable, str(PROJECT / "scripts" / script[0]), *script[1:]],
         env=lakehouse.environment(),
@@ -234,7 +235,7 @@ def files(folder: Path) -> set[str]:
 
 
 def test_starting_over_removes_the_demo_and_only_if_confirmed(home: Path) -> None:
-    demo.claim(home / "landing", OPTIONS)
+    demo.claim(FolderFiles(home / "landing"), OPTIONS)
     made = {"landing/songs/a/songs.parquet", "lake/catalog.sqlite", "serving/x.duckdb"}
     for name in [*made, "notes.txt"]:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
@@ -260,7 +261,7 @@ def test_starting_over_removes_the_demo_and_only_if_confirmed(home: Path) -> Non
 def test_starting_over_leaves_a_demo_whose_catalogue_is_in_postgres(
     home: Path, target: str
 ) -> None:
-    demo.claim(home / "landing", OPTIONS)
+    demo.claim(FolderFiles(home / "landing"), OPTIONS)
     (home / target).mkdir()
     refused = start_over(home, {"YES": "1"})
     assert refused.returncode == 2

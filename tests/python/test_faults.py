@@ -996,7 +996,7 @@ def test_a_file_that_is_rewritten_has_a_time_of_its_own(
 ) -> None:
     landing = shutil.copytree(week[1], tmp_path / "landing")
     zone = LandingZone(landing)
-    file = zone.files("sessions")[0]
+    file = Path(zone.files("sessions")[0])
     before = file.stat().st_mtime_ns
     with duckdb.connect() as connection:
         zone.rewrite(file, connection.read_parquet(str(week[1] / "sessions/*/*")))

@@ -22,14 +22,14 @@ rejected_sessions as (
 deliveries as (
 
     select
-        sessions.session_id,
-        sessions._position,
-        sessions._batch_id
-    from sessions
+        landed.session_key,
+        landed.record_number,
+        landed._batch_id
+    from {{ ref('int_session_deliveries') }} as landed
     left join rejected_sessions
         on
-            sessions._batch_id = rejected_sessions._batch_id
-            and sessions._position + 1 = rejected_sessions.record_number
+            landed._batch_id = rejected_sessions._batch_id
+            and landed.record_number = rejected_sessions.record_number
     where rejected_sessions._batch_id is null
 
 ),
@@ -37,9 +37,9 @@ deliveries as (
 -- Only sessions with several deliveries have to be ranked, and they are few.
 redelivered_sessions as (
 
-    select session_id
+    select session_key
     from deliveries
-    group by session_id
+    group by session_key
     having count(*) > 1
 
 ),
@@ -47,14 +47,16 @@ redelivered_sessions as (
 ranked_redeliveries as (
 
     select
-        _position,
+        record_number,
         _batch_id,
         row_number() over (
-            partition by session_id order by _batch_id desc, _position desc
+            partition by session_key order by _batch_id desc, record_number desc
         ) as recency
     from deliveries
     where
-        session_id in (select redelivered_sessions.session_id from redelivered_sessions)
+        session_key in (
+            select redelivered_sessions.session_key from redelivered_sessions
+        )
 
 ),
 
@@ -62,7 +64,7 @@ excluded_deliveries as (
 
     select
         _batch_id,
-        _position + 1 as record_number
+        record_number
     from ranked_redeliveries
     where recency > 1
 

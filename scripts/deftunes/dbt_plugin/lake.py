@@ -29,13 +29,13 @@ class TargetLake:
     Attributes:
         attachment: the entry of `attach` in profiles.yml.
         command: the dbt command, such as `build`.
-        region: the region of the bucket, if the files are in one; None to find it.
+        store: the bucket of the lakehouse; None if it is in the home.
 
     """
 
     attachment: Attachment
     command: str
-    region: str | None = None
+    store: ObjectStore | None = None
 
     @property
     def is_written(self) -> bool:
@@ -48,20 +48,11 @@ class TargetLake:
         return self.attachment.path.startswith(_SQLITE)
 
     @property
-    def is_postgres(self) -> bool:
-        """Whether the catalogue is a Postgres database."""
-        return self.attachment.path.startswith(_POSTGRES)
-
-    @property
-    def store(self) -> ObjectStore | None:
-        """The bucket with the lake's files; None if they are elsewhere.
-
-        Raises:
-            ObjectStoreError: the data path is not the URL of a folder in a bucket.
-
-        """
-        path = self._data_path or ""
-        return ObjectStore.at(path, self.region) if path.startswith(SCHEME) else None
+    def dsn(self) -> str | None:
+        """The database of the catalogue; None if it is a SQLite file."""
+        path = self.attachment.path
+        is_postgres = path.startswith(_POSTGRES)
+        return path.removeprefix(_POSTGRES) if is_postgres else None
 
     @property
     def _data_path(self) -> str | None:
@@ -80,10 +71,17 @@ class TargetLake:
                 "DBT_ENV_SECRET_CATALOG_DSN is empty: this target needs the database "
                 "of its catalogue. .env.example describes the variable."
             )
-        if self._data_path == "":
+        if self._data_path == "/lake":
             raise LakeError(
-                "DEFTUNES_LAKE_DATA must be s3://bucket/folder: this target keeps its "
-                "Parquet files there. .env.example describes the variable."
+                "DEFTUNES_STORE must be s3://bucket/folder: this target keeps the "
+                "lakehouse there. .env.example describes the variable."
+            )
+        is_in_store = (self._data_path or "").startswith(SCHEME)
+        if self.store and path.startswith("ducklake:") and not is_in_store:
+            raise LakeError(
+                f"DEFTUNES_STORE is set, so the landing zone is in {self.store}, but "
+                "the lake of this target is not. Set DBT_TARGET or --target to "
+                "lake_s3, or unset DEFTUNES_STORE."
             )
         is_operation = self.command in _OPERATIONS
         if (self.is_written or is_operation) and not path.startswith("ducklake:"):
@@ -113,6 +111,7 @@ class TargetLake:
         if not lake.path.startswith("ducklake:"):
             return
         if self.store is not None:
+            conn.load_extension("httpfs")
             self.store.open(conn)
         is_operation = self.command in _OPERATIONS
         if is_operation:

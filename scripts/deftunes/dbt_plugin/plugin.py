@@ -31,6 +31,10 @@ from duckdb import DuckDBPyConnection
 from deftunes.dbt_plugin.data_path import DataPathError
 from deftunes.dbt_plugin.lake import LakeError, TargetLake
 from deftunes.dbt_plugin.publications import Publications
+from deftunes.dbt_plugin.published_objects import (
+    PublishedObjects,
+    PublishedObjectsError,
+)
 from deftunes.dbt_plugin.remedies import (
     LostCatalogueError,
     refuse_lost_catalogue,
@@ -39,7 +43,7 @@ from deftunes.dbt_plugin.remedies import (
 from deftunes.dbt_plugin.view_maintenance import delta_queries, inline_view, read_query
 from deftunes.landing.manifest import ManifestError
 from deftunes.landing.zone import LandingZoneError, check_landing_zone
-from deftunes.lock import LockedError, home_lock
+from deftunes.lock import CatalogueLock, LockedError, catalogue_lock, home_lock
 from deftunes.object_store import ObjectStore, ObjectStoreError
 from deftunes.privacy.erasure_registry import Person
 from deftunes.settings import HomeError, Settings, SettingsError
@@ -48,13 +52,13 @@ LOCK_WAIT_SECONDS = 600.0
 
 _REFUSALS = (
     *(HomeError, LakeError, LandingZoneError, LockedError, LostCatalogueError),
-    *(ManifestError, ObjectStoreError, SettingsError),
+    *(ManifestError, ObjectStoreError, PublishedObjectsError, SettingsError),
 )
 _logger = AdapterLogger("DuckDB")
 
 # Holds the lock until the process ends: dbt has no hook after the last query.
 _locks = ExitStack()
-_locked_homes: set[Path] = set()
+_held_locks: dict[Path, CatalogueLock | None] = {}
 # The hint that this run has already logged.
 _logged_hints: list[str] = []
 
@@ -105,7 +109,7 @@ class Plugin(BasePlugin):
             # Without access for others, since it contains all data.
             (self.settings.home / "lake").mkdir(0o750, parents=True, exist_ok=True)
             if self._lake.is_written:
-                if self._lake.is_postgres:
+                if self._lake.dsn is not None:
                     # Marks that there is such a lake, even if its files are elsewhere.
                     name = "lake_s3" if self._lake.store else "lake_pg"
                     (self.settings.home / name).mkdir(0o750, exist_ok=True)
@@ -113,7 +117,7 @@ class Plugin(BasePlugin):
                 # Left by a killed build; these files may contain personal data.
                 self.clear_spool()
                 shutil.rmtree(self.settings.home / "lake" / ".tmp", ignore_errors=True)
-                message = check_landing_zone(self.settings.landing)
+                message = check_landing_zone(self.settings.landing, self.settings.store)
                 if message:
                     _logger.info(message)
         except _REFUSALS as error:
@@ -127,7 +131,7 @@ class Plugin(BasePlugin):
         attached = self.creds.attach if self.creds else None
         command = get_flags().WHICH  # type: ignore[no-untyped-call]
         lake = (attached or [Attachment(path=":memory:")])[0]
-        return TargetLake(lake, command, Settings.from_environment().aws_region)
+        return TargetLake(lake, command, Settings.from_environment().store)
 
     def update_connection_config(
         self, creds: DuckDBCredentials, config: dict[str, Any]
@@ -150,8 +154,8 @@ class Plugin(BasePlugin):
         functions: list[Callable[..., Any]] = [
             *(self.hold_lock, self.absolute_path, self.spool, self.clear_spool),
             *(self.is_person, self.mentions_person),
-            *(self.abort_uploads, self.old_versions, self.delete_old_versions),
-            *Publications(self.settings.serving).functions,
+            *(self.abort_uploads, self.old_versions),
+            *self._publications.functions,
         ]
         for function in functions:
             conn.create_function(function.__name__, function, side_effects=True)
@@ -175,11 +179,22 @@ class Plugin(BasePlugin):
                 fire_event(Note(msg=line), level=EventLevel.ERROR)
 
     def hold_lock(self) -> str:
-        """Take the lock of the lakehouse, and keep it until the process ends."""
-        home = self.settings.home
-        if home not in _locked_homes:
+        """Take the lock of the lakehouse, and keep it until the process ends.
+
+        If the process has it, check that it has not been lost.
+        """
+        home, dsn = self.settings.home, self._lake.dsn
+        if home not in _held_locks:
             _locks.enter_context(home_lock(home, LOCK_WAIT_SECONDS))
-            _locked_homes.add(home)
+            _held_locks[home] = (
+                _locks.enter_context(catalogue_lock(dsn, LOCK_WAIT_SECONDS))
+                if dsn is not None
+                else None
+            )
+            self._publications.pull()
+        lock = _held_locks[home]
+        if lock:
+            lock.check()
         return str(home)
 
     def absolute_path(self, path: str) -> str:
@@ -206,13 +221,14 @@ class Plugin(BasePlugin):
         """Count the old versions of files in the lake's bucket; 0 without one."""
         return self._store.old_versions() if self._store else 0
 
-    def delete_old_versions(self) -> int:
-        """Delete the old versions of files in the lake's bucket; 0 without one."""
-        return self._store.delete_old_versions() if self._store else 0
+    @property
+    def _store(self) -> ObjectStore | None:
+        return self.settings.store
 
     @cached_property
-    def _store(self) -> ObjectStore | None:
-        return self._lake.store
+    def _publications(self) -> Publications:
+        objects = PublishedObjects(self._store) if self._store else None
+        return Publications(self.settings.serving, objects)
 
     def spool(self) -> str:
         """Return the folder for intermediate files; create it if it is missing.

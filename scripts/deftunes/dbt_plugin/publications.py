@@ -2,14 +2,15 @@
 
 `serving/current` is a link to the publication that readers open. Each publication has a
 record of its files, so that the next build can detect whether somebody changed them.
-The macros `publish_lake` and `rollback` call the functions of `Publications`.
+The macros `publish_lake` and `rollback` call the functions of `Publications`. With a
+lakehouse in a bucket, what is published here is copied there: `PublishedObjects`.
 """
 
 import json
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import duckdb
 
+from deftunes.dbt_plugin.published_objects import PublishedObjects
 from deftunes.files import remove, sync
 
 COPY = "deftunes.duckdb"
@@ -35,14 +37,16 @@ _FILE_MODE, _FOLDER_MODE = 0o640, 0o750
 class Publications:
     """The publications of a lakehouse; only the process with the lock changes them."""
 
-    def __init__(self, serving: Path) -> None:
+    def __init__(self, serving: Path, objects: PublishedObjects | None = None) -> None:
         """Set the paths; nothing is read yet.
 
         Args:
             serving: the folder of the published files; created when first needed.
+            objects: the bucket to copy them to; None if readers open the folder.
 
         """
         self.serving = serving
+        self._objects = objects
         self._folder = serving / "publications"
         self._building = self._folder / ".building"
         self._journal = self._folder / ".begun"
@@ -118,7 +122,7 @@ class Publications:
             link, target = self.serving / form, folder / form
             if target.exists() and not (link.is_symlink() and link.exists()):
                 return f"{link} does not lead to {target}"
-        return ""
+        return self._objects.damage() if self._objects and not name else ""
 
     def start_publishing(self, publication: str, previous: str) -> str:
         """Create the folder to build a publication in, without access for others.
@@ -134,20 +138,16 @@ class Publications:
             The path of the folder.
 
         """
-        remove(self._building)
-        for folder in (self.serving, self._folder, self._building):
-            folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
-        self._building.chmod(0o700)
-        (self._building / ROLES).mkdir()
+        self._start_building()
         if previous:
             shutil.copyfile(
                 self._folder / previous / CATALOGUE, self._building / CATALOGUE
             )
         begun = self._begun | {publication: self._current}
         lines = "".join(f"{new} {before}\n" for new, before in begun.items())
-        new_journal = self._journal.with_suffix(".new")
-        new_journal.write_text(lines)
-        new_journal.replace(self._journal)
+        if self._objects:
+            self._objects.begin(lines)
+        self._write_journal(lines)
         return str(self._building)
 
     def reusable_publication(self) -> str:
@@ -204,16 +204,7 @@ class Publications:
             The path that readers open.
 
         """
-        files = [path for path in self._building.rglob("*") if path.is_file()]
-        record = self._building / RECORD
-        record.write_text(
-            json.dumps(
-                {
-                    path.relative_to(self._building).as_posix(): _size_and_time(path)
-                    for path in files
-                }
-            )
-        )
+        self._write_record()
         before = self._folder / self._current
         # Without a record, an older version of this project made the files: nobody
         # chose their modes, so they are not kept.
@@ -224,6 +215,9 @@ class Publications:
             _set_access(path, previous if has_record else None)
         self._building.replace(self._folder / publication)
         sync(self._folder)
+        if self._objects:
+            names = list(_record(self._folder / publication))
+            self._objects.publish(self._folder / publication, names, self._current)
         _link(self.serving / "current", self._folder / publication)
         return self.settle_publishing()
 
@@ -239,13 +233,100 @@ class Publications:
         serving, current, begun = self.serving, self._current, self._begun
         if current not in begun:
             return ""
-        for name in (CATALOGUE, COPY, ROLES):
-            _link(serving / name, serving / "current" / name)
-        for path in self._folder.glob("[!.]*"):
-            if path.name not in (current, begun[current]):
-                remove(path)
+        self._update_links({current, begun[current]})
+        if self._objects:
+            self._objects.settle()
         self._journal.unlink()
         return str(serving / (COPY if (serving / COPY).exists() else CATALOGUE))
+
+    def pull(self, wanted: Iterable[str] | None = None) -> str:
+        """Bring the folder up to date with the bucket, if there is one.
+
+        It is behind after another machine has published, on a new machine, and after a
+        kill between the two steps of `finish_publishing`.
+
+        Args:
+            wanted: the only files to download; None for all, and the catalogue of the
+                previous publication.
+
+        Returns:
+            The id of the publication; empty if nothing has been published.
+
+        Raises:
+            ObjectStoreError: the store refuses something, or there is no such file.
+            PublishedObjectsError: the object `current` is damaged.
+
+        """
+        if self._objects is None:
+            return self._current
+        current = self._objects.current()
+        if not current.publication:
+            return self._current
+        names = {current.publication: list(wanted or current.files)}
+        if wanted is None and current.previous:
+            names[current.previous] = [CATALOGUE]
+        missing = {
+            publication: files
+            for publication, files in names.items()
+            if not all((self._folder / publication / file).exists() for file in files)
+        }
+        for publication, files in missing.items():
+            self._download(self._objects, publication, files)
+        if missing or current.publication != self._current:
+            self._write_journal(self._objects.begun() if wanted is None else "")
+            _link(self.serving / "current", self._folder / current.publication)
+            self._update_links({*names})
+        return current.publication
+
+    def _update_links(self, kept: set[str]) -> None:
+        """Update the links to the current publication, and remove all but some."""
+        for name in (CATALOGUE, COPY, ROLES):
+            _link(self.serving / name, self.serving / "current" / name)
+        for path in self._folder.glob("[!.]*"):
+            if path.name not in kept:
+                remove(path)
+
+    def _download(
+        self, objects: PublishedObjects, publication: str, names: list[str]
+    ) -> None:
+        """Download files of a publication; its folder appears when it is complete."""
+        self._start_building()
+        objects.download(publication, names, self._building)
+        self._write_record()
+        for path in (*self._building.rglob("*"), self._building):
+            sync(path)
+            _set_access(path, None)
+        remove(self._folder / publication)
+        self._building.replace(self._folder / publication)
+
+    def _start_building(self) -> None:
+        """Create an empty folder to build a publication in, without access for others.
+
+        Removes what an interrupted run left there.
+        """
+        remove(self._building)
+        for folder in (self.serving, self._folder, self._building):
+            folder.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
+        self._building.chmod(0o700)
+        (self._building / ROLES).mkdir()
+
+    def _write_record(self) -> None:
+        """Record the files of the folder that is being built."""
+        files = [path for path in self._building.rglob("*") if path.is_file()]
+        (self._building / RECORD).write_text(
+            json.dumps(
+                {
+                    path.relative_to(self._building).as_posix(): _size_and_time(path)
+                    for path in files
+                }
+            )
+        )
+
+    def _write_journal(self, lines: str) -> None:
+        """Replace the journal of unfinished publications."""
+        new_journal = self._journal.with_suffix(".new")
+        new_journal.write_text(lines)
+        new_journal.replace(self._journal)
 
     def _databases(self, publication: str) -> set[str]:
         """Return the databases of a publication, as paths relative to its folder."""

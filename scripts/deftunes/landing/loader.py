@@ -29,7 +29,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from deftunes.landing import api, postgres, rates
 from deftunes.landing.download import DownloadError, RetryPolicy
 from deftunes.landing.zone import WHOLE, Landed, LandingZone, ShrinkError
-from deftunes.lock import home_lock
+from deftunes.lock import lakehouse_lock
 from deftunes.settings import ApiAccess, Settings, check_url
 
 ENTITIES = ("users", "sessions", "songs", "exchange_rates")
@@ -146,13 +146,14 @@ def run(
         HomeError: the home cannot be written to.
         LockedError: another run holds the lakehouse.
         ManifestError: the manifest cannot be read.
+        ObjectStoreError: the bucket of the landing zone cannot be used.
 
     """
     planned = list(tasks(settings, plan, retry_policy))
     _warn_of_the_future(plan)
     settings.make_home()
-    with home_lock(settings.home, plan.wait):
-        zone = LandingZone(settings.landing)
+    with lakehouse_lock(settings, plan.wait):
+        zone = LandingZone(settings.landing, settings.store)
         zone.sweep()
         with _journal(zone, _command(settings, plan)) as journal:
             todo = [task for task in planned if str(task) not in journal.done]
@@ -268,6 +269,7 @@ def engine(zone: LandingZone, windows: int) -> Iterator[DuckDBPyConnection]:
             }
         ) as connection,
     ):
+        zone.connect(connection)
         yield connection
 
 

@@ -3,22 +3,22 @@
 A batch is `<entity>/_batch_id=<id>/<entity>.parquet`. Its id consists of the UTC time
 of the fetch, the window, and a digest of the delivered content. So ids sort by time,
 and content that was delivered before is recognised. A batch is written in `.incoming`
-and moved to its place by one rename. Only erasing a person changes a batch later; the
-manifest detects any other change.
+and moved to its place by one rename, or stored in a bucket by one request. Only erasing
+a person changes a batch later; the manifest detects any other change.
 """
 
 import logging
-import os
 import re
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
@@ -29,8 +29,8 @@ from duckdb import (
     StarExpression,
 )
 
-from deftunes.files import sync
-from deftunes.landing.manifest import Manifest
+from deftunes.landing.landed_files import BucketFiles, FolderFiles, LandedFiles
+from deftunes.object_store import ObjectStore
 from deftunes.privacy.erasure_registry import ErasureRegistry
 from deftunes.sql import literal
 
@@ -144,7 +144,7 @@ class Batch:
         return f"{self.ingested_at.strftime(_TIME)}_{self.window}_{self.digest}"
 
     @classmethod
-    def of_folder(cls, folder: Path) -> "Batch | None":
+    def of_folder(cls, folder: PurePath) -> "Batch | None":
         """Return the batch of a folder; None if the loader did not make the folder."""
         match = _FOLDER.fullmatch(folder.name)
         if match is None:
@@ -154,7 +154,6 @@ class Batch:
         return cls(moment, window, digest)
 
 
-_EPOCH = datetime.fromtimestamp(0, timezone.utc)
 _NEVER = Batch(datetime.min.replace(tzinfo=timezone.utc), "", "")
 
 
@@ -179,29 +178,56 @@ class Landed:
 class LandingZone:
     """A landing zone; one process writes to it, and its threads may share it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: ObjectStore | None = None) -> None:
         """List the batches that have landed.
 
         Args:
             folder: the landing zone; created when first needed.
+            store: the bucket in which the batches are, so that the folder has only
+                temporary files; None if they are in the folder.
+
+        Raises:
+            ObjectStoreError: the bucket cannot be used.
 
         """
         self.folder = folder
         self.incoming = folder / ".incoming"
-        self.erasure_registry = ErasureRegistry.load(folder)
-        self.manifest = Manifest(folder)
+        self._files = landed_files(folder, store)
+        self.manifest = self._files.manifest
+        self.erasure_registry = ErasureRegistry.load(self._files)
         self._lock = threading.Lock()
         self._batches: dict[str, set[Batch]] = defaultdict(set)
         self._newest: dict[tuple[str, str], Batch] = {}
         self._lost: dict[tuple[str, str], list[Batch]] = defaultdict(list)
         self._unchanged: dict[Batch, Batch] = {}
         self._last: datetime | None = None
-        for path in folder.glob(f"[!.]*/{_PREFIX}*"):
+        for path in self._files.folders():
             batch, entity = Batch.of_folder(path), path.parent.name
             if batch is not None:
                 self._note_time(batch)
-                if self._file(entity, batch).is_file():
+                if self._files.exists(self._file(entity, batch)):
                     self._add(entity, batch)
+
+    def __str__(self) -> str:
+        """Return the path or URL of the landing zone."""
+        return str(self._files)
+
+    def connect(self, connection: DuckDBPyConnection) -> None:
+        """Let DuckDB read the batches.
+
+        Raises:
+            ObjectStoreError: the bucket cannot be used.
+
+        """
+        self._files.connect(connection)
+
+    def location(self, file: PurePath) -> str:
+        """Return how DuckDB and people name a file."""
+        return self._files.location(file)
+
+    def save_erasures(self, registry: ErasureRegistry) -> None:
+        """Write the registry of erased people, in one step."""
+        registry.save(self._files)
 
     def next_time(self) -> datetime:
         """Return the current time (UTC), always later than that of any batch."""
@@ -262,16 +288,16 @@ class LandingZone:
                 self._unchanged[newest] = batch
             return Landed(records, malformed, changed=False)
         elif newest is not None and max_shrink is not None:
-            before = self._count(entity, newest)
+            before = self._files.row_count(self._file(entity, newest))
             if records < before * (1 - max_shrink):
                 raise ShrinkError(
                     f"{records:,} records were delivered, but {before:,} the last time:"
                     f" that is more than {max_shrink:.0%} fewer. If this is correct, "
                     "allow it with --max-shrink."
                 )
-        self._write_batch(entity, batch, rows, source)
+        self._write_batch(entity, batch, rows, source, replace=bool(restored))
         self._strike(entity, [each for each in lost if each != batch])
-        left_out = records - self._count(entity, batch)
+        left_out = records - self._files.row_count(self._file(entity, batch))
         return Landed(records, malformed, changed=True, left_out=left_out)
 
     def make_folders(self) -> None:
@@ -352,19 +378,13 @@ class LandingZone:
             moment: when, from `next_time`.
 
         """
-        folder = self.folder / ".fetched" / entity
-        folder.mkdir(parents=True, exist_ok=True)
-        mark = folder / moment.strftime(_TIME)
-        mark.touch()
-        for older in folder.iterdir():
-            if older.name < mark.name:
-                older.unlink(missing_ok=True)
+        self._files.mark(f".fetched/{entity}", moment.strftime(_TIME))
 
     def sweep(self) -> None:
         """Remove what killed runs left in `.incoming`, and find lost batches."""
         for folder in self.incoming.glob("*/"):
             shutil.rmtree(folder)
-        message = reconcile(self.manifest)
+        message = reconcile(self._files)
         if message:
             logger.info("%s", message)
         for file, fault in self.manifest.faults().items():
@@ -379,11 +399,16 @@ class LandingZone:
                 if batch.window == window:
                     self._add(entity, batch)
 
-    def files(self, entity: str) -> list[Path]:
+    def files(self, entity: str) -> list[PurePath]:
         """Return the files of an entity's batches."""
-        return sorted(self.folder.glob(f"{entity}/{_PREFIX}*/{entity}.parquet"))
+        return [
+            file
+            for file in self._files.batches()
+            if file.stem == file.parent.parent.name == entity
+            and file.parent.name.startswith(_PREFIX)
+        ]
 
-    def rewrite(self, file: Path, rows: DuckDBPyRelation) -> None:
+    def rewrite(self, file: PurePath, rows: DuckDBPyRelation) -> None:
         """Replace the rows of a batch, in one step.
 
         Args:
@@ -394,12 +419,7 @@ class LandingZone:
         with self.temporary_folder() as folder:
             new_file = folder / file.name
             _write(rows, new_file)
-            # Unique among batches, and different from the time of the old file.
-            _set_modification_time(new_file, file.stat().st_mtime_ns + 1)
-            sync(new_file)
-            self.manifest.expect(file, new_file)
-            new_file.replace(file)
-        sync(file.parent)
+            self._files.rewrite(new_file, file)
 
     def _note_time(self, batch: Batch) -> None:
         """Make sure that `next_time` is later than the time of this batch."""
@@ -417,30 +437,32 @@ class LandingZone:
         """Remove lost batches from the manifest, once their window has landed again."""
         for batch in lost:
             file = self._file(entity, batch)
-            if not file.exists():
-                self.manifest.strike(file)
+            if not self._files.exists(file):
+                self.manifest.strike(file)  # type: ignore[arg-type]
                 logger.warning(
                     "%s is lost: its window was delivered with other content. Run `dbt "
                     "build --full-refresh`.",
-                    file,
+                    self.location(file),
                 )
 
     def _read(
         self, connection: DuckDBPyConnection, batches: Iterable[Batch]
     ) -> DuckDBPyRelation:
         """Return the rows of batches of sessions."""
-        files = [str(self._file(_SESSIONS, batch)) for batch in batches]
+        files = [self.location(self._file(_SESSIONS, batch)) for batch in batches]
         return connection.read_parquet(files, hive_partitioning=False)
 
-    def _file(self, entity: str, batch: Batch) -> Path:
-        return self.folder / entity / f"{_PREFIX}{batch.id}" / f"{entity}.parquet"
-
-    def _count(self, entity: str, batch: Batch) -> int:
-        metadata = pyarrow.parquet.read_metadata(self._file(entity, batch))
-        return int(metadata.num_rows)
+    def _file(self, entity: str, batch: Batch) -> PurePath:
+        return self._files.path(entity, f"{_PREFIX}{batch.id}", f"{entity}.parquet")
 
     def _write_batch(
-        self, entity: str, batch: Batch, rows: DuckDBPyRelation, source: str
+        self,
+        entity: str,
+        batch: Batch,
+        rows: DuckDBPyRelation,
+        source: str,
+        *,
+        replace: bool = False,
     ) -> None:
         """Write a batch to a temporary folder, then move it to its place."""
         target = self._file(entity, batch)
@@ -455,23 +477,11 @@ class LandingZone:
                 ConstantExpression(batch.id).alias("_batch_id"),
             )
             _write(labelled, file)
-            # The time is unique, so the manifest detects a file in another's place.
-            microseconds = (batch.ingested_at - _EPOCH) // timedelta(microseconds=1)
-            _set_modification_time(file, microseconds * 1000)
-            target.parent.parent.mkdir(parents=True, exist_ok=True)
-            sync(file)
-            sync(file.parent)
-            self.manifest.expect(target, file)
-            if target.parent.exists():  # the file was lost, its folder was not
-                file.replace(target)
-                sync(target.parent)
-            else:
-                file.parent.rename(target.parent)
-        sync(target.parent.parent)
+            self._files.place(file, target, batch.ingested_at, replace=replace)
         self._add(entity, batch)
 
 
-def check_landing_zone(landing: Path) -> str:
+def check_landing_zone(landing: Path, store: ObjectStore | None = None) -> str:
     """Check that a build will read exactly what has landed.
 
     Files and folders that a build does not read are allowed. A file is read only if its
@@ -479,6 +489,7 @@ def check_landing_zone(landing: Path) -> str:
 
     Args:
         landing: the landing zone.
+        store: the bucket in which it is; None if it is in the folder.
 
     Returns:
         A message to log; empty in most cases.
@@ -487,51 +498,52 @@ def check_landing_zone(landing: Path) -> str:
         LandingZoneError: a batch is missing or damaged, there is another Parquet file
             among the batches, or two batches of an entity have the same time.
         ManifestError: the manifest cannot be read.
+        ObjectStoreError: the bucket cannot be used.
 
     """
-    files = _files(landing)
-    fetched: dict[tuple[str, datetime], Path] = {}
+    landed = landed_files(landing, store)
+    files = landed.batches()
+    fetched: dict[tuple[str, datetime], PurePath] = {}
     for file in files:
         entity, batch = file.parent.parent.name, Batch.of_folder(file.parent)
         if file.stem != entity or batch is None:
             raise LandingZoneError(
-                f"{file} was not landed by scripts/land.py. Move it out of {landing}, "
-                "then run the same command again."
+                f"{landed.location(file)} was not landed by scripts/land.py. Move it "
+                f"out of {landed}, then run the same command again."
             )
         other = fetched.setdefault((entity, batch.ingested_at), file)
         if other != file:
             raise LandingZoneError(
-                f"{file} and {other} have the same time, but each batch of an entity "
-                "has its own: one comes from another landing zone. Move that one out "
-                f"of {landing}, land its window with scripts/land.py, then run the "
-                "same command again."
+                f"{landed.location(file)} and {landed.location(other)} have the same "
+                "time, but each batch of an entity has its own: one comes from another "
+                f"landing zone. Move that one out of {landed}, land its window with "
+                "scripts/land.py, then run the same command again."
             )
-    manifest = Manifest(landing)
-    message = reconcile(manifest)
-    faults = manifest.faults()
+    message = reconcile(landed)
+    faults: Mapping[Any, str] = landed.manifest.faults()
     bad = [file for file, fault in faults.items() if fault]
     for file in bad:
-        way = "remove its folder and land" if file.exists() else "land"
+        way = "remove its folder and land" if landed.exists(file) else "land"
         more = f". There are {len(bad) - 1:,} more such files" if len(bad) > 1 else ""
         raise LandingZoneError(
-            f"{file} {faults[file]}. Restore it from a backup, or {way} its window "
-            f"again: {_command(file)}{more}"
+            f"{landed.location(file)} {faults[file]}. Restore it from a backup, or "
+            f"{way} its window again: {_command(file)}{more}"
         )
     for file in files:
         if file not in faults:
             raise LandingZoneError(
-                f"{file} is not in the manifest: it is damaged, or the copy of a batch "
-                f"under another name. Move its folder out of {landing} and land its "
-                f"window again: {_command(file)}"
+                f"{landed.location(file)} is not in the manifest: it is damaged, or "
+                f"the copy of a batch under another name. Move its folder out of "
+                f"{landed} and land its window again: {_command(file)}"
             )
     return message
 
 
-def reconcile(manifest: Manifest) -> str:
-    """Bring a manifest up to date; create it if an older version landed without one.
+def reconcile(files: LandedFiles) -> str:
+    """Bring the manifest up to date; create it if an older version landed without one.
 
     Args:
-        manifest: the manifest.
+        files: the files of the landing zone.
 
     Returns:
         A message to log; empty in most cases.
@@ -540,38 +552,38 @@ def reconcile(manifest: Manifest) -> str:
         ManifestError: the manifest cannot be read.
 
     """
-    manifest.reconcile()
-    if manifest.path.exists():
+    files.manifest.reconcile()
+    if isinstance(files, BucketFiles) or files.manifest.exists:
         return ""
-    files = [file for file in _files(manifest.landing) if _matches_its_folder(file)]
-    if not files:
+    matching = [Path(file) for file in files.batches() if _matches_its_folder(file)]
+    if not matching:
         return ""
-    manifest.adopt(files)
+    files.manifest.adopt(matching)
     return (
-        f"{manifest.path} did not exist: the {len(files):,} batches that are there now "
-        "count as landed."
+        f"{files.manifest.path} did not exist: the {len(matching):,} batches that are "
+        "there now count as landed."
     )
 
 
-def _files(landing: Path) -> list[Path]:
-    """Return the files that a build reads; its pattern matches hidden files too."""
-    return sorted(landing.glob("[!.]*/*/*.parquet"))
+def landed_files(landing: Path, store: ObjectStore | None) -> LandedFiles:
+    """Return the files of a landing zone: those in the bucket, if there is one."""
+    return FolderFiles(landing) if store is None else BucketFiles(store)
 
 
-def _batch(file: Path) -> Batch:
+def _batch(file: PurePath) -> Batch:
     """Return the batch of a file in the manifest."""
     batch = Batch.of_folder(file.parent)
     assert batch is not None  # noqa: S101 - the manifest has no others
     return batch
 
 
-def _matches_its_folder(file: Path) -> bool:
+def _matches_its_folder(file: PurePath) -> bool:
     """Return whether the `_batch_id` in a file is the one in its folder's name."""
     batch = Batch.of_folder(file.parent)
     if batch is None or file.name != f"{file.parent.parent.name}.parquet":
         return False
     try:
-        footer = pyarrow.parquet.read_metadata(file)
+        footer = pyarrow.parquet.read_metadata(Path(file))
     except (OSError, pa.ArrowInvalid):
         return False
     column = footer.schema.names.index("_batch_id")
@@ -582,7 +594,7 @@ def _matches_its_folder(file: Path) -> bool:
     )
 
 
-def _command(file: Path) -> str:
+def _command(file: PurePath) -> str:
     """Return the command that lands a batch's window again."""
     window = _batch(file).window
     command = f"python scripts/land.py {file.stem}"
@@ -625,8 +637,3 @@ def _write(rows: DuckDBPyRelation, file: Path) -> None:
         f"copy rows to {literal(file)} (format parquet, compression zstd,"
         " compression_level 1, dictionary_size_limit 1000)",
     )
-
-
-def _set_modification_time(file: Path, time_ns: int) -> None:
-    """Set the modification time of a file, in ns since 1970 (UTC)."""
-    os.utime(file, ns=(time_ns, time_ns))

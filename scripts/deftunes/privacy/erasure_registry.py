@@ -14,9 +14,12 @@ import re
 import secrets
 import unicodedata
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from duckdb import DuckDBPyRelation
+
+if TYPE_CHECKING:
+    from deftunes.landing.landed_files import LandedFiles
 
 ENTITIES = ("users", "sessions")
 """The entities with records about people."""
@@ -151,23 +154,18 @@ class ErasureRegistry:
     digests: frozenset[str] = frozenset()
 
     @classmethod
-    def load(cls, landing: Path) -> "ErasureRegistry":
+    def load(cls, landed: "LandedFiles") -> "ErasureRegistry":
         """Read the registry of a landing zone; without one, create an empty one."""
-        file = landing / _FILE
-        if not file.exists():
+        text = landed.read_text(_FILE)
+        if text is None:
             return cls()
-        content = json.loads(file.read_text())
+        content = json.loads(text)
         return cls(content["key"], frozenset(content["digests"]))
 
-    def save(self, landing: Path) -> None:
-        """Write the registry to a landing zone, in one step, with mode 0600."""
-        building = landing / f"{_FILE}.building"
-        building.unlink(missing_ok=True)
-        with os.fdopen(os.open(building, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            json.dump({"key": self.key, "digests": sorted(self.digests)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        building.replace(landing / _FILE)
+    def save(self, landed: "LandedFiles") -> None:
+        """Write the registry to a landing zone, in one step."""
+        content = {"key": self.key, "digests": sorted(self.digests)}
+        landed.write_text(_FILE, json.dumps(content))
 
     def digest(self, text: str) -> str:
         """Return the keyed digest of a text."""

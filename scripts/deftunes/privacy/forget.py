@@ -8,20 +8,20 @@ import multiprocessing
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import duckdb
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from deftunes.dbt_plugin.published_objects import PublishedObjects
 from deftunes.files import remove
 from deftunes.landing.zone import LandingZone, check_landing_zone
-from deftunes.lock import home_lock
-from deftunes.object_store import SCHEME
+from deftunes.lock import lakehouse_lock
 from deftunes.privacy.erasure_registry import (
     ENTITIES,
     USER_WITHOUT_ID,
@@ -160,8 +160,9 @@ def survey(settings: Settings, user_id: str) -> Survey:
 
     """
     lakes = _targets_with_lake(settings)
-    zone = LandingZone(settings.landing)
+    zone = LandingZone(settings.landing, settings.store)
     with duckdb.connect() as connection:
+        zone.connect(connection)
         registry, found = _find_records(connection, zone, user_id)
         if not registry.digests <= zone.erasure_registry.digests and not found:
             raise _unknown_user(zone)
@@ -202,22 +203,23 @@ def forget(settings: Settings, user_id: str) -> ErasureCounts:
     """
     settings.make_home()
     lakes = _targets_with_lake(settings)
-    with home_lock(settings.home, LOCK_WAIT_SECONDS):
+    with lakehouse_lock(settings, LOCK_WAIT_SECONDS):
         # Rewriting a damaged batch would make the damage look like landed content.
-        check_landing_zone(settings.landing)
-        erased = _forget_landed(LandingZone(settings.landing), user_id)
+        check_landing_zone(settings.landing, settings.store)
+        zone = LandingZone(settings.landing, settings.store)
+        erased = _forget_landed(zone, user_id)
         _remove_dbt_artifacts(settings)
     for target in lakes:
         logger.info("Rebuilding the lake of target %s ...", target)
         # The process takes the lock itself.
         _run_in_subprocess(
             _rebuild_lake,
-            [settings.serving, target],
+            [settings, target],
             f"The lake of target {target} was not rebuilt, see above. The landing zone "
             "no longer mentions the person; the lake and the published files still do. "
             "Solve the problem, then run the same command again.",
         )
-        with home_lock(settings.home, LOCK_WAIT_SECONDS):
+        with lakehouse_lock(settings, LOCK_WAIT_SECONDS):
             if target == "local":
                 _vacuum_sqlite(settings.home / "lake" / "catalog.sqlite")
             else:
@@ -238,14 +240,14 @@ def _targets_with_lake(settings: Settings) -> list[str]:
     if (settings.home / "lake" / "catalog.sqlite").exists():
         lakes.append("local")
     # The target with its catalogue in Postgres that the settings give access to.
-    is_on_s3 = (settings.lake_data or "").startswith(SCHEME)
-    reached = "lake_s3" if is_on_s3 else "lake_pg"
+    reached = "lake_s3" if settings.store else "lake_pg"
     for target in ("lake_pg", "lake_s3"):
         is_reached = settings.catalogue_dsn is not None and target == reached
         if not is_reached and (settings.home / target).exists():
             raise IncompleteError(
                 f"{settings.home / target} exists, so target {target} has a lake, too: "
-                "set DBT_ENV_SECRET_CATALOG_DSN, and DEFTUNES_LAKE_DATA if it was set. "
+                "set DBT_ENV_SECRET_CATALOG_DSN, and DEFTUNES_LAKE_DATA or "
+                "DEFTUNES_STORE if it was set. "
                 "If that lake no longer exists, remove the folder. If two lakes have "
                 "their catalogues in Postgres, remove one of them first. Nothing was "
                 "changed."
@@ -337,21 +339,23 @@ def _forget_landed(zone: LandingZone, user_id: str) -> ErasureCounts:
     """Rewrite all batches that mention a person."""
     zone.sweep()
     with duckdb.connect() as connection:
+        zone.connect(connection)
         registry, found = _find_records(connection, zone, user_id)
         # An earlier run may have done everything here.
         if not registry.digests <= zone.erasure_registry.digests and not found:
             raise _unknown_user(zone)
-        registry.save(zone.folder)
+        zone.save_erasures(registry)
         # disable=None hides the progress bar when stderr is not a terminal.
         for entity, file in tqdm(found, unit="batch", disable=None):
-            rows = connection.read_parquet(str(file))
+            rows = connection.read_parquet(zone.location(file))
             zone.rewrite(file, registry.erase(entity, rows))
+        zone.manifest.reconcile()
     return _counts_of(found)
 
 
 def _find_records(
     connection: DuckDBPyConnection, zone: LandingZone, user_id: str
-) -> tuple[ErasureRegistry, dict[tuple[str, Path], int]]:
+) -> tuple[ErasureRegistry, dict[tuple[str, PurePath], int]]:
     """Find the records that mention a person.
 
     Returns:
@@ -369,12 +373,12 @@ def _find_records(
         (entity, file): count
         for entity in ENTITIES
         for file, count in _counts(
-            connection, zone.files(entity), registry.mentions_erased(entity)
+            connection, zone, entity, registry.mentions_erased(entity)
         )
     }
 
 
-def _counts_of(found: dict[tuple[str, Path], int]) -> ErasureCounts:
+def _counts_of(found: dict[tuple[str, PurePath], int]) -> ErasureCounts:
     """Return the totals of what `_find_records` has found."""
     return ErasureCounts(
         users=sum(count for (entity, _), count in found.items() if entity == "users"),
@@ -387,8 +391,7 @@ def _counts_of(found: dict[tuple[str, Path], int]) -> ErasureCounts:
 
 def _unknown_user(zone: LandingZone) -> UnknownUserError:
     return UnknownUserError(
-        f"Nothing in {zone.folder} mentions this user. Give the id as the API writes "
-        "it."
+        f"Nothing in {zone} mentions this user. Give the id as the API writes it."
     )
 
 
@@ -419,7 +422,7 @@ def _view_people(
     """
     files = zone.files("users")
     if files:
-        _read(connection, files).create_view("landed")
+        _read(connection, map(zone.location, files)).create_view("landed")
         records = connection.sql(_USERS)
         is_theirs = canonical_sql("id") + f" = {literal(canonical(user_id))}"
         records.create_view("records")
@@ -428,19 +431,20 @@ def _view_people(
 
 
 def _counts(
-    connection: DuckDBPyConnection, files: list[Path], condition: str
-) -> list[tuple[Path, int]]:
-    """Return the number of rows that meet a condition, by file."""
+    connection: DuckDBPyConnection, zone: LandingZone, entity: str, condition: str
+) -> list[tuple[PurePath, int]]:
+    """Return the number of rows of an entity that meet a condition, by file."""
+    files = {zone.location(file): file for file in zone.files(entity)}
     if not files:
         return []
     rows = _read(connection, files).filter(condition)
     counts = rows.aggregate("filename, count(*)").fetchall()
-    return sorted((Path(file), count) for file, count in counts)
+    return sorted((files[location], count) for location, count in counts)
 
 
-def _read(connection: DuckDBPyConnection, files: list[Path]) -> DuckDBPyRelation:
+def _read(connection: DuckDBPyConnection, files: Iterable[str]) -> DuckDBPyRelation:
     """Return the rows of files, each with its file's name in `filename`."""
-    return connection.read_parquet([*map(str, files)], filename=True)
+    return connection.read_parquet([*files], filename=True)
 
 
 def _dbt(*arguments: str) -> None:
@@ -461,10 +465,14 @@ def _survey_lake(target: str, person: Person) -> None:
     _dbt("run-operation", "survey_person", "--target", target)
 
 
-def _rebuild_lake(serving: Path, target: str) -> None:
+def _rebuild_lake(settings: Settings, target: str) -> None:
     """Rebuild a lake, publish it, and remove its history and older publications."""
+    serving = settings.serving
     _dbt("build", "--full-refresh", "--target", target)
     _dbt("run-operation", "erase_history", "--target", target)
+    if settings.store:
+        PublishedObjects(settings.store).forget_previous()
+        settings.store.delete_old_versions()
     # The build has just published this one.
     current = (serving / "current").resolve()
     for path in (*serving.resolve().iterdir(), *current.parent.iterdir()):

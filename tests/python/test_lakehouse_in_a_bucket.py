@@ -1,4 +1,4 @@
-"""A lake whose files are in a bucket of a real S3 server, its catalogue in Postgres."""
+"""A lakehouse in a bucket of a real S3 server, its catalogue in Postgres."""
 
 import os
 import random
@@ -29,7 +29,8 @@ DAYS = [date(2023, 3, number) for number in (1, 3, 5)]
 SALES: Any = {"seed": 6, "items": 300, "start": DAYS[0], "end": DAYS[-1]}
 UPKEEP = ("run-operation", "upkeep", "--vars", "{retention_days: 0}")
 PUBLISH = ("run-operation", "publish_lake", "--args", "{passed: 7, warned: 1}")
-PREFIX = "shop/lake"
+PREFIX = "shop"
+LAKE = f"{PREFIX}/lake"
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,21 @@ class Cloud:
 
     def objects(self, folder: str = "") -> dict[str, int]:
         """Return the lake's objects in a folder, with their sizes."""
-        return self.store.keys(f"{PREFIX}/{folder}")
+        return self.store.keys(f"{LAKE}/{folder}")
 
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[object_store.Store]:
-    """Run an S3 server for the module."""
-    with object_store.running() as running:
-        yield running
+    def land(self, start: date, end: date, home: Path | None = None) -> None:
+        """Land all entities, the sessions of [start, end)."""
+        generator = Generator(**SALES)
+        lakehouse = replace(self.lakehouse, home=home or self.lakehouse.home)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, text in self.variables.items():
+                patch.setenv(name, text)
+            store = ObjectStore(object_store.BUCKET, PREFIX)
+            lakehouse.land(
+                *(generator, generator.song_tables(), start, end),
+                store=store,
+                catalogue_dsn=self.dsn,
+            )
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +99,12 @@ def cloud(
     lakehouses: Callable[[Path], Lakehouse], rates: Path, store: object_store.Store
 ) -> Iterator[Cloud]:
     """Build a first delivery and the next one."""
-    lakehouse, generator = lakehouses(rates), Generator(**SALES)
+    lakehouse = lakehouses(rates)
     with postgres.running() as dsn:
         made = Cloud(lakehouse, store, dsn)
         said = ""
         for start, end in pairwise(DAYS):
-            lakehouse.land(generator, generator.song_tables(), start, end)
+            made.land(start, end)
             said += made.passes("build", *WITHOUT_TESTS)
         said += made.passes(*PUBLISH)
         yield Cloud(lakehouse, store, dsn, said)
@@ -110,12 +118,15 @@ def test_a_lake_in_a_bucket_equals_a_local_one(
     is_long: bool,
 ) -> None:
     local = lakehouses(cloud.lakehouse.rates)
-    local.home.mkdir(parents=True)
-    (local.home / "landing").symlink_to(cloud.lakehouse.home / "landing")
+    for key in cloud.store.keys(f"{PREFIX}/landing/"):
+        if key.endswith(".parquet"):
+            file = local.home / key.removeprefix(f"{PREFIX}/")
+            file.parent.mkdir(parents=True)
+            cloud.store.client.download_file(object_store.BUCKET, key, str(file))
     local.build(*WITHOUT_TESTS)
     tables = cloud.tables()
     assert differences(tables, local.tables(*BUILT)) == {}
-    assert not [*(cloud.lakehouse.home / "lake").rglob("*.parquet")]
+    assert not [*cloud.lakehouse.home.rglob("*.parquet")]
     # Readers of the published catalogue need access to the bucket.
     catalogue = cloud.lakehouse.database.with_suffix(".ducklake")
     with duckdb.connect() as reader:
@@ -158,7 +169,7 @@ def test_a_build_with_nothing_new_writes_no_object(cloud: Cloud) -> None:
 def test_upkeep_removes_what_nothing_refers_to(cloud: Cloud) -> None:
     tables = cloud.tables()
     client, bucket = cloud.store.client, object_store.BUCKET
-    orphan = f"{PREFIX}/marts/dim_date/ducklake-orphan.parquet"
+    orphan = f"{LAKE}/marts/dim_date/ducklake-orphan.parquet"
     source = f"{bucket}/{next(iter(cloud.objects('marts/dim_date/')))}"
     client.copy_object(Bucket=bucket, Key=orphan, CopySource=source)
     killed = client.create_multipart_upload(Bucket=bucket, Key=orphan + "2")
@@ -166,7 +177,7 @@ def test_upkeep_removes_what_nothing_refers_to(cloud: Cloud) -> None:
         **{"Bucket": bucket, "Key": orphan + "2", "UploadId": killed["UploadId"]},
         **{"PartNumber": 1, "Body": b"a part"},
     )
-    strange = f"{PREFIX}/theirs/t/strange.parquet"
+    strange = f"{LAKE}/theirs/t/strange.parquet"
     client.put_object(Bucket=bucket, Key=strange, Body=b"of another catalogue")
     refused = cloud.dbt(*UPKEEP)
     assert refused.returncode != 0
@@ -196,8 +207,7 @@ def test_killed_builds_leave_nothing_that_readers_see(
                 cloud.lakehouse.environment(through.variables),
                 cloud.lakehouse.said,
             )
-            # The store has the object, but the build does not get the answer.
-            proxy.status = kill_at(number, process)
+            proxy.kill_at(number, process, ".parquet")
             process.join(timeout=600)
             killed += process.exitcode == -9
             assert catalogue.resolve().read_bytes() == published
@@ -209,18 +219,6 @@ def test_killed_builds_leave_nothing_that_readers_see(
     cloud.passes(*UPKEEP)
     assert differences(cloud.tables(), tables) == {}
     proven["kills of uploads to a bucket"] = f"{killed}, all mended"
-
-
-def kill_at(number: int, process: Any) -> Callable[[str, str], int]:  # noqa: ANN401
-    """Return what kills a process while it uploads its file with this number."""
-    count = iter(range(1, number + 1))
-
-    def status(method: str, path: str) -> int:
-        if method == "PUT" and path.endswith(".parquet") and next(count, 0) == number:
-            process.kill()
-        return 0
-
-    return status
 
 
 @pytest.mark.usefixtures("long_mode")
@@ -313,10 +311,10 @@ def test_no_secret_is_written_anywhere(cloud: Cloud) -> None:
             "cannot be used .*, such as AWS_ENDPOINT",
         ),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot be used .*127.0.0.1:9/"),
-        ({"DEFTUNES_LAKE_DATA": "s3://nowhere/lake"}, "There is no bucket nowhere at"),
-        ({"DEFTUNES_LAKE_DATA": "s3://deftunes"}, "no folder in a bucket"),
-        ({"DEFTUNES_LAKE_DATA": "s3://deftunes/a*b"}, "no folder in a bucket"),
-        ({"DEFTUNES_LAKE_DATA": "s3://deftunes/../a"}, "no folder in a bucket"),
+        ({"DEFTUNES_STORE": "s3://nowhere/lake"}, "There is no bucket nowhere at"),
+        ({"DEFTUNES_STORE": "s3://deftunes"}, "no folder in a bucket"),
+        ({"DEFTUNES_STORE": "s3://deftunes/a*b"}, "no folder in a bucket"),
+        ({"DEFTUNES_STORE": "s3://deftunes/../a"}, "no folder in a bucket"),
     ],
 )
 def test_what_is_wrong_with_the_bucket_is_said(
@@ -334,7 +332,7 @@ def test_what_is_wrong_with_the_bucket_is_said(
     with duckdb.connect() as connection:
         connection.load_extension("httpfs")
         with pytest.raises(ObjectStoreError, match=said) as error:
-            ObjectStore.at(os.environ["DEFTUNES_LAKE_DATA"]).open(connection)
+            ObjectStore.at(os.environ["DEFTUNES_STORE"]).open(connection)
     assert len(str(error.value).splitlines()) == 1
     for secret in (store.secret, store.key_id, "sesame", "KEY0"):
         assert secret not in str(error.value)
@@ -361,7 +359,7 @@ def test_a_bucket_has_to_be_named(home: Path, monkeypatch: pytest.MonkeyPatch) -
     path = "ducklake:postgres:postgresql://127.0.0.1:9/lake"
     with (
         pytest.raises(DbtRuntimeError, match="must be s3://bucket/folder"),
-        plugin("build", path, home, monkeypatch, data_path=""),
+        plugin("build", path, home, monkeypatch, data_path="/lake"),
     ):
         pass
 
@@ -371,7 +369,7 @@ def test_a_key_that_may_only_read_is_named(
 ) -> None:
     path, data = f"ducklake:sqlite:{home}/catalog.sqlite", "s3://deftunes/closed/lake"
     with object_store.proxied(store) as proxy:
-        for name, text in proxy.store.variables("closed/lake").items():
+        for name, text in proxy.store.variables("closed").items():
             monkeypatch.setenv(name, text)
         proxy.status = lambda method, _: 403 if method == "PUT" else 0
         with (

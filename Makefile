@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo land build dashboard explore rollback upkeep forget start-over \
-	test bench lint docs metrics export features lock
+.PHONY: help setup demo land build dashboard explore download rollback upkeep forget \
+	start-over test bench lint docs metrics export features lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ dashboard: setup ## draw the boards: serving/dashboard.html, one file, works off
 
 explore: setup ## the boards with filters in a browser, while this runs
 	@$(BIN)/python scripts/explore.py $(ARGS)
+
+download: setup ## on a reader's machine: bring serving/ up to date with DEFTUNES_STORE
+	@$(BIN)/python scripts/download.py $(ARGS)
 
 # DBT_TARGET sets the lake for every command.
 rollback: setup ## publish the previous publication again

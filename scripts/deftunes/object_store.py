@@ -5,6 +5,7 @@ boto3 finds the credentials and the endpoint as every AWS tool does: in the vari
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -367,6 +368,9 @@ class ObjectStore:
     def _session(self) -> Any:  # noqa: ANN401 - boto3 has no types
         # Imported here: it takes half a second, and other targets do not need it.
         import boto3  # type: ignore[import-untyped]
+
+        # It logs where it has found the credentials.
+        logging.getLogger("botocore").setLevel(logging.WARNING)
 
         return boto3.Session(region_name=self.region)
 

@@ -156,7 +156,8 @@ class Proxy:
         count = iter(range(1, number + 1))
 
         def status(method: str, path: str) -> int:
-            if method == "PUT" and path.endswith(ending) and next(count, 0) == number:
+            is_wanted = method == "PUT" and path.partition("?")[0].endswith(ending)
+            if is_wanted and next(count, 0) == number:
                 process.kill()
             return 0
 

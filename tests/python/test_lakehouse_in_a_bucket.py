@@ -1,8 +1,12 @@
 """A lakehouse in a bucket of a real S3 server, its catalogue in Postgres."""
 
+import json
 import os
 import random
+import signal
 import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -17,7 +21,9 @@ from conftest import WITHOUT_TESTS, Lakehouse
 from dbt_common.exceptions import DbtRuntimeError
 from dbt_process import fork
 from deftunes.dbt_plugin.data_path import MARKER, DataPathError, claim_data_path
+from deftunes.lock import catalogue_lock
 from deftunes.object_store import ObjectStore, ObjectStoreError
+from deftunes.settings import PROJECT
 from demo_sources import postgres
 from demo_sources.generator import Generator
 from test_forget import command_line, environment, traces
@@ -26,7 +32,8 @@ from test_publishing import Shop
 from test_targets import plugin
 
 DAYS = [date(2023, 3, number) for number in (1, 3, 5)]
-SALES: Any = {"seed": 6, "items": 300, "start": DAYS[0], "end": DAYS[-1]}
+LATER = [date(2023, 3, number) for number in range(5, 9)]
+SALES: Any = {"seed": 6, "items": 600, "start": DAYS[0], "end": LATER[-1]}
 UPKEEP = ("run-operation", "upkeep", "--vars", "{retention_days: 0}")
 PUBLISH = ("run-operation", "publish_lake", "--args", "{passed: 7, warned: 1}")
 PREFIX = "shop"
@@ -251,6 +258,188 @@ def test_a_full_refresh_and_a_rollback_give_the_same(cloud: Cloud) -> None:
     cloud.passes("run-operation", "rollback")
     after = cloud.lakehouse.published("from marts.fact_order_items order by all")
     assert after == before
+
+
+# Several machines
+
+
+def machine(cloud: Cloud, name: str) -> Cloud:
+    """Return the same lakehouse as seen from another machine, with an empty home."""
+    home = cloud.lakehouse.home.with_name(name)
+    return replace(cloud, lakehouse=replace(cloud.lakehouse, home=home))
+
+
+def script(
+    cloud: Cloud, name: str, *arguments: str, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a script of the project on a machine."""
+    return subprocess.run(
+        [sys.executable, str(PROJECT / "scripts" / name), *arguments],
+        env=environment(cloud.lakehouse) | cloud.variables | more,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def published_id(cloud: Cloud) -> str:
+    """Return the publication that readers in the bucket open."""
+    current = cloud.store.client.get_object(
+        Bucket=object_store.BUCKET, Key=f"{PREFIX}/serving/current"
+    )
+    return str(json.loads(current["Body"].read())["publication"])
+
+
+def items_read(cloud: Cloud, publication: str) -> int:
+    """Return how many items DuckDB reads from a publication in the bucket."""
+    url = f"s3://{object_store.BUCKET}/{PREFIX}/serving/publications/{publication}"
+    with duckdb.connect() as reader:
+        for extension in ("ducklake", "httpfs"):
+            reader.load_extension(extension)
+        reader.execute(cloud.store.secret_sql)
+        reader.execute(f"attach 'ducklake:{url}/deftunes.ducklake' as lake (read_only)")
+        ((lake,),) = reader.sql(
+            "select count(*) from lake.marts.fact_order_items"
+        ).fetchall()
+        reader.execute(f"attach '{url}/deftunes.duckdb' as copied (read_only)")
+        ((copied,),) = reader.sql(
+            "select count(*) from copied.marts.fact_order_items"
+        ).fetchall()
+    assert lake == copied
+    return int(lake)
+
+
+@pytest.mark.usefixtures("long_mode")
+def test_another_machine_goes_on_while_readers_read(
+    cloud: Cloud, proven: dict[str, str]
+) -> None:
+    other = machine(cloud, "other")
+    ids = {published_id(cloud)}
+    counts = {items_read(cloud, *ids)}
+    errors: list[Exception] = []
+    reads = 0
+    is_over = threading.Event()
+
+    def read() -> None:
+        nonlocal reads
+        while not is_over.is_set():
+            try:
+                id = published_id(cloud)
+                ids.add(id)
+                counts.add(items_read(cloud, id))
+                reads += 1
+            except Exception as error:
+                errors.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for start, end in pairwise(LATER[:3]):
+            other.land(start, end)
+            other.passes("build", *WITHOUT_TESTS)
+            assert "Published" in other.passes(*PUBLISH)
+    finally:
+        is_over.set()
+        reader.join()
+    assert errors == []
+    last = published_id(other)
+    assert len(ids | {last}) == 3
+    assert len(counts | {items_read(other, last)}) == 3
+    assert reads > 3
+    # The first machine is behind, and goes on where the other one has stopped.
+    cloud.land(LATER[2], LATER[3])
+    cloud.passes("build", *WITHOUT_TESTS)
+    assert cloud.lakehouse.database.resolve().parent.name == last
+    cloud.passes(*PUBLISH)
+    assert cloud.lakehouse.database.resolve().parent.name == published_id(cloud)
+    kept = {key.split("/")[3] for key in cloud.store.keys(f"{PREFIX}/serving/pub")}
+    assert kept == {last, published_id(cloud)}
+    # A new machine can go back to what another has published.
+    third = machine(cloud, "third")
+    third.passes("run-operation", "rollback")
+    assert items_read(third, published_id(third)) == max(counts)
+    third.passes("run-operation", "rollback")
+    proven["readers of a bucket while another machine built"] = f"{reads}, no error"
+
+
+@pytest.mark.usefixtures("long_mode")
+def test_only_one_machine_builds(cloud: Cloud) -> None:
+    with catalogue_lock(cloud.dsn, 0):
+        process = fork(
+            cloud.lakehouse.command("run-operation", "upkeep")[1:],
+            cloud.lakehouse.environment(cloud.variables),
+            cloud.lakehouse.said,
+        )
+        process.join(timeout=20)
+        assert process.is_alive()
+        process.kill()
+        process.join()
+
+
+@pytest.mark.usefixtures("long_mode")
+def test_readers_download_what_is_published(cloud: Cloud) -> None:
+    reader = machine(cloud, "reader")
+    assert (
+        "There is no role 'sales'"
+        in script(reader, "download.py", "--role=sales").stderr
+    )
+    done = script(reader, "download.py", "--role", "marketing")
+    assert done.returncode == 0, done.stderr
+    serving = reader.lakehouse.home / "serving"
+    found = [file.name for file in serving.rglob("*.duckdb") if not file.is_symlink()]
+    assert {*found} == {"marketing.duckdb"}
+    whole = script(reader, "download.py")
+    assert published_id(cloud) in whole.stdout
+    assert differences(copies(reader.lakehouse), copies(cloud.lakehouse)) == {}
+    with object_store.proxied(cloud.store) as proxy:
+        again = script(reader, "download.py", AWS_ENDPOINT_URL=proxy.store.endpoint)
+        assert again.returncode == 0
+        assert proxy.requests == {"GET": 2}
+    exported = reader.lakehouse.home / "days.csv"
+    done = script(reader, "export.py", "reports.sales_per_day_mv", str(exported))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("long_mode")
+def test_a_kill_while_publishing_leaves_readers_what_they_had(cloud: Cloud) -> None:
+    before, items = published_id(cloud), items_read(cloud, published_id(cloud))
+    publish = ("run-operation", "publish_lake", "--args", "{passed: 8, warned: 1}")
+    less = ("--vars", "{published_schemas: [marts, quality]}")
+    files = (
+        "deftunes.duckdb",
+        ".ducklake",
+        "roles/marketing.duckdb",
+        "serving/current",
+    )
+    for ending in files:
+        with object_store.proxied(cloud.store) as proxy:
+            through = replace(cloud, store=proxy.store)
+            process = fork(
+                cloud.lakehouse.command(*publish, *less)[1:],
+                cloud.lakehouse.environment(through.variables),
+                cloud.lakehouse.said,
+            )
+            proxy.kill_at(1, process, ending)
+            process.join(timeout=300)
+        after = published_id(cloud)
+        assert process.exitcode == -signal.SIGKILL
+        assert (after == before) == (ending != "serving/current")
+        assert items_read(cloud, after) == items
+    cloud.passes(*PUBLISH)
+    assert items_read(cloud, published_id(cloud)) == items
+    assert cloud.lakehouse.database.resolve().parent.name == published_id(cloud)
+    assert not cloud.store.keys(f"{PREFIX}/serving/.begun")
+
+
+@pytest.mark.usefixtures("long_mode")
+def test_published_objects_that_somebody_changed_are_published_again(
+    cloud: Cloud,
+) -> None:
+    key = f"{PREFIX}/serving/publications/{published_id(cloud)}/roles/finance.duckdb"
+    cloud.store.client.delete_object(Bucket=object_store.BUCKET, Key=key)
+    said = cloud.passes(*PUBLISH)
+    assert f"Publishing again: s3://{object_store.BUCKET}/{key} is missing." in said
+    assert published_id(cloud) not in key
 
 
 @pytest.mark.usefixtures("long_mode")

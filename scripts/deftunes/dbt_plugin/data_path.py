@@ -171,17 +171,17 @@ def claim_data_path(
         if missing:
             raise DataPathError(
                 f"{missing} files of this catalogue are not in {data_path}. They were "
-                f"written to {value(_RECORDED)}: set DEFTUNES_LAKE_DATA to the folder "
-                "where they are now."
+                f"written to {value(_RECORDED)}: set DEFTUNES_LAKE_DATA (in a bucket: "
+                "DEFTUNES_STORE) to the folder where they are now."
             )
         reason = f"contains files that this catalogue did not write ({unknown})"
         reason = reason if unknown else ""
     if reason:
         raise DataPathError(
             f"{data_path} {reason}. Two catalogues would delete each other's files: "
-            "give each its own folder (DEFTUNES_LAKE_DATA, DEFTUNES_HOME). If no other "
-            "catalogue uses this folder, move the files that do not belong to this one "
-            f"out of it, including {MARKER}."
+            "give each its own folder (DEFTUNES_LAKE_DATA, DEFTUNES_STORE, "
+            "DEFTUNES_HOME). If no other catalogue uses this folder, move the files "
+            f"that do not belong to this one out of it, including {MARKER}."
         )
     _mark(connection, owner)
 

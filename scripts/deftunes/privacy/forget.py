@@ -214,7 +214,7 @@ def forget(settings: Settings, user_id: str) -> ErasureCounts:
         # The process takes the lock itself.
         _run_in_subprocess(
             _rebuild_lake,
-            [settings, target],
+            [settings.serving, target],
             f"The lake of target {target} was not rebuilt, see above. The landing zone "
             "no longer mentions the person; the lake and the published files still do. "
             "Solve the problem, then run the same command again.",
@@ -224,6 +224,9 @@ def forget(settings: Settings, user_id: str) -> ErasureCounts:
                 _vacuum_sqlite(settings.home / "lake" / "catalog.sqlite")
             else:
                 _vacuum_postgres(settings.require("catalogue_dsn"))
+            if settings.store:
+                PublishedObjects(settings.store).forget_previous()
+                settings.store.delete_old_versions()
     return erased
 
 
@@ -465,14 +468,10 @@ def _survey_lake(target: str, person: Person) -> None:
     _dbt("run-operation", "survey_person", "--target", target)
 
 
-def _rebuild_lake(settings: Settings, target: str) -> None:
+def _rebuild_lake(serving: Path, target: str) -> None:
     """Rebuild a lake, publish it, and remove its history and older publications."""
-    serving = settings.serving
     _dbt("build", "--full-refresh", "--target", target)
     _dbt("run-operation", "erase_history", "--target", target)
-    if settings.store:
-        PublishedObjects(settings.store).forget_previous()
-        settings.store.delete_old_versions()
     # The build has just published this one.
     current = (serving / "current").resolve()
     for path in (*serving.resolve().iterdir(), *current.parent.iterdir()):

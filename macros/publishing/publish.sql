@@ -42,6 +42,7 @@
 {% macro publish_lake(passed, warned) -%}
     {#- Publishes the models of the published schemas, unless their current state is
         already published. -#}
+    {%- do run_query('select hold_lock()') -%}
     {%- do run_query('select settle_publishing()') -%}
     {%- set models = published_models() -%}
     {%- set databases = role_databases(target.database, models) -%}

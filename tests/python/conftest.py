@@ -36,8 +36,8 @@ _SLOWEST = (
     *("test_publishing", "test_faults", "test_pipeline", "test_dashboard"),
     "test_explore",
     *("test_data_classes", "test_demo", "test_export", "test_materialized_views"),
-    *("test_history", "test_properties", "test_forget", "test_object_store"),
-    "test_selections",
+    *("test_history", "test_properties", "test_forget", "test_landing_in_a_bucket"),
+    *("test_lakehouse_in_a_bucket", "test_selections"),
     *("test_metrics", "test_bench", "test_ml", "test_expectations", "test_land"),
 )
 # They share one run of the demo.
@@ -66,11 +66,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]
-    """Has one process run a file's tests, and one all that share the demo's run."""
+    """Has one process run a file, or all files that share the demo or a store."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
-        return "demonstration" if Path(file).stem in _OF_THE_DEMONSTRATION else file
+        file = str(super()._split_scope(nodeid))
+        name = Path(file).stem
+        if name in _OF_THE_DEMONSTRATION:
+            return "demonstration"
+        return "bucket" if name.endswith("in_a_bucket") else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:  # noqa: ANN401 - xdist has no public type

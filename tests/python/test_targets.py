@@ -52,7 +52,7 @@ def use(catalogue: str | Path, data_path: Path, home: Path) -> None:
     """Claim a data path, and write a file there."""
     with attached(catalogue, data_path) as connection:
         sqlite = str(catalogue) if isinstance(catalogue, Path) else ""
-        claim_data_path(connection, "lake", sqlite, home)
+        claim_data_path(connection, "lake", sqlite, str(home))
         connection.execute("create or replace table lake.numbers as select 1 as number")
 
 

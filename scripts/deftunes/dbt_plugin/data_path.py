@@ -81,7 +81,7 @@ class Owner:
     Attributes:
         lake: the id that the lake got when it was created; a copy has the same id.
         catalogue: the catalogue's file, or the identity of its Postgres database.
-        home: the folder of the `landing/` that the lake is built from.
+        home: the folder, or the URL, of the `landing/` that the lake is built from.
         data_path: the data path when it was last used.
 
     """
@@ -117,7 +117,7 @@ class Owner:
 
 
 def claim_data_path(
-    connection: DuckDBPyConnection, database: str, catalogue: str, home: Path
+    connection: DuckDBPyConnection, database: str, catalogue: str, home: str
 ) -> None:
     """Check that no other catalogue uses the data path, and write the marker file.
 
@@ -125,7 +125,7 @@ def claim_data_path(
         connection: a connection with the lake attached.
         database: the name that the lake is attached as.
         catalogue: the file of its catalogue; empty if the catalogue is in Postgres.
-        home: the folder of `landing/`.
+        home: the folder, or the URL in a bucket, of `landing/`.
 
     Raises:
         DataPathError: another catalogue uses it, or files of this one are missing.
@@ -143,7 +143,7 @@ def claim_data_path(
     owner = Owner(
         lake=value(_LAKE),
         catalogue=_absolute(catalogue) if catalogue else value(_DATABASE),
-        home=_absolute(str(home)),
+        home=_absolute(home),
         data_path=data_path,
     )
 

@@ -121,7 +121,8 @@ class TargetLake:
         try:
             conn.execute(lake.to_sql())
             if self.is_written or is_operation:
-                claim_data_path(conn, lake.alias or "", catalogue, home)
+                owner = str(self.store or home)
+                claim_data_path(conn, lake.alias or "", catalogue, owner)
         except duckdb.HTTPException as error:
             raise LakeError(
                 f"{self._data_path} cannot be used: {' '.join(str(error).split())}. "

@@ -230,9 +230,9 @@ def main(port: int) -> None:
                     airflow.command("dags", "unpause", dag, "--yes")
                 click.echo(
                     f"Open {airflow.url} (this machine only, without a login).\n"
-                    "The last week lands now, then it is built. A month as one window:\n"
-                    f"trigger deftunes_land with start and end, from {generator.start}. "
-                    "Ctrl-C stops it."
+                    "The last week lands now, then it is built. For a month as one\n"
+                    "window, trigger deftunes_land with start and end, from "
+                    f"{generator.start} on.\nCtrl-C stops it."
                 )
                 stop.wait()
     except (AirflowError, OSError, postgres.PostgresError) as error:

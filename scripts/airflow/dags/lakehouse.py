@@ -125,7 +125,7 @@ with DAG(
             " != 'scheduled' else macros.ds_add(data_interval_start | ds, -6)) }}"
             " --end {{ params.end or (data_interval_end | ds) }}"
         ),
-        priority_weight=2,  # whatever waits to land is in the next build
+        priority_weight=10,  # whatever waits to land is in the next build
         outlets=[LANDED],
     )
 

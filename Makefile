@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo land build dashboard explore airflow rollback upkeep forget \
-	start-over test bench lint docs metrics export features lock
+.PHONY: help setup demo land build dashboard explore live airflow rollback upkeep \
+	forget start-over test bench lint docs metrics export features lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ dashboard: setup ## draw the boards: serving/dashboard.html, one file, works off
 
 explore: setup ## the boards with filters in a browser, while this runs
 	@$(BIN)/python scripts/explore.py $(ARGS)
+
+live: setup ## show purchases within seconds in serving/live/, and build now and then
+	@$(BIN)/python scripts/live.py $(ARGS)
 
 airflow: setup .venv-airflow/requirements.txt ## try Airflow on made-up sources, while this runs
 	@$(BIN)/python scripts/run_airflow.py $(ARGS)

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
+import pyarrow as pa  # type: ignore[import-untyped]
 from dbt.adapters.duckdb.credentials import Attachment
 from dbt.adapters.factory import get_adapter_by_type
 from dbt.cli.main import dbtRunner
@@ -196,7 +198,9 @@ class LiveView:
         is_changed = digests != self._digests or not self.file.exists()
         if is_changed:
             batches = {
-                Batch(now + timedelta(microseconds=number), str(day), digests[day]): rows
+                Batch(
+                    now + timedelta(microseconds=number), str(day), digests[day]
+                ): rows
                 for number, (day, rows) in enumerate(tables.items())
             }
             self._items = self._write(batches, now)
@@ -250,12 +254,12 @@ class LiveView:
         return {(schema, name) for schema, name in read if name not in made}
 
     def _create_reports(self, base: DuckDBPyConnection) -> None:
-        """Create the live variant of each report that can be computed from the facts."""
+        """Create the live variant of each report that is computed from the facts."""
         live = {*_FACTS}
         for name, sql in self._reports.items():
 
             def place(match: re.Match[str]) -> str:
-                suffix = "_live" if match[2] in live else ""  # noqa: B023 - used here
+                suffix = "_live" if match[2] in live else ""
                 return f"{match[1]}.{match[2]}{suffix}"
 
             if not live & {found for _, found in _RELATION.findall(sql)}:
@@ -270,7 +274,7 @@ class LiveView:
             else:
                 live.add(name)
 
-    def _write(self, batches: Mapping[Batch, "api.pa.Table"], now: datetime) -> int:
+    def _write(self, batches: Mapping[Batch, pa.Table], now: datetime) -> int:
         """Write the file with these deliveries; return the number of items."""
         self._make_rows(batches)
         with TemporaryDirectory(prefix=".next-", dir=self._folder) as folder:
@@ -281,7 +285,7 @@ class LiveView:
             file.replace(self.file)
         return items
 
-    def _make_rows(self, batches: Mapping[Batch, "api.pa.Table"]) -> None:
+    def _make_rows(self, batches: Mapping[Batch, pa.Table]) -> None:
         """Put the fetched sessions through the models, into the schema `fetched`."""
         connection = self._connection
         registry = ErasureRegistry.load(self._settings.landing)
@@ -317,7 +321,7 @@ class LiveView:
             if match[2] != "int_user_versions":
                 return relation
             users = "select user_id from fetched.int_sessions_latest"
-            return f"(select * from {relation} where user_id in ({users}))"
+            return f"(select * from {relation} where user_id in ({users}))"  # noqa: S608
 
         sql = _SOURCE.sub("fetched.sessions", _without_comments(self._sql[name]))
         return _RELATION.sub(place, sql)
@@ -336,7 +340,8 @@ class LiveView:
         ):
             columns = ", ".join(connection.table(f"readers.live.{table}").columns)
             connection.execute(
-                f"insert into readers.live.{table} select {columns} from ({source})"
+                f"insert into readers.live.{table} select {columns}"  # noqa: S608
+                f" from ({source})"
             )
         connection.execute(
             "insert into readers.live.status values (?, ?, ?)",
@@ -369,12 +374,16 @@ def _compiled() -> tuple[dict[str, str], dict[str, str]]:
     done = dbtRunner().invoke(
         [
             *("--quiet", "--no-write-json", "--log-level-file", "none"),
+            "--log-level=none",
             *("compile", "--full-refresh", "--indirect-selection=empty", "-s", models),
         ]
     )
+    results: Any = done.result
     if not done.success:
-        raise LiveError(f"dbt cannot compile the models: {done.exception or 'see above'}")
-    nodes = {each.node.name: each.node for each in done.result.results}  # type: ignore[union-attr]
+        failed = [str(each.message) for each in getattr(results, "results", [])]
+        reason = done.exception or " ".join(failed)
+        raise LiveError(f"dbt cannot compile the models: {reason}")
+    nodes = {each.node.name: each.node for each in results.results}
     sql = {name: str(node.compiled_code) for name, node in nodes.items()}
     reports = {
         name: sql[name] for name, node in nodes.items() if node.schema == "reports"
@@ -384,7 +393,8 @@ def _compiled() -> tuple[dict[str, str], dict[str, str]]:
 
 def _attach_lake(connection: DuckDBPyConnection, home: Path) -> None:
     """Attach the lake of dbt's target, read-only."""
-    credentials = get_adapter_by_type("duckdb").config.credentials
+    adapter: Any = get_adapter_by_type("duckdb")  # type: ignore[no-untyped-call]
+    credentials = adapter.config.credentials
     for extension in credentials.extensions or []:
         connection.load_extension(str(extension))
     attachment: Attachment = credentials.attach[0]

@@ -26,9 +26,8 @@ import altair
 import click
 import duckdb
 import msgspec
-from deftunes.dashboard import ANALYST
+from deftunes.dashboard import ANALYST, LIVE
 from deftunes.landing import loader
-from deftunes.live import LIVE
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.generator import Generator

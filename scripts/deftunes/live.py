@@ -28,7 +28,7 @@ from dbt.adapters.factory import get_adapter_by_type
 from dbt.cli.main import dbtRunner
 from duckdb import DuckDBPyConnection
 
-from deftunes.dashboard import ANALYST
+from deftunes.dashboard import ANALYST, LIVE
 from deftunes.dbt_plugin.lake import TargetLake
 from deftunes.devices import devices
 from deftunes.landing import api
@@ -37,9 +37,6 @@ from deftunes.landing.zone import Batch, content_of
 from deftunes.privacy.erasure_registry import ErasureRegistry
 from deftunes.settings import Settings
 from deftunes.sql import literal
-
-LIVE = Path("live", "analyst.duckdb")
-"""The file that readers open, below `serving/`."""
 
 # The models that the provisional rows go through, in this order.
 _CHAIN = (

@@ -30,7 +30,8 @@ def set_up_logging() -> None:
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     handler.setFormatter(_JsonFormatter() if wants_json_logs() else text)
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    # Forced: libraries that are imported may have set up something.
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
 
 
 def say(text: str) -> None:

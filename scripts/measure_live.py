@@ -137,7 +137,7 @@ class Reader(threading.Thread):
 @click.option("--per-minute", default=6.0, help="Purchases a minute, at random times.")
 @click.option("--items", default=20_000, help="Items bought in the year before today.")
 @click.option("--sessions", default=1000, help="Sessions that today has had already.")
-@click.option("--every", default=10.0, help="As for scripts/live.py.")
+@click.option("--every", default=5.0, help="As for scripts/live.py.")
 @click.option("--build-every", default=900.0, help="As for scripts/live.py.")
 def main(
     minutes: float,

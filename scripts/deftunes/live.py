@@ -27,13 +27,15 @@ from dbt.adapters.duckdb.credentials import Attachment
 from dbt.adapters.factory import get_adapter_by_type
 from dbt.cli.main import dbtRunner
 from duckdb import DuckDBPyConnection
+from filelock import FileLock, Timeout
 
 from deftunes.dashboard import ANALYST, LIVE
-from deftunes.dbt_plugin.lake import TargetLake
+from deftunes.dbt_plugin.lake import LakeError, TargetLake
 from deftunes.devices import devices
 from deftunes.landing import api
 from deftunes.landing.download import RetryPolicy
 from deftunes.landing.zone import Batch, content_of
+from deftunes.object_store import ObjectStoreError
 from deftunes.privacy.erasure_registry import ErasureRegistry
 from deftunes.settings import Settings
 from deftunes.sql import literal
@@ -104,6 +106,31 @@ _CHANGED = """
     union
     select distinct session_id from (from published except from compared)
 """
+# Each accepted item of the last delivery of a session is in the fact once.
+_CHECK = """
+    with
+    accepted as (
+        select count(*) as items, coalesce(sum(items.price_usd), 0) as revenue
+        from fetched.int_session_items_priced as items
+        inner join fetched.int_sessions_latest as sessions
+            using (_batch_id, _position)
+        where items.rejection_reason is null
+    ),
+    facts as (
+        select
+            count(*) as items,
+            count(distinct fact_key) as keys,
+            count(user_key) as users,
+            coalesce(sum(price_usd), 0) as revenue
+        from fetched.fact_order_items
+    )
+    select
+        (accepted.items, accepted.revenue) = (facts.items, facts.revenue)
+        and facts.items = facts.keys and facts.items = facts.users,
+        accepted.items
+    from accepted
+    cross join facts
+"""
 _COMPARED = (
     *("session_id", "item_number", "track_id", "artist_key", "currency", "price"),
     *("liked", "liked_since", "session_start_time"),
@@ -144,15 +171,27 @@ class LiveView:
             settings: where the lakehouse and the API are.
 
         Raises:
-            LiveError: nothing is published, or dbt cannot compile the models.
+            LiveError: there is another such process, dbt cannot compile the models, or
+                the target has no lake.
             SettingsError: a setting of the API is missing.
 
         """
         self._settings = settings
         self._access = settings.api_access()
+        # Released when the process ends.
+        self._lock = FileLock(settings.home / ".live.lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise LiveError(
+                f"Another process keeps the live view of {settings.home}."
+            ) from None
         self._folder = settings.serving / LIVE.parent
         self._sql, self._reports = _compiled()
-        self._connection = duckdb.connect(config={"threads": os.cpu_count() or 1})
+        limits = {"memory_limit": settings.memory_limit, "threads": settings.threads}
+        self._connection = duckdb.connect(
+            config={name: limit for name, limit in limits.items() if limit}
+        )
         self._connection.execute("set timezone = 'UTC'")
         _attach_lake(self._connection, settings.home)
         self._connection.execute("create schema fetched; create schema copied")
@@ -176,13 +215,13 @@ class LiveView:
 
         Raises:
             DownloadError: the API does not answer.
-            LiveError: nothing is published.
+            LiveError: nothing is published, or provisional rows are not right.
 
         """
         now = now or datetime.now(timezone.utc)
         published = self._published()
         publication = published.parent.parent.name
-        if publication != self._publication:
+        if publication != self._publication or not self._base.exists():
             self._first_day = self._prepare(published, now.date())
             self._publication, self._digests = publication, {}
         count = (now.date() - self._first_day).days + 1
@@ -308,6 +347,12 @@ class LiveView:
                 found = devices(connection, connection.table(f"fetched.{name}"))
                 connection.execute("drop table if exists fetched.int_session_devices")
                 found.create("fetched.int_session_devices")
+        ((is_right, items),) = connection.execute(_CHECK).fetchall()
+        if not is_right:
+            raise LiveError(
+                f"Of {items} accepted items, not all are in the fact once, with their "
+                "revenue: the live view stays as it was. Run `dbt build`, which tests."
+            )
 
     def _replaced(self, name: str) -> str:
         """Return the SQL of a model over what was fetched and copied."""
@@ -389,7 +434,12 @@ def _compiled() -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _attach_lake(connection: DuckDBPyConnection, home: Path) -> None:
-    """Attach the lake of dbt's target, read-only."""
+    """Attach the lake of dbt's target, read-only.
+
+    Raises:
+        LiveError: it cannot be read.
+
+    """
     adapter: Any = get_adapter_by_type("duckdb")  # type: ignore[no-untyped-call]
     credentials = adapter.config.credentials
     for extension in credentials.extensions or []:
@@ -400,7 +450,11 @@ def _attach_lake(connection: DuckDBPyConnection, home: Path) -> None:
     lake = Attachment(
         path=attachment.path, alias="lake", options=options, read_only=True
     )
-    TargetLake(lake, "show", region).open(connection, home)
+    try:
+        TargetLake(lake, "show", region).open(connection, home)
+        connection.execute("from ducklake_current_snapshot('lake')")
+    except (LakeError, ObjectStoreError, duckdb.Error) as error:
+        raise LiveError(f"The lake of dbt's target cannot be read: {error}") from None
 
 
 @contextmanager

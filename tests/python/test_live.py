@@ -1,6 +1,7 @@
 """The live view: purchases within seconds, marked, beside what is published."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import duckdb
 import msgspec
 import pytest
+import requests
 from conftest import Lakehouse
 from deftunes.settings import PROJECT
 from demo_sources import postgres, service
@@ -199,11 +201,42 @@ def test_purchases_are_shown_within_seconds_and_nothing_else_changes(
         shop.buy()
         live.wait(REVENUE, [(published + Decimal("6.25"),)])
         assert "s behind:" in live.said
+        check_the_sales_board(shop, live)
         live.stop()
         assert {*(lakehouse.home / "landing").rglob("*.parquet")} == landed
         assert lakehouse.published(
             "select sum(price_usd), count(*) from marts.fact_order_items"
         ) == [(published, items)]
+
+
+def check_the_sales_board(shop: Shop, live: Live) -> None:
+    """Open the sales board: it shows today's sales, and reloads with the next one."""
+    log = live.lakehouse.home.parent / "explore.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "scripts/explore.py", "--port=8680"],
+            cwd=PROJECT,
+            env=live.environment | {"PYTHONUNBUFFERED": "1"},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        running = None
+        while running is None:
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.5)
+            running = re.search(r"running on (http://\S+)", log.read_text())
+        board = requests.get(f"{running[1]}/sales", timeout=120).text
+        shown = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", board))
+        assert f"{len(shop.today)} Orders Today" in shown
+        with requests.get(
+            f"{running[1]}/__livereload", stream=True, timeout=60
+        ) as events:
+            shop.buy()
+            assert next(events.iter_lines()) == b"data: reload"
+    finally:
+        server.terminate()
+        server.wait(60)
 
 
 @pytest.mark.usefixtures("long_mode")

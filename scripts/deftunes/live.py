@@ -171,8 +171,8 @@ class LiveView:
             settings: where the lakehouse and the API are.
 
         Raises:
-            LiveError: there is another such process, dbt cannot compile the models, or
-                the target has no lake.
+            LiveError: there is another such process, nothing is published, dbt cannot
+                compile the models, or the target has no lake.
             SettingsError: a setting of the API is missing.
 
         """
@@ -186,6 +186,7 @@ class LiveView:
             raise LiveError(
                 f"Another process keeps the live view of {settings.home}."
             ) from None
+        self._published()
         self._folder = settings.serving / LIVE.parent
         self._sql, self._reports = _compiled()
         limits = {"memory_limit": settings.memory_limit, "threads": settings.threads}
@@ -245,7 +246,12 @@ class LiveView:
         return Refreshed(now, days, is_changed, self._items)
 
     def _published(self) -> Path:
-        """Return the path of the published file in its publication's folder."""
+        """Return the path of the published file in its publication's folder.
+
+        Raises:
+            LiveError: nothing is published.
+
+        """
         link = self._settings.serving / ANALYST
         if not link.exists():
             raise LiveError(f"{link} does not exist. `dbt build` publishes it.")

@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo land build dashboard explore download rollback upkeep forget \
-	start-over test bench lint docs metrics export features lock
+.PHONY: help setup demo land build dashboard explore live airflow download rollback \
+	upkeep forget start-over test bench lint docs metrics export features lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,20 @@ explore: setup ## the boards with filters in a browser, while this runs
 
 download: setup ## on a reader's machine: bring serving/ up to date with DEFTUNES_STORE
 	@$(BIN)/python scripts/download.py $(ARGS)
+
+live: setup ## show purchases within seconds in serving/live/, and build now and then
+	@$(BIN)/python scripts/live.py $(ARGS)
+
+airflow: setup .venv-airflow/requirements.txt ## try Airflow on made-up sources, while this runs
+	@$(BIN)/python scripts/run_airflow.py $(ARGS)
+
+# Airflow has an environment of its own: it only calls the commands of this project.
+.venv-airflow/requirements.txt: scripts/airflow/requirements.txt
+	@echo "Installing Airflow into .venv-airflow ..."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-airflow
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes \
+		--system-certs --python .venv-airflow/bin/python -r $<
+	@cp $< $@
 
 # DBT_TARGET sets the lake for every command.
 rollback: setup ## publish the previous publication again
@@ -116,3 +130,7 @@ lock: setup ## pin the versions of requirements.in in requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras \
 		--python-version 3.11 --no-emit-index-url --no-emit-find-links \
 		--no-header requirements.in --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras \
+		--python-version 3.11 --no-emit-index-url --no-emit-find-links \
+		--no-header scripts/airflow/requirements.in \
+		--output-file scripts/airflow/requirements.txt

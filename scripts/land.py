@@ -13,6 +13,7 @@ from deftunes.landing.loader import ENTITIES, LandingPlan, run
 from deftunes.landing.manifest import ManifestError
 from deftunes.landing.zone import DEMO_MARKER, landed_files
 from deftunes.lock import LockedError
+from deftunes.logs import say, set_up_logging
 from deftunes.settings import HomeError, Settings, SettingsError
 from tqdm.contrib.logging import (  # type: ignore[import-untyped]
     logging_redirect_tqdm,
@@ -60,9 +61,7 @@ def main(
     something did not (run the same command again), with 2 if an argument or a
     setting is wrong, and with 130 after Ctrl-C.
     """
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO
-    )
+    set_up_logging()
     # The loader logs retries itself, with more detail.
     for name in ("stamina", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -95,7 +94,7 @@ def main(
     except OSError as error:
         logger.error("%s", remedy(str(error), settings.landing) or error)
         sys.exit(1)
-    click.echo(summary)
+    say(str(summary))
     sys.exit(1 if summary.failed else 0)
 
 

@@ -4,7 +4,10 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import copytree
@@ -24,6 +27,8 @@ NAMES = ("sales", "songs_and_artists", "buyers", "churn", "data_quality")
 """The boards in the order of the page; each is a file in `charts/`."""
 ANALYST = Path("roles", "analyst.duckdb")
 """The database that the boards read, below `serving/`: without names and places."""
+LIVE = Path("live", "analyst.duckdb")
+"""The same with what came since it was published: `deftunes.live` keeps it."""
 SCREENS = {"desktop": "", "phone": "_phone"}
 """The screens that each board is drawn for, and the suffix of the file's name."""
 MADE_UP = "**Made-up data.** "
@@ -63,7 +68,8 @@ def draw(settings: Settings) -> Path:
 def explore(settings: Settings, port: int) -> int:
     """Serve all boards with their filters to this machine, until interrupted.
 
-    Each view reads the newest publication.
+    Each view reads the newest publication. If there is a live view, the sales board
+    begins with today's sales, and open pages load again when they change.
 
     Args:
         settings: where the lakehouse is.
@@ -77,8 +83,15 @@ def explore(settings: Settings, port: int) -> int:
 
     """
     _published(settings)
+    boards = _boards(settings)
+    live = settings.serving / LIVE
+    if live.exists():
+        boards["sales"] = _with_today(boards["sales"])
     with TemporaryDirectory() as folder:
-        project = _project(Path(folder), _boards(settings))
+        project = _project(Path(folder), boards)
+        if live.exists():
+            touch = (live, project / "charts" / "sales.yml")
+            threading.Thread(target=_touch, args=touch, daemon=True).start()
         return subprocess.run(  # noqa: S603  the project's own dct
             [
                 *(_DCT, "serve", "--host=127.0.0.1", f"--port={port}"),
@@ -179,6 +192,30 @@ def _is_demo(settings: Settings) -> bool:
         return landed.read_text(DEMO_MARKER) is not None
     except ObjectStoreError:  # a reader's key need not read the landing zone
         return False
+
+
+def _with_today(board: dict[str, Any]) -> dict[str, Any]:
+    """Return a board that begins with today's sales, from the live view."""
+    first, *rest = board["rows"]
+    today: list[Any] = [
+        {"text": "{{ queries.today.one.as_of }}"},
+        {"cols": ["today_revenue", "today_items", "today_orders", "today_buyers"]},
+    ]
+    return board | {
+        "extends": [board["extends"], "../parts/today.yml"],
+        "rows": [first, *today, *rest],
+    }
+
+
+def _touch(live: Path, board: Path) -> None:
+    """Touch a board whenever there is another live view: dbt Charts loads it again."""
+    shown = live.stat().st_ino
+    while board.exists():
+        time.sleep(1)
+        with suppress(FileNotFoundError):  # one of them is being replaced
+            if live.stat().st_ino != shown:
+                shown = live.stat().st_ino
+                os.utime(board)
 
 
 def _project(home: Path, boards: dict[str, dict[str, Any]]) -> Path:

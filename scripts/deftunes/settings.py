@@ -80,6 +80,8 @@ class Settings:
         api_headers: further headers for the API, a JSON object of texts; None if unset.
         api_client_certificate: PEM file with a client certificate and its key, for
             the API; None if unset.
+        alert_urls: whom to alert, as Apprise's URLs with spaces between them; None if
+            unset.
 
     """
 
@@ -97,6 +99,7 @@ class Settings:
     api_token: str | None = field(default=None, repr=False)
     api_headers: str | None = field(default=None, repr=False)
     api_client_certificate: str | None = None
+    alert_urls: str | None = field(default=None, repr=False)
 
     @property
     def landing(self) -> Path:
@@ -136,6 +139,7 @@ class Settings:
             api_client_certificate=(
                 environment.get("DEFTUNES_API_CLIENT_CERTIFICATE") or None
             ),
+            alert_urls=environment.get("DEFTUNES_ALERT_URLS") or None,
         )
 
     def make_home(self) -> None:
@@ -192,6 +196,11 @@ class Settings:
         ]
         headers = _headers(self.api_token, self.api_headers)
         return ApiAccess(url, headers, certificate, f"{' and '.join(states)}.")
+
+
+def wants_json_logs(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether dbt's own variable asks for logs as JSON, a line each."""
+    return environment.get("DBT_LOG_FORMAT") == "json"
 
 
 def check_url(name: str, url: str) -> None:

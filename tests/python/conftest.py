@@ -34,7 +34,7 @@ WITHOUT_TESTS = ("--exclude-resource-type", "test")
 # Some minutes each on two cores, the longest first.
 _SLOWEST = (
     *("test_publishing", "test_faults", "test_pipeline", "test_dashboard"),
-    "test_explore",
+    *("test_explore", "test_live", "test_schedule"),
     *("test_data_classes", "test_demo", "test_export", "test_materialized_views"),
     *("test_history", "test_properties", "test_forget", "test_landing_in_a_bucket"),
     *("test_lakehouse_in_a_bucket", "test_selections"),

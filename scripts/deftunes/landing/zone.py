@@ -271,7 +271,7 @@ class LandingZone:
             ShrinkError: there are too few rows.
 
         """
-        records, malformed, digest = _content(rows, is_malformed)
+        records, malformed, digest = content_of(rows, is_malformed)
         newest = self._newest.get((entity, window))
         batch = Batch(ingested_at, window, digest)
         lost = self._lost.pop((entity, window), [])
@@ -604,8 +604,14 @@ def _command(file: PurePath) -> str:
     return f"{command} --start {window} --end {end}"
 
 
-def _content(rows: DuckDBPyRelation, is_malformed: str) -> tuple[int, int, str]:
-    """Return the number of rows, the number of malformed rows, and the digest."""
+def content_of(rows: DuckDBPyRelation, is_malformed: str) -> tuple[int, int, str]:
+    """Return the number of rows, the number of malformed rows, and the digest.
+
+    Args:
+        rows: the rows; the content is all columns except `_position` and metadata.
+        is_malformed: the SQL condition for a row that does not match its types.
+
+    """
     fields = ", ".join(_content_fields(rows))
     ((records, malformed, digest),) = rows.aggregate(
         f"count(*), count(*) filter ({is_malformed}),"

@@ -46,6 +46,6 @@
 {% macro device_script() -%}
     {#- The command that recognises devices. Each executor runs it, so the project and its
         environment need to be at the same path there. -#}
-    {{ env_var('PYSPARK_PYTHON', '') or flags.PROJECT_DIR ~ '/.venv-spark/bin/python' }}
-    {{- ' ' ~ flags.PROJECT_DIR }}/scripts/recognise_devices.py
+    {{ env_var('PYSPARK_PYTHON', '') or env_var('PWD') ~ '/.venv-spark/bin/python' }}
+    {{- ' ' ~ env_var('PWD') }}/scripts/recognise_devices.py
 {%- endmacro %}

@@ -49,3 +49,17 @@
     {{ env_var('PYSPARK_PYTHON', '') or env_var('PWD') ~ '/.venv-spark/bin/python' }}
     {{- ' ' ~ env_var('PWD') }}/scripts/recognise_devices.py
 {%- endmacro %}
+
+{% macro export_views(folder) -%}
+    {#- Writes the rows of the views to Parquet files, `folder`/schema/name, because only
+        Spark can read its views. -#}
+    {%- do lock_lake() -%}
+    {%- for node in graph.nodes.values()
+        if node.resource_type == 'model' and node.config.materialized == 'view'
+        and node.schema not in var('published_schemas') -%}
+        {%- do run_query(
+            "insert overwrite directory '" ~ folder ~ '/' ~ node.schema ~ '/' ~ node.name
+            ~ "' using parquet select * from " ~ node.relation_name
+        ) -%}
+    {%- endfor -%}
+{%- endmacro %}

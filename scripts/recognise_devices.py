@@ -1,10 +1,10 @@
-"""Recognises devices for Spark: reads user agents as base64, a line each.
+"""Recognises devices for Spark: reads user agents in UTF-8 as hexadecimal digits, a
+line each.
 
 Writes a line per user agent: what it read, the type of the device, the operating system
 and the browser, with tabs between them.
 """
 
-import base64
 import sys
 
 from deftunes.devices import Device
@@ -14,7 +14,7 @@ def main() -> None:
     """Read from standard input, write to standard output."""
     for line in sys.stdin:
         encoded = line.rstrip("\n")
-        user_agent = base64.b64decode(encoded).decode("utf-8")
+        user_agent = bytes.fromhex(encoded).decode("utf-8")
         device = Device.from_user_agent(user_agent)
         print(  # noqa: T201
             encoded,

@@ -23,19 +23,21 @@
     end
 {%- endmacro %}
 
-{% macro json_object_text(columns) -%}
-    {{ return(adapter.dispatch('json_object_text')(columns)) }}
+{% macro json_object_text(columns, floats=[]) -%}
+    {#- `floats` names the columns of type float: their digits are those of doubles. -#}
+    {{ return(adapter.dispatch('json_object_text')(columns, floats)) }}
 {%- endmacro %}
 
 {# Spark leaves out null fields unless the option says otherwise. #}
-{% macro default__json_object_text(columns) -%}
+{% macro default__json_object_text(columns, floats) -%}
     to_json(named_struct(
-        {%- for column in columns %}'{{ column }}', {{ column }}
+        {%- for column in columns %}'{{ column }}',
+        {{- ' cast(' ~ column ~ ' as double)' if column in floats else ' ' ~ column }}
         {%- if not loop.last %}, {% endif %}{% endfor -%}
     ), map('ignoreNullFields', 'false'))
 {%- endmacro %}
 
-{% macro duckdb__json_object_text(columns) -%}
+{% macro duckdb__json_object_text(columns, floats) -%}
     cast(json_object(
         {%- for column in columns %}'{{ column }}', {{ column }}
         {%- if not loop.last %}, {% endif %}{% endfor -%}

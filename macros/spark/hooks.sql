@@ -8,7 +8,6 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{% macro spark__clear_spool() -%}{%- endmacro %}
 {% macro spark__create_materialized_view_registry() -%}{%- endmacro %}
 {% macro spark__materialized_view_registry() -%}{{ return(none) }}{%- endmacro %}
 {% macro spark__published_commit() -%}{{ return(none) }}{%- endmacro %}

@@ -20,19 +20,13 @@
 {# Reads the names of the folders and opens no file: an empty batch has no row that
    could tell of it. #}
 {% macro spark__landed_batches(entity) -%}
-    {%- set view = 'landed_batches_of_' ~ entity -%}
-    {%- set views = run_cache().setdefault('landed batches', []) -%}
-    {%- if view not in views -%}
-        {%- set source = graph.sources.values()
-            | selectattr('name', 'equalto', entity) | first -%}
-        {%- do run_query('drop view if exists ' ~ view) -%}
-        {%- do run_query(
-            'cache table ' ~ view ~ ' as select distinct _batch_id from binaryFile.`'
-            ~ _landed_folder(source) ~ '`'
-        ) -%}
-        {%- do views.append(view) -%}
-    {%- endif -%}
-    select _batch_id from {{ view }}
+    {%- set source = graph.sources.values()
+        | selectattr('name', 'equalto', entity) | first -%}
+    {%- set rows = _spooled(
+        'landed_batches_of_' ~ entity,
+        'select distinct _batch_id from binaryFile.`' ~ _landed_folder(source) ~ '`'
+    ) -%}
+    select _batch_id from {{ rows }}
 {%- endmacro %}
 
 {% macro _landed_folder(source) -%}
@@ -42,7 +36,8 @@
     ).group(1) | replace('{name}', source.name) }}
 {%- endmacro %}
 
-{# Spark keeps the rows in memory, and on disk if memory is short. #}
+{# A view with the tag `cached` is written to temporary files. Any other view becomes a
+   subquery over the cached views that it reads. #}
 {% macro spark__cached_view(view) -%}
     {%- if not execute or view.is_cte or flags.WHICH not in ['build', 'run', 'test'] -%}
         {{ return(view) }}
@@ -51,14 +46,55 @@
     {%- if batches == [] -%}
         {{ return(view) }}
     {%- endif -%}
-    {%- set name = view.identifier ~ '_' ~ local_md5(batches | string) -%}
-    {%- set names = run_cache().setdefault('cached views', []) -%}
-    {%- if name not in names -%}
-        {%- do run_query(
-            'cache table ' ~ name ~ ' as select * from ' ~ view
-            ~ (' where ' ~ in_list('_batch_id', batches) if batches else '')
+    {%- set node = graph.nodes['model.' ~ project_name ~ '.' ~ view.identifier] -%}
+    {%- set query = namespace(sql=cached_query(
+        'show create table ' ~ view
+    )[0][0].partition('\nAS\n')[2]) -%}
+    {%- for id in node.depends_on.nodes
+        if graph.nodes.get(id, {}).get('config', {}).materialized == 'view' -%}
+        {%- set upstream = api.Relation.create(
+            schema=graph.nodes[id].schema, identifier=graph.nodes[id].name
         ) -%}
-        {%- do names.append(name) -%}
+        {%- set query.sql = query.sql | replace(
+            upstream.render(), cached_view(upstream) | string
+        ) -%}
+    {%- endfor -%}
+    {%- if 'cached' not in node.tags -%}
+        {{ return('(' ~ query.sql ~ ')') }}
     {%- endif -%}
-    {{ return(name) }}
+    {{ return(_spooled(
+        view.identifier ~ ('' if batches is none else '_of_new_batches'),
+        query.sql if batches is none else
+            'select * from (' ~ query.sql ~ ') where ' ~ in_list('_batch_id', batches)
+    )) }}
+{%- endmacro %}
+
+{% macro _spooled(name, sql) -%}
+    {#- The Parquet files with the rows of a query, written once in an invocation. Spark's
+        own cache would not recognise the query of a view of Iceberg. -#}
+    {%- set files = 'parquet.`' ~ _spool() ~ '/' ~ name ~ '`' -%}
+    {%- set spooled = run_cache().setdefault('spooled', []) -%}
+    {%- if name not in spooled -%}
+        {%- do run_query(
+            "insert overwrite directory '" ~ _spool() ~ '/' ~ name
+            ~ "' using parquet " ~ sql
+        ) -%}
+        {%- do spooled.append(name) -%}
+    {%- endif -%}
+    {{ return(files) }}
+{%- endmacro %}
+
+{% macro _spool() -%}
+    {#- The folder for temporary files. -#}
+    {{ return(cached_query('set spark.sql.warehouse.dir')[0][1] ~ '/spool') }}
+{%- endmacro %}
+
+{# Spark cannot delete files that are in no table, but it can empty them. #}
+{% macro spark__clear_spool() -%}
+    {%- for name in (run_cache().get('spooled', []) if execute else []) -%}
+        {%- do run_query(
+            "insert overwrite directory '" ~ _spool() ~ '/' ~ name
+            ~ "' using parquet select 1 as nothing where false"
+        ) -%}
+    {%- endfor -%}
 {%- endmacro %}

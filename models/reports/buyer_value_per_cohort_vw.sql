@@ -26,9 +26,11 @@ cohorts as (
     select
         cohort_date,
         count(*) as buyer_count,
-        cast(avg(revenue_first_30_days_usd) as double) as revenue_30_days_usd,
-        cast(avg(revenue_first_60_days_usd) as double) as revenue_60_days_usd,
-        cast(avg(revenue_first_90_days_usd) as double) as revenue_90_days_usd
+        -- The average of decimals has other digits in each engine.
+        {%- for days in [30, 60, 90] %}
+            cast(sum(revenue_first_{{ days }}_days_usd) as double) / count(*)
+                as revenue_{{ days }}_days_usd{{ ',' if not loop.last }}
+        {%- endfor %}
     from buyers
     group by cohort_date
 

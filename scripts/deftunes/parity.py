@@ -71,11 +71,12 @@ def compare(home: Path) -> Iterator[ComparedTable]:
             raise ParityError(
                 f"There is no {catalogue}. Build it first: dbt build --target {target}"
             )
-    with duckdb.connect(config={"TimeZone": "UTC"}) as connection:
+    with duckdb.connect() as connection:
         for extension in ("ducklake", "sqlite_scanner", "avro", "iceberg"):
             connection.load_extension(extension)
+        connection.execute("set timezone = 'UTC'")
         connection.execute(
-            f"attach {literal(f'ducklake:sqlite:{catalogues["local"]}')} as lake"
+            f"attach {literal('ducklake:sqlite:' + str(catalogues['local']))} as lake"
             f" (data_path {literal(str(home / 'lake' / 'data'))},"
             " override_data_path true, read_only)"
         )
@@ -103,11 +104,8 @@ def _compare_table(
     if spark is None:
         return ComparedTable(f"{schema}.{name}", count, "not in Spark's lake")
     types = {
-        column: str(kind)
-        for column, kind in zip(
-            *(lambda each: (each.columns, each.types))(connection.table(relation)),
-            strict=True,
-        )
+        column: kind
+        for column, kind, *_ in connection.sql(f"describe {relation}").fetchall()
         if column not in NOT_COMPARED
     }
     queries = []

@@ -1,7 +1,7 @@
 {{ config(unique_key='session_id') }}
 
 -- The same model in SQL, because dbt-spark runs no Python model in its own session. Each
--- executor runs the script; as base64, a user agent has neither tabs nor line breaks.
+-- executor runs the script; as hexadecimal digits, a user agent has neither tabs nor line breaks.
 -- Reads: {{ ref('int_sessions_latest') }}
 with
 
@@ -18,7 +18,7 @@ sessions as (
 
 user_agents as (
 
-    select distinct base64(user_agent) as encoded_agent
+    select distinct hex(user_agent) as encoded_agent
     from sessions
     where user_agent is not null
 
@@ -43,7 +43,7 @@ final as (
         coalesce(devices.browser, 'Unknown') as browser,
         sessions._batch_id
     from sessions
-    left join devices on base64(sessions.user_agent) = devices.encoded_agent
+    left join devices on hex(sessions.user_agent) = devices.encoded_agent
 
 )
 

@@ -28,13 +28,17 @@
     {{ return(adapter.dispatch('json_object_text')(columns, floats)) }}
 {%- endmacro %}
 
-{# Spark leaves out null fields unless the option says otherwise. #}
+{# Spark leaves out null fields unless the option says otherwise. DuckDB writes NaN
+   without quotes. #}
 {% macro default__json_object_text(columns, floats) -%}
-    to_json(named_struct(
+    {{ 'regexp_replace(' if floats }}to_json(named_struct(
         {%- for column in columns %}'{{ column }}',
         {{- ' cast(' ~ column ~ ' as double)' if column in floats else ' ' ~ column }}
         {%- if not loop.last %}, {% endif %}{% endfor -%}
     ), map('ignoreNullFields', 'false'))
+    {%- if floats -%}
+        , '"({{ floats | join('|') }})":"(NaN|-?Infinity)"', '"$1":$2')
+    {%- endif -%}
 {%- endmacro %}
 
 {% macro duckdb__json_object_text(columns, floats) -%}

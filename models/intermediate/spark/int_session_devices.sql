@@ -27,9 +27,11 @@ user_agents as (
 devices as (
 
     select transform(encoded_agent)
+        row format delimited fields terminated by '\t'
         using '{{ device_script() }}'
         as (encoded_agent string, device_type string, operating_system string,
             browser string)
+        row format delimited fields terminated by '\t'
     from user_agents
 
 ),

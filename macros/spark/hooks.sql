@@ -46,7 +46,7 @@
     {#- The command that recognises devices. Each executor runs it, so the project and its
         environment need to be at the same path there. -#}
     {{ env_var('PYSPARK_PYTHON', '') or env_var('PWD') ~ '/.venv-spark/bin/python' }}
-    {{- ' ' ~ env_var('PWD') }}/scripts/recognise_devices.py
+    {{- ' ' ~ env_var('PWD') }}/scripts/spark/recognise_devices.py
 {%- endmacro %}
 
 {% macro export_views(folder) -%}

@@ -54,7 +54,7 @@ class Device:
     browser: str = UNKNOWN
 
     @classmethod
-    def from_user_agent(cls, user_agent: str) -> "Device":
+    def from_user_agent(cls, user_agent: str) -> Device:
         """Recognise a device. Any text is allowed, also one that is no user agent."""
         found = parse(user_agent)
         model = found.device.family if found.device else ""

@@ -3,6 +3,7 @@
     {{ return(raw_strategy) }}
 {%- endmacro %}
 
+{# Overrides dbt-spark's. As on DuckDB, `replace` without rows changes nothing. #}
 {% macro dbt_spark_get_incremental_sql(
     strategy, source, target, existing, unique_key, incremental_predicates
 ) -%}
@@ -74,6 +75,7 @@
     {{ return(sql) }}
 {%- endmacro %}
 
+{# Overrides dbt-spark's, which does not know DuckDB's names of types. #}
 {% macro spark__create_csv_table(model, agate_table) -%}
     {%- set types = model.config.column_types or {} -%}
     {%- set sql -%}
@@ -90,6 +92,7 @@
     {{ return(sql) }}
 {%- endmacro %}
 
+{# Overrides dbt-spark's, which drops the table first. #}
 {% macro spark__reset_csv_table(model, full_refresh, old_relation, agate_table) -%}
     {{ return(create_csv_table(model, agate_table)) }}
 {%- endmacro %}

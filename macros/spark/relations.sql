@@ -36,6 +36,7 @@
     {{ return(materialization_table_spark()) }}
 {%- endmaterialization %}
 
+{# Overrides dbt-spark's, which also writes the comments of the columns. #}
 {% macro spark__create_view_as(relation, sql) -%}
     create or replace view {{ relation }} as
     {{ spark__get_select_subquery(sql) if config.get('contract').enforced else sql }}
@@ -51,6 +52,7 @@
 {# A contract is kept by casts: Spark's sums have other numbers of digits. #}
 {% macro spark__get_assert_columns_equivalent(sql) -%}{%- endmacro %}
 
+{# Overrides dbt's: casts each column. #}
 {% macro spark__get_select_subquery(sql) -%}
     select
         {%- for column in model.columns.values() %}
@@ -61,6 +63,7 @@
     from ({{ sql }}) as model_subquery
 {%- endmacro %}
 
+{# Overrides dbt's, which takes the types as they are. #}
 {% macro spark__get_empty_schema_sql(columns) -%}
     select
         {%- for column in columns.values() %}

@@ -3,10 +3,12 @@
     cast(current_timestamp() as timestamp_ntz)
 {%- endmacro %}
 
+{# Overrides dbt-spark's, which is a cast that fails. #}
 {% macro spark__safe_cast(field, type) -%}
     try_cast({{ field }} as {{ type }})
 {%- endmacro %}
 
+{# Overrides dbt-spark's, which loses microseconds. #}
 {% macro spark__dateadd(datepart, interval, from_date_or_timestamp) -%}
     {{ from_date_or_timestamp }} + interval '{{ interval }}' {{ datepart }}
 {%- endmacro %}
@@ -28,10 +30,12 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# Overrides dbt-spark's, which splits by a regular expression. #}
 {% macro spark__split_part(string_text, delimiter_text, part_number) -%}
     split_part({{ string_text }}, {{ delimiter_text }}, {{ part_number }})
 {%- endmacro %}
 
+{# For the stand-in of dbt_expectations. #}
 {% macro spark__regex_matches(expression, regex, is_raw, flags) -%}
     {{ expression }} rlike '{{ regex | replace("\\", "\\\\") }}'
 {%- endmacro %}

@@ -101,7 +101,7 @@ def _compare_table(
     """Compare the rows of a table."""
     relation = f"lake.{schema}.{name}"
     spark = _spark_relation(connection, home, schema, name)
-    (count,) = connection.sql(f"select count(*) from {relation}").fetchone() or (0,)
+    (count,) = connection.sql(f"from {relation} select count(*)").fetchone() or (0,)
     if spark is None:
         return ComparedTable(f"{schema}.{name}", count, "not in Spark's lake")
     types = {

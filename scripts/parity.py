@@ -194,6 +194,8 @@ def dbt(home: Path, target: str, *arguments: str) -> None:
         cwd=PROJECT,
         env={
             **os.environ,
+            # Only a shell sets it to where the command runs.
+            "PWD": str(PROJECT),
             "DEFTUNES_HOME": str(home),
             "DBT_TARGET": target,
             "DBT_TARGET_PATH": str(home / "target" / target),

@@ -27,10 +27,12 @@ cohorts as (
         cohort_date,
         count(*) as buyer_count,
         -- The average of decimals has other digits in each engine.
-        {%- for days in [30, 60, 90] %}
-            cast(sum(revenue_first_{{ days }}_days_usd) as double) / count(*)
-                as revenue_{{ days }}_days_usd{{ ',' if not loop.last }}
-        {%- endfor %}
+        cast(sum(revenue_first_30_days_usd) as double) / count(*)
+            as revenue_30_days_usd,
+        cast(sum(revenue_first_60_days_usd) as double) / count(*)
+            as revenue_60_days_usd,
+        cast(sum(revenue_first_90_days_usd) as double) / count(*)
+            as revenue_90_days_usd
     from buyers
     group by cohort_date
 

@@ -31,6 +31,8 @@ def shown(target: str, home: Path) -> list[dict[str, str]]:
         cwd=PROJECT,
         env={
             **os.environ,
+            # Only a shell sets it to where the command runs.
+            "PWD": str(PROJECT),
             "DEFTUNES_HOME": str(home),
             "DBT_TARGET": target,
             "DBT_TARGET_PATH": str(home / "target" / target),

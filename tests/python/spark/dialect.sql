@@ -29,7 +29,7 @@
 {%- for json in [
     '{"price":"1.23"}', '{"price":1.23}', '{"price":5}', '{"price":-0.0}',
     '{"price":1e400}', '{"price":null}', '{}', 'not json', '{"price":{"a":1}}', '[1]',
-    '{"price":123456789012345678}', '{"price":true}', '{"price":""}', '',
+    '{"price":123456789012}', '{"price":true}', '{"price":""}', '',
 ] -%}
     {%- set number = json_number("'" ~ json ~ "'", 'price') -%}
     {%- do rows.append(('number ' ~ json,

@@ -5,7 +5,8 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo land build dashboard explore live airflow download rollback \
-	upkeep forget start-over test bench lint docs metrics export features lock
+	upkeep forget start-over spark parity test bench lint docs metrics export features \
+	lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +81,23 @@ forget: setup ## erase a person everywhere: make forget USER=<user_id>, ARGS=--d
 
 start-over: setup ## remove the demo's data, to begin with the real sources
 	@$(BIN)/python scripts/start_over.py $(if $(YES),--yes)
+
+# The environment of target spark is its own: dbt loads every adapter that it finds.
+spark: setup .venv-spark/requirements.txt ## build and test the landed data with Spark, in Iceberg tables
+	@.venv-spark/bin/python scripts/spark/set_up.py
+	@mkdir -p "$${DEFTUNES_HOME:-.}/lake_spark"
+	@DBT_TARGET=spark .venv-spark/bin/dbt build $(ARGS)
+
+.venv-spark/requirements.txt: scripts/spark/requirements.txt
+	@echo "Installing Spark into .venv-spark, 1 GB. This takes about a minute ..."
+	@$(PYTHON) -m venv .venv-spark
+	@$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes \
+		--system-certs --python .venv-spark/bin/python -r $< || \
+		.venv-spark/bin/pip install --quiet --require-hashes -r $<
+	@cp $< $@
+
+parity: setup ## build the landed data with DuckDB and with Spark, and compare all rows
+	@$(BIN)/python scripts/parity.py $(ARGS)
 
 test: setup ## run all tests, of dbt and of Python
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile \

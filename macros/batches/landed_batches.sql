@@ -6,10 +6,6 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro default__landed_batches(entity) -%}
-    select distinct _batch_id from {{ landed_files(entity) }}
-{%- endmacro %}
-
 {# Reads the names of the folders and opens no file. #}
 {% macro duckdb__landed_batches(entity) -%}
     {%- set files = modules.re.search("'([^']+)'", landed_files(entity)).group(1) -%}
@@ -20,6 +16,10 @@
 {% macro landed_files(entity) -%}
     {#- The relation of an entity's files, from meta.external_location of its
         source. -#}
+    {{ return(adapter.dispatch('landed_files')(entity)) }}
+{%- endmacro %}
+
+{% macro duckdb__landed_files(entity) -%}
     {%- set source = graph.sources.values()
         | selectattr('name', 'equalto', entity) | first -%}
     {{ source.config.meta.external_location | replace('{name}', entity) }}
@@ -72,7 +72,7 @@
     {#- The table of all deliveries. Without it, as in a lake that an earlier version of
         this project has built, the landed files. -#}
     {{ return(load_relation(api.Relation.create(
-        database=target.database, schema='intermediate',
+        database=target.database or none, schema='intermediate',
         identifier='int_session_deliveries'
     )) or '(select ' ~ surrogate_key(['session_id']) ~ ' as session_key, _batch_id from '
         ~ landed_files('sessions') ~ ')') }}

@@ -24,7 +24,7 @@
     {%- set cache = run_cache() -%}
     {%- if 'audit table' not in cache -%}
         {%- set table = load_relation(api.Relation.create(
-            database=target.database, schema='quality',
+            database=target.database or none, schema='quality',
             identifier='batch_reconciliation'
         )) -%}
         {%- set columns = run_query('select * from ' ~ table ~ ' limit 0').column_names

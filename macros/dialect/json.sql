@@ -23,19 +23,25 @@
     end
 {%- endmacro %}
 
-{% macro json_object_text(columns) -%}
-    {{ return(adapter.dispatch('json_object_text')(columns)) }}
+{% macro json_object_text(columns, floats=[]) -%}
+    {#- `floats` names the columns of type float: their digits are those of doubles. -#}
+    {{ return(adapter.dispatch('json_object_text')(columns, floats)) }}
 {%- endmacro %}
 
-{# Spark leaves out null fields unless the option says otherwise. #}
-{% macro default__json_object_text(columns) -%}
-    to_json(named_struct(
-        {%- for column in columns %}'{{ column }}', {{ column }}
+{# Spark leaves out null fields unless the option says otherwise. DuckDB writes NaN
+   without quotes. #}
+{% macro default__json_object_text(columns, floats) -%}
+    {{ 'regexp_replace(' if floats }}to_json(named_struct(
+        {%- for column in columns %}'{{ column }}',
+        {{- ' cast(' ~ column ~ ' as double)' if column in floats else ' ' ~ column }}
         {%- if not loop.last %}, {% endif %}{% endfor -%}
     ), map('ignoreNullFields', 'false'))
+    {%- if floats -%}
+        , '"({{ floats | join('|') }})":"(NaN|-?Infinity)"', '"$1":$2')
+    {%- endif -%}
 {%- endmacro %}
 
-{% macro duckdb__json_object_text(columns) -%}
+{% macro duckdb__json_object_text(columns, floats) -%}
     cast(json_object(
         {%- for column in columns %}'{{ column }}', {{ column }}
         {%- if not loop.last %}, {% endif %}{% endfor -%}

@@ -31,3 +31,20 @@
         ) }}
     end
 {%- endmacro %}
+
+{% macro round_rate(rate) -%}
+    {#- A double as decimal(18, 12). -#}
+    {{ return(adapter.dispatch('round_rate')(rate)) }}
+{%- endmacro %}
+
+{# Rounds the double as DuckDB does. A cast would round its shortest text. #}
+{% macro default__round_rate(rate) -%}
+    cast(
+        cast(round(({{ rate }}) * 1e12) as decimal(18, 0)) * 0.000000000001
+        as decimal(18, 12)
+    )
+{%- endmacro %}
+
+{% macro duckdb__round_rate(rate) -%}
+    cast({{ rate }} as decimal(18, 12))
+{%- endmacro %}

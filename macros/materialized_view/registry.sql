@@ -1,6 +1,10 @@
 {% macro materialized_view_registry() -%}
     {#- The table with the state of each materialized view; none in a lake without
         materialized views. -#}
+    {{ return(adapter.dispatch('materialized_view_registry')()) }}
+{%- endmacro %}
+
+{% macro duckdb__materialized_view_registry() -%}
     {%- set registry = api.Relation.create(
         database=target.database, schema='operations', identifier='materialized_views',
         type='table'
@@ -47,10 +51,18 @@
 {%- endmacro %}
 
 {% macro materialized_views() -%}
+    {{ return(adapter.dispatch('materialized_views')()) }}
+{%- endmacro %}
+
+{% macro duckdb__materialized_views() -%}
     {{ target.database }}.operations.materialized_views
 {%- endmacro %}
 
 {% macro create_materialized_view_registry() -%}
+    {{ return(adapter.dispatch('create_materialized_view_registry')()) }}
+{%- endmacro %}
+
+{% macro duckdb__create_materialized_view_registry() -%}
     create schema if not exists {{ target.database }}.operations;
     create table if not exists {{ materialized_views() }} (
         schema_name varchar,

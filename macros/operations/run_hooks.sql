@@ -13,7 +13,6 @@
             ) }}
         {%- endif -%}
         {%- do lock_lake() -%}
-        {%- do set_parquet_compression() -%}
         {%- for source in graph.sources.values()
             if run_query(landed_batches(source.name)).rows | length == 0 -%}
             {{ exceptions.raise_compiler_error(
@@ -35,10 +34,25 @@
 {%- endmacro %}
 
 {% macro lock_lake() -%}
+    {#- Takes the lock that keeps other commands from writing to the lake, and sets how
+        the lake writes. -#}
+    {{ return(adapter.dispatch('lock_lake')()) }}
+{%- endmacro %}
+
+{% macro duckdb__lock_lake() -%}
     {%- do run_query('select hold_lock()') -%}
     {#- A command that rewrote files may have been killed, or may not belong to this
         project, and may not have restored the statistics. -#}
     {%- do restore_column_statistics() -%}
+    {%- do set_parquet_compression() -%}
+{%- endmacro %}
+
+{% macro clear_spool() -%}
+    {{ return(adapter.dispatch('clear_spool')()) }}
+{%- endmacro %}
+
+{% macro duckdb__clear_spool() -%}
+    select clear_spool()
 {%- endmacro %}
 
 {% macro log_after_run(results) -%}

@@ -43,6 +43,10 @@
 {% macro published_commit() -%}
     {#- The snapshot id of the commit of the current publication; none if nothing is
         published, or a publication is unfinished. -#}
+    {{ return(adapter.dispatch('published_commit')()) }}
+{%- endmacro %}
+
+{% macro duckdb__published_commit() -%}
     {%- for publication in cached_query(
         'select kept_publications()[1] where unfinished_publications() = []'
     ) -%}

@@ -42,6 +42,10 @@
 {% macro publish_lake(passed, warned) -%}
     {#- Publishes the models of the published schemas, unless their current state is
         already published. -#}
+    {{ return(adapter.dispatch('publish_lake')(passed, warned)) }}
+{%- endmacro %}
+
+{% macro duckdb__publish_lake(passed, warned) -%}
     {%- do run_query('select hold_lock()') -%}
     {%- do run_query('select settle_publishing()') -%}
     {%- set models = published_models() -%}

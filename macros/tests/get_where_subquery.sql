@@ -36,7 +36,7 @@
     {#- Whether the lake has more purchases than items_tested_whole. A fact table that
         was dropped has none. -#}
     {%- set fact = load_relation(api.Relation.create(
-        database=target.database, schema='marts', identifier='fact_order_items'
+        database=target.database or none, schema='marts', identifier='fact_order_items'
     )) -%}
     {{ return(fact is not none and cached_query(
         'select count(*) > ' ~ var('items_tested_whole') ~ ' from ' ~ fact

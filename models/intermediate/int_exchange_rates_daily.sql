@@ -106,10 +106,10 @@ final as (
         daily_rates.rate_date,
         daily_rates.currency,
         -- Engines divide decimals differently, but doubles in the same way.
-        cast(
-            cast(usd_rates.usd_per_euro as double)
-            / cast(daily_rates.units_per_euro as double) as decimal(18, 12)
-        ) as usd_per_unit,
+        {{ round_rate(
+            'cast(usd_rates.usd_per_euro as double)'
+            ~ ' / cast(daily_rates.units_per_euro as double)'
+        ) }} as usd_per_unit,
         daily_rates.is_provisional,
         coalesce(daily_rates.published_date, usd_rates.published_date) as published_date
     from daily_rates

@@ -7,14 +7,15 @@
 }}
 
 -- Creates the table. The macro record_publication inserts the rows.
+{% set text = dbt.type_string() %}
 with
 
 final as (
 
     select
-        cast(null as varchar) as publication_id,
-        cast(null as varchar) as invocation_id,
-        cast(null as varchar) as definition_version,
+        cast(null as {{ text }}) as publication_id,
+        cast(null as {{ text }}) as invocation_id,
+        cast(null as {{ text }}) as definition_version,
         cast(null as bigint) as snapshot_id,
         cast(null as bigint) as passed_count,
         cast(null as bigint) as warned_count,

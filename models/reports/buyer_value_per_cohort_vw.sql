@@ -26,9 +26,13 @@ cohorts as (
     select
         cohort_date,
         count(*) as buyer_count,
-        cast(avg(revenue_first_30_days_usd) as double) as revenue_30_days_usd,
-        cast(avg(revenue_first_60_days_usd) as double) as revenue_60_days_usd,
-        cast(avg(revenue_first_90_days_usd) as double) as revenue_90_days_usd
+        -- The average of decimals has other digits in each engine.
+        cast(sum(revenue_first_30_days_usd) as double) / count(*)
+            as revenue_30_days_usd,
+        cast(sum(revenue_first_60_days_usd) as double) / count(*)
+            as revenue_60_days_usd,
+        cast(sum(revenue_first_90_days_usd) as double) / count(*)
+            as revenue_90_days_usd
     from buyers
     group by cohort_date
 

@@ -50,12 +50,17 @@ monthly as (
     select
         revenue.month_date,
         cast(sum(revenue.revenue_usd) as double) as revenue_usd,
-        sum(
+        -- As decimals, so that the sum does not depend on the order.
+        cast(sum(
             case
                 when landed_months.month_date is not null
-                    then cast(revenue.revenue as double) * fixed_rates.usd_per_unit
+                    then
+                        cast(
+                            cast(revenue.revenue as double) * fixed_rates.usd_per_unit
+                            as decimal(38, 6)
+                        )
             end
-        ) as constant_revenue_usd,
+        ) as double) as constant_revenue_usd,
         landed_months.month_date is not null as is_complete
     from revenue
     left join fixed_rates on revenue.currency = fixed_rates.currency

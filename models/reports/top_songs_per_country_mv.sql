@@ -70,14 +70,22 @@ sales as (
 
 -- The key decides between songs with the same revenue. With one value to order by, the
 -- engine keeps the first ten of each country instead of sorting all songs.
+candidates as (
+
+    select
+        *,
+        row_number() over (
+            partition by country_number order by (-revenue_usd, song_key)
+        ) as candidate_rank
+    from sales
+
+),
+
 best_sellers as (
 
     select *
-    from sales
-    qualify
-        row_number() over (
-            partition by country_number order by (-revenue_usd, song_key)
-        ) <= 10
+    from candidates
+    where candidate_rank <= 10
 
 ),
 

@@ -4,11 +4,15 @@ ua-parser finds the operating system, the browser and the model of a device, but
 what kind of device it is. `device_type` derives that.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import pyarrow as pa  # type: ignore[import-untyped]
-from duckdb import DuckDBPyConnection, DuckDBPyRelation
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from ua_parser import parse
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 UNKNOWN = "Unknown"
 """Nothing is known: no user agent, or one that no rule matches."""
@@ -50,7 +54,7 @@ class Device:
     browser: str = UNKNOWN
 
     @classmethod
-    def from_user_agent(cls, user_agent: str) -> "Device":
+    def from_user_agent(cls, user_agent: str) -> Device:
         """Recognise a device. Any text is allowed, also one that is no user agent."""
         found = parse(user_agent)
         model = found.device.family if found.device else ""
@@ -107,6 +111,8 @@ def devices(
         row per session.
 
     """
+    import pyarrow as pa  # type: ignore[import-untyped]  # Spark does without it.
+
     agents = [agent for (agent,) in sessions.select("user_agent").distinct().fetchall()]
     known = [Device.from_user_agent(agent or "") for agent in agents]
     table = pa.table(

@@ -65,7 +65,8 @@ typed_songs as (
             'track_id', 'title', 'song_id', 'release', 'artist_id', 'artist_mbid',
             'artist_name', 'duration', 'artist_familiarity', 'artist_hotttnesss',
             'year', 'track_7digitalid', 'shs_perf', 'shs_work', '_rescued',
-        ]) }} as _delivered
+        ], floats=['duration', 'artist_familiarity', 'artist_hotttnesss'])
+        }} as _delivered
     from songs
 
 ),

@@ -119,8 +119,8 @@ def check_macro_is_called(
     """
     manifest = ctx.manifest_obj.manifest
     project = macro.unique_id.rpartition(".")[0]
-    name = re.sub("^(default|duckdb)__", "", macro.name)
-    overridden = re.sub("_duckdb$", "_default", name)
+    name = re.sub("^(default|duckdb|spark)__", "", macro.name)
+    overridden = re.sub("_(duckdb|spark)$", "_default", name)
     if name in entry_points or any(
         re.sub("^default__", "", other.name) in (name, overridden)
         for other in manifest.macros.values()
@@ -150,7 +150,7 @@ def check_macro_is_described(macro: Macro, ctx: Context) -> None:
         missing = [one.name for one in macro.arguments if not one.description]
         if missing:
             fail(f"`{macro.name}`: no description of {', '.join(missing)}")
-    dispatched = re.sub("^(default|duckdb)__", "", name)
+    dispatched = re.sub("^(default|duckdb|spark)__", "", name)
     is_implementation = (
         dispatched != name and f"{project}.{dispatched}" in manifest.macros
     )
@@ -164,7 +164,9 @@ def check_macro_is_described(macro: Macro, ctx: Context) -> None:
 def check_macro_file_has_its_name(macro: Macro, ctx: Context) -> None:
     """Require that a file with one public macro has the macro's name."""
     public = {
-        re.sub("^(default|duckdb|materialization)_+|_duckdb$", "", other.name)
+        re.sub(
+            "^(default|duckdb|spark|materialization)_+|_(duckdb|spark)$", "", other.name
+        )
         for other in ctx.manifest_obj.manifest.macros.values()
         if other.original_file_path == macro.original_file_path
         and not other.name.startswith("_")

@@ -1,0 +1,64 @@
+{# What only a DuckLake needs. #}
+
+{# Iceberg needs no lock: of two commits to a table, the second one fails. But this is
+   called before a command reads the views of staging, and they read these tables. #}
+{% macro spark__lock_lake() -%}
+    {%- for source in graph.sources.values() -%}
+        {%- do landed_files(source.name) -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{% macro spark__create_materialized_view_registry() -%}{%- endmacro %}
+{% macro spark__materialized_view_registry() -%}{{ return(none) }}{%- endmacro %}
+{% macro spark__published_commit() -%}{{ return(none) }}{%- endmacro %}
+
+{% macro spark__publish_lake(passed, warned) -%}
+    {%- do log('Built on Spark. Nothing is published from there yet.', info=True) -%}
+{%- endmacro %}
+
+{# A table that each build computes anew is never behind. #}
+{% macro spark__materialized_views() -%}
+    (
+        select
+            '' as schema_name,
+            '' as view_name,
+            '' as method,
+            '' as reason,
+            cast(0 as bigint) as row_count,
+            cast(0 as double) as seconds,
+            cast(null as timestamp) as refreshed_at
+        where false
+    )
+{%- endmacro %}
+
+{% macro spark__refresh_lag() -%}
+    (
+        select
+            '' as schema_name,
+            '' as view_name,
+            cast(0 as bigint) as commit_count,
+            cast(null as timestamp) as first_commit_at
+        where false
+    )
+{%- endmacro %}
+
+{% macro device_script() -%}
+    {#- The command that recognises devices. Each executor runs it, so the project and its
+        environment need to be at the same path there. -#}
+    {{ env_var('PYSPARK_PYTHON', '') or env_var('PWD') ~ '/.venv-spark/bin/python' }}
+    {{- ' ' ~ env_var('PWD') }}/scripts/spark/recognise_devices.py
+{%- endmacro %}
+
+{% macro export_views(folder) -%}
+    {#- Writes the rows of the views to Parquet files, `folder`/schema/name, because only
+        Spark can read its views. -#}
+    {%- do lock_lake() -%}
+    {%- for node in graph.nodes.values()
+        if node.resource_type == 'model' and node.config.materialized == 'view'
+        and node.schema not in var('published_schemas') -%}
+        {%- do run_query(
+            "insert overwrite directory '" ~ folder ~ '/' ~ node.schema ~ '/' ~ node.name
+            ~ "' using parquet select * from " ~ node.relation_name
+        ) -%}
+    {%- endfor -%}
+{%- endmacro %}

@@ -1,0 +1,175 @@
+"""Compares the tables that DuckDB built with those that Spark built."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from deftunes.sql import literal
+
+SCHEMAS = (
+    *("seeds", "staging", "intermediate", "marts"),
+    *("quality", "reports", "semantic", "snapshots"),
+)
+"""The schemas that both engines build."""
+
+NOT_COMPARED = {
+    # Hashes by functions that each engine has for itself.
+    *("_version_hash", "items_checksum", "prices_checksum"),
+    # When a snapshot was taken.
+    *("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to"),
+}
+"""Columns that are not the same even if both engines are right."""
+
+_WITH_CONTRACTS = ("marts", "quality", "reports", "semantic")
+_SHOWN_ROWS = 3
+
+
+class ParityError(Exception):
+    """The tables cannot be built or compared; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class ComparedTable:
+    """A table of both engines.
+
+    Attributes:
+        name: schema and name.
+        rows: the number of rows that DuckDB built.
+        difference: text of some lines, with the first differing rows; empty if all rows
+            are equal.
+
+    """
+
+    name: str
+    rows: int
+    difference: str
+
+
+def compare(home: Path) -> Iterator[ComparedTable]:
+    """Compare each table and view that both targets, `local` and `spark`, have built.
+
+    The names are those in DuckDB's lake. Machine learning is not compared, and not
+    quality.publications, which has the time of each publication.
+
+    Args:
+        home: the folder of the lakehouse.
+
+    Yields:
+        The tables by schema and name.
+
+    Raises:
+        ParityError: one of the lakes is missing.
+
+    """
+    catalogues = {
+        kind: home / folder / "catalog.sqlite"
+        for kind, folder in (("local", "lake"), ("spark", "lake_spark"))
+    }
+    for target, catalogue in catalogues.items():
+        if not catalogue.exists():
+            raise ParityError(
+                f"There is no {catalogue}. Build it first: dbt build --target {target}"
+            )
+    with duckdb.connect() as connection:
+        for extension in ("ducklake", "sqlite_scanner", "avro", "iceberg"):
+            connection.load_extension(extension)
+        connection.execute("set timezone = 'UTC'")
+        connection.execute(
+            f"attach {literal('ducklake:sqlite:' + str(catalogues['local']))} as lake"
+            f" (data_path {literal(str(home / 'lake' / 'data'))},"
+            " override_data_path true, read_only)"
+        )
+        connection.execute(
+            f"attach {literal(str(catalogues['spark']))} as iceberg"
+            " (type sqlite, read_only)"
+        )
+        for schema, name in connection.execute(
+            "select table_schema, table_name from information_schema.tables"
+            " where table_catalog = 'lake' and list_contains(?, table_schema)"
+            " and not ends_with(table_name, '_live') and table_name <> 'publications'"
+            " order by list_position(?, table_schema), table_name",
+            [SCHEMAS, SCHEMAS],
+        ).fetchall():
+            yield _compare_table(connection, home, schema, name)
+
+
+def _compare_table(
+    connection: duckdb.DuckDBPyConnection, home: Path, schema: str, name: str
+) -> ComparedTable:
+    """Compare the rows of a table."""
+    relation = f"lake.{schema}.{name}"
+    spark = _spark_relation(connection, home, schema, name)
+    (count,) = connection.sql(f"from {relation} select count(*)").fetchone() or (0,)
+    if spark is None:
+        return ComparedTable(f"{schema}.{name}", count, "not in Spark's lake")
+    types = {
+        column: kind
+        for column, kind, *_ in connection.sql(f"describe {relation}").fetchall()
+        if column not in NOT_COMPARED
+    }
+    queries = []
+    for rows in (relation, spark):
+        columns = [
+            f"replace(cast({column} as varchar), '-', '') as {column}"
+            if kind == "UUID"
+            else f"cast({column} as {kind}) as {column}"
+            for column, kind in types.items()
+        ]
+        queries.append(f"(from {rows} select {', '.join(columns)})")
+    checksums = [
+        connection.sql(
+            f"from {query} select count(*), sum(hash({', '.join(types)}))"
+        ).fetchone()
+        for query in queries
+    ]
+    difference = ""
+    if checksums[0] != checksums[1]:
+        difference = _difference(connection, queries, list(types))
+    elif schema in _WITH_CONTRACTS:
+        difference = ", ".join(
+            f"{column} is {types[column]} on DuckDB and {kind} on Spark"
+            for column, kind, *_ in connection.sql(f"describe from {spark}").fetchall()
+            if types.get(column, kind).replace("UUID", "VARCHAR") != kind
+        )
+    return ComparedTable(f"{schema}.{name}", count, difference)
+
+
+def _spark_relation(
+    connection: duckdb.DuckDBPyConnection, home: Path, schema: str, name: str
+) -> str | None:
+    """Return SQL that reads a table or view of Spark's lake; None if it is missing."""
+    found = connection.execute(
+        "select metadata_location from iceberg.iceberg_tables where iceberg_type ="
+        " 'TABLE' and table_namespace = ? and table_name = ?",
+        [schema, name],
+    ).fetchone()
+    if found:
+        return f"iceberg_scan({literal(found[0])})"
+    folder = home / "lake_spark" / "views" / schema / name
+    if folder.exists():
+        return f"read_parquet({literal(f'{folder}/*.parquet')})"
+    return None
+
+
+def _difference(
+    connection: duckdb.DuckDBPyConnection, queries: list[str], columns: list[str]
+) -> str:
+    """Return which columns and rows of DuckDB's and of Spark's query differ."""
+    duck, spark = queries
+    lines = []
+    for title, kept, removed in (("DuckDB", duck, spark), ("Spark", spark, duck)):
+        rows = connection.sql(f"{kept} except all {removed}")
+        (count,) = rows.count("*").fetchone() or (0,)
+        lines.append(f"{count:,} rows only from {title}")
+        for row in rows.order("all").limit(_SHOWN_ROWS).fetchall():
+            lines.append(f"    {row}")
+    differing = [
+        column
+        for column in columns
+        if connection.sql(
+            f"from {duck} select {column} except all (from {spark} select {column})"
+        ).fetchone()
+    ]
+    return "\n    ".join([f"differs in {', '.join(differing) or 'whole rows'}", *lines])

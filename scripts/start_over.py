@@ -66,7 +66,8 @@ def demo_folders(settings: Settings) -> list[Path]:
                 "catalogue in Postgres, remove its Parquet files and "
                 f"{settings.home / target}, and run the same command again."
             )
-    folders = (settings.serving, settings.home / "lake", settings.landing)
+    lakes = [settings.home / name for name in ("lake", "lake_spark")]
+    folders = (settings.serving, *lakes, settings.landing)
     return [folder for folder in folders if folder.exists()]
 
 

@@ -45,8 +45,12 @@
 {% macro device_script() -%}
     {#- The command that recognises devices. Each executor runs it, so the project and its
         environment need to be at the same path there. -#}
-    {{ env_var('PYSPARK_PYTHON', '') or env_var('PWD') ~ '/.venv-spark/bin/python' }}
-    {{- ' ' ~ env_var('PWD') }}/scripts/spark/recognise_devices.py
+    {#- dbt parses the macro for every target, and only a shell sets PWD. -#}
+    {%- if execute -%}
+        {%- set project = env_var('PWD', '.') -%}
+        {{ env_var('PYSPARK_PYTHON', '') or project ~ '/.venv-spark/bin/python' }}
+        {{- ' ' ~ project }}/scripts/spark/recognise_devices.py
+    {%- endif -%}
 {%- endmacro %}
 
 {% macro export_views(folder) -%}

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, song
 from deftunes.landing.zone import LandingZone
+from deftunes.object_store import ObjectStore
 from deftunes.privacy.erasure_registry import PSEUDONYM, canonical, canonical_sql
 from deftunes.privacy.forget import ErasureCounts, IncompleteError, forget
 from deftunes.settings import PROJECT, Settings
@@ -635,13 +636,21 @@ def test_every_lake_that_the_settings_name_is_gone_through(
         assert named == ["local", "lake_pg"]
         assert lakes(catalogue_dsn=dsn) == ["lake_pg", "local"]
         # One that these variables do not lead to.
-        bucket = {"catalogue_dsn": dsn, "lake_data": "s3://bucket/lake"}
+        bucket: dict[str, Any] = {
+            "catalogue_dsn": dsn,
+            "store": ObjectStore("bucket", "lakehouse"),
+        }
         with pytest.raises(IncompleteError, match="target lake_pg has a lake, too"):
             lakes(**bucket)
         (home / "lake_pg").rename(home / "lake_s3")
         with pytest.raises(IncompleteError, match="target lake_s3 has a lake, too"):
             lakes(catalogue_dsn=dsn)
         assert lakes(**bucket) == ["lake_s3", "local"]
+        # What Spark has built is not searched.
+        (home / "lake_spark").mkdir()
+        with pytest.raises(IncompleteError, match=r"lake_spark exists, .* not"):
+            lakes(**bucket)
+        (home / "lake_spark").rmdir()
         assert traces(folder / "base", ["Wilhelmine"])
         deftunes.privacy.forget._vacuum_postgres(dsn)
         with postgres.connected(dsn) as connection:

@@ -18,11 +18,11 @@ pytestmark = [
 
 
 def shown(target: str, home: Path) -> list[dict[str, str]]:
-    """Return the rows of tests/python/spark/dialect.sql, as a target computes them."""
+    """Return the rows of tests/python/spark/dialect.jinja, as a target computes them."""
     (home / "lake_spark").mkdir(parents=True, exist_ok=True)
     (home / "lake").mkdir(exist_ok=True)
     dbt = DBT if target == "spark" else Path(sys.executable).with_name("dbt")
-    query = Path(__file__).with_name("spark") / "dialect.sql"
+    query = Path(__file__).with_name("spark") / "dialect.jinja"
     ended = subprocess.run(
         [
             *(dbt, "--quiet", "show", "--output", "json", "--limit", "-1"),

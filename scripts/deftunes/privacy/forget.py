@@ -239,6 +239,13 @@ def _targets_with_lake(settings: Settings) -> list[str]:
         IncompleteError: a lake may exist that the settings do not give access to.
 
     """
+    spark = settings.home / "lake_spark"
+    if spark.exists():
+        raise IncompleteError(
+            f"{spark} exists, so Spark has built tables, and they are not searched: "
+            "remove the folder, and the tables if they are elsewhere. `make spark` "
+            "builds them again from the landing zone. Nothing was changed."
+        )
     lakes = []
     if (settings.home / "lake" / "catalog.sqlite").exists():
         lakes.append("local")

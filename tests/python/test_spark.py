@@ -18,7 +18,7 @@ pytestmark = [
 
 
 def shown(target: str, home: Path) -> list[dict[str, str]]:
-    """Return the rows of tests/python/spark/dialect.jinja, as a target computes them."""
+    """Return the rows of spark/dialect.jinja, as a target computes them."""
     (home / "lake_spark").mkdir(parents=True, exist_ok=True)
     (home / "lake").mkdir(exist_ok=True)
     dbt = DBT if target == "spark" else Path(sys.executable).with_name("dbt")

@@ -110,6 +110,8 @@ bench: setup ## compare with hand-written SQL, Spark and dlt: make bench ITEMS=1
 
 # Models are compiled against an empty lakehouse, not against the real one.
 lint: export DEFTUNES_HOME = $(CURDIR)/target/lint
+lint: export DEFTUNES_STORE =
+lint: export DBT_TARGET = local
 lint: setup ## check SQL, YAML, Python, names, descriptions and keys
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,17 +1,4 @@
 {% macro cached_view(view) -%}
-    {{ return(adapter.dispatch('cached_view')(view)) }}
-{%- endmacro %}
-
-{% macro default__cached_view(view) -%}
-    {{ return(view) }}
-{%- endmacro %}
-
-{# A view with the tag `cached` is written to temporary files, which are deleted at the
-   end of the run. Any other view becomes a subquery over the cached views that it
-   reads. Only rejected records keep their payload, in a second file, because building
-   payloads takes longer than everything else. Other payloads have to be read from the
-   view. #}
-{% macro duckdb__cached_view(view) -%}
     {%- if not execute or view.is_cte or flags.WHICH not in ['build', 'run', 'test'] -%}
         {{ return(view) }}
     {%- endif -%}
@@ -20,6 +7,19 @@
         {{ return(view) }}
     {%- endif -%}
     {%- set node = graph.nodes['model.' ~ project_name ~ '.' ~ view.identifier] -%}
+    {{ return(adapter.dispatch('cached_view')(view, node, batches)) }}
+{%- endmacro %}
+
+{% macro default__cached_view(view, node, batches) -%}
+    {{ return(view) }}
+{%- endmacro %}
+
+{# A view with the tag `cached` is written to temporary files, which are deleted at the
+   end of the run. Any other view becomes a subquery over the cached views that it
+   reads. Only rejected records keep their payload, in a second file, because building
+   payloads takes longer than everything else. Other payloads have to be read from the
+   view. #}
+{% macro duckdb__cached_view(view, node, batches) -%}
     {%- if 'cached' not in node.tags -%}
         {{ return('(' ~ _sql_over_cached_views(view, node) ~ ')') }}
     {%- endif -%}

@@ -38,15 +38,7 @@
 
 {# A view with the tag `cached` is written to temporary files. Any other view becomes a
    subquery over the cached views that it reads. #}
-{% macro spark__cached_view(view) -%}
-    {%- if not execute or view.is_cte or flags.WHICH not in ['build', 'run', 'test'] -%}
-        {{ return(view) }}
-    {%- endif -%}
-    {%- set batches = batches_to_read() -%}
-    {%- if batches == [] -%}
-        {{ return(view) }}
-    {%- endif -%}
-    {%- set node = graph.nodes['model.' ~ project_name ~ '.' ~ view.identifier] -%}
+{% macro spark__cached_view(view, node, batches) -%}
     {%- set query = namespace(sql=cached_query(
         'show create table ' ~ view
     )[0][0].partition('\nAS\n')[2]) -%}

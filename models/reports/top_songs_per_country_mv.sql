@@ -81,14 +81,6 @@ candidates as (
 
 ),
 
-best_sellers as (
-
-    select *
-    from candidates
-    where candidate_rank <= 10
-
-),
-
 ranked as (
 
     select
@@ -96,7 +88,8 @@ ranked as (
         cast(row_number() over (
             partition by country_number order by revenue_usd desc, song_key
         ) as integer) as song_rank
-    from best_sellers
+    from candidates
+    where candidate_rank <= 10
 
 ),
 

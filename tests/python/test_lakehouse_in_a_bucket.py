@@ -558,6 +558,19 @@ def test_a_bucket_has_to_be_named(home: Path, monkeypatch: pytest.MonkeyPatch) -
         pass
 
 
+def test_a_bucket_needs_a_target_that_uses_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEFTUNES_STORE", f"s3://{object_store.BUCKET}/{PREFIX}")
+    path = f"ducklake:sqlite:{home}/catalog.sqlite"
+    with (
+        pytest.raises(DbtRuntimeError, match="lake_s3, or unset DEFTUNES_STORE"),
+        plugin("build", path, home, monkeypatch),
+    ):
+        pass
+    assert not home.exists()
+
+
 def test_a_key_that_may_only_read_is_named(
     store: object_store.Store, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

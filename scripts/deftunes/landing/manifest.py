@@ -179,7 +179,6 @@ class BucketManifest:
 
         """
         self.path = PurePosixPath(folder, NAME)
-        self.exists = True  # `reconcile` writes it
         self._store = store
         self._folder = folder
         self._added: dict[PurePosixPath, _Entry] = {}

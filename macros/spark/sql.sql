@@ -22,6 +22,11 @@
             (year({{ second_date }}) - year({{ first_date }})) * 12
             + month({{ second_date }}) - month({{ first_date }})
         )
+    {%- elif datepart in ['hour', 'minute', 'second'] -%}
+        timestampdiff(
+            {{ datepart }}, date_trunc('{{ datepart }}', {{ first_date }}),
+            date_trunc('{{ datepart }}', {{ second_date }})
+        )
     {%- else -%}
         {{ exceptions.raise_compiler_error(
             'datediff by ' ~ datepart ~ ' is not written for Spark yet. Add it in '

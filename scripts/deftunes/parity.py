@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from deftunes.settings import PROJECT
 from deftunes.sql import literal
 
 SCHEMAS = (
@@ -85,12 +86,17 @@ def compare(home: Path) -> Iterator[ComparedTable]:
             f"attach {literal(str(catalogues['spark']))} as iceberg"
             " (type sqlite, read_only)"
         )
+        # DuckDB alone builds them; they may be there from another build.
+        of_machine_learning = [
+            model.stem for model in (PROJECT / "models" / "ml").rglob("*.*")
+        ]
         for schema, name in connection.execute(
             "select table_schema, table_name from information_schema.tables"
             " where table_catalog = 'lake' and list_contains(?, table_schema)"
             " and not ends_with(table_name, '_live') and table_name <> 'publications'"
+            " and not list_contains(?, table_name)"
             " order by list_position(?, table_schema), table_name",
-            [SCHEMAS, SCHEMAS],
+            [SCHEMAS, of_machine_learning, SCHEMAS],
         ).fetchall():
             yield _compare_table(connection, home, schema, name)
 

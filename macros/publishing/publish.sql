@@ -22,7 +22,8 @@
             | selectattr('resource_type', 'in', ['model', 'seed', 'snapshot', 'test'])
             | selectattr('config.enabled')
             | rejectattr('config.materialized', 'equalto', 'ephemeral')
-            | rejectattr('unique_id', 'in', passed) | list -%}
+            | rejectattr('unique_id', 'in', passed)
+            | rejectattr('unique_id', 'in', nodes_of_spark()) | list -%}
         {%- if failed -%}
             {%- do log(
                 'Not published: ' ~ failed | length ~ ' nodes failed or were skipped. '

@@ -14,25 +14,6 @@
     {{ return(nodes) }}
 {%- endmacro %}
 
-{% macro nodes_of_spark() -%}
-    {#- The nodes that target spark_serving leaves to Spark: what it imports, what it does
-        not have, and tests that read the latter. No nodes for other targets. -#}
-    {%- set ids = [] -%}
-    {%- if target.name == 'spark_serving' -%}
-        {%- set missing = graph.sources.keys() | list -%}
-        {%- for id, node in graph.nodes.items() if node.config.meta.is_served is false -%}
-            {%- do missing.append(id) -%}
-        {%- endfor -%}
-        {%- do ids.extend(imported_nodes() | map(attribute='unique_id')) -%}
-        {%- do ids.extend(missing) -%}
-        {%- for id, node in graph.nodes.items() if node.resource_type == 'test'
-            and node.depends_on.nodes | select('in', missing) | list -%}
-            {%- do ids.append(id) -%}
-        {%- endfor -%}
-    {%- endif -%}
-    {{ return(ids) }}
-{%- endmacro %}
-
 {% macro import_tables() -%}
     {#- Brings the tables of the lake up to date with the last build of Spark that passed
         its tests. A table is not read if Spark has not written to it since. -#}

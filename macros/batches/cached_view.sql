@@ -2,12 +2,8 @@
     {%- if not execute or view.is_cte or flags.WHICH not in ['build', 'run', 'test'] -%}
         {{ return(view) }}
     {%- endif -%}
-    {%- set batches = batches_to_read() -%}
-    {%- if batches == [] -%}
-        {{ return(view) }}
-    {%- endif -%}
     {%- set node = graph.nodes['model.' ~ project_name ~ '.' ~ view.identifier] -%}
-    {{ return(adapter.dispatch('cached_view')(view, node, batches)) }}
+    {{ return(adapter.dispatch('cached_view')(view, node, batches_to_read())) }}
 {%- endmacro %}
 
 {% macro default__cached_view(view, node, batches) -%}
@@ -20,6 +16,9 @@
    payloads takes longer than everything else. Other payloads have to be read from the
    view. #}
 {% macro duckdb__cached_view(view, node, batches) -%}
+    {%- if batches == [] -%}
+        {{ return(view) }}
+    {%- endif -%}
     {%- if 'cached' not in node.tags -%}
         {{ return('(' ~ _sql_over_cached_views(view, node) ~ ')') }}
     {%- endif -%}

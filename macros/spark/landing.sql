@@ -77,16 +77,9 @@
 {%- endmacro %}
 
 {% macro _spool() -%}
-    {#- The folder for temporary files. -#}
+    {#- The folder for temporary files of this command. -#}
     {{ return(cached_query('set spark.sql.warehouse.dir')[0][1] ~ '/spool') }}
 {%- endmacro %}
 
-{# Spark cannot delete files that are in no table, but it can empty them. #}
-{% macro spark__clear_spool() -%}
-    {%- for name in (run_cache().get('spooled', []) if execute else []) -%}
-        {%- do run_query(
-            "insert overwrite directory '" ~ _spool() ~ '/' ~ name
-            ~ "' using parquet select 1 as nothing where false"
-        ) -%}
-    {%- endfor -%}
-{%- endmacro %}
+{# scripts/spark/dbt_lock.py deletes the files at the end of the command. #}
+{% macro spark__clear_spool() -%}{%- endmacro %}

@@ -1,4 +1,4 @@
-"""A plugin of dbt for target spark: one command writes at a time, and removes its files.
+"""A plugin of dbt for target spark: takes the lock and removes temporary files.
 
 dbt loads every module on its path whose name begins with `dbt_`. set_up.py puts this
 folder on the path of .venv-spark, so it does not matter how a person starts dbt there.
@@ -24,7 +24,7 @@ _lock = ExitStack()
 atexit.register(_lock.close)
 
 
-class LockPlugin(dbtPlugin):  # type: ignore[misc]  # dbt has no types here
+class LockPlugin(dbtPlugin):
     """Holds the lock of the lakehouse, and keeps the folder for temporary files."""
 
     def initialize(self) -> None:

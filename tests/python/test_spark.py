@@ -167,7 +167,13 @@ def spark_class(
     output: IO[bytes] = stack.enter_context(log.open("wb"))
     process = subprocess.Popen(
         [SPARK / "spark-class", f"org.apache.spark.deploy.{name}", *arguments],
-        env=os.environ | {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "512m"},
+        env={
+            **os.environ,
+            # spark-class looks for Spark with python3.
+            "PATH": f"{SPARK}{os.pathsep}{os.environ['PATH']}",
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_DAEMON_MEMORY": "512m",
+        },
         stdout=output,
         stderr=output,
     )

@@ -85,8 +85,8 @@ start-over: setup ## remove the demo's data, to begin with the real sources
 # The environment of target spark is its own: dbt loads every adapter that it finds.
 spark: setup .venv-spark/requirements.txt ## build and test the landed data with Spark, and publish it with DuckDB
 	@.venv-spark/bin/python scripts/spark/set_up.py
-	@export DEFTUNES_HOME="$${DEFTUNES_HOME:-$(CURDIR)}" && mkdir -p "$$DEFTUNES_HOME/lake_spark" && \
-		DBT_TARGET=spark .venv-spark/bin/dbt build $(ARGS)
+	@DEFTUNES_HOME="$${DEFTUNES_HOME:-$(CURDIR)}" DBT_TARGET=spark \
+		.venv-spark/bin/dbt build $(ARGS)
 	@$(if $(ARGS),,DBT_TARGET=spark_serving $(BIN)/dbt build)
 
 .venv-spark/requirements.txt: scripts/spark/requirements.txt
@@ -155,3 +155,7 @@ lock: setup ## pin the versions of requirements.in in requirements.txt
 		--python-version 3.11 --no-emit-index-url --no-emit-find-links \
 		--no-header scripts/airflow/requirements.in \
 		--output-file scripts/airflow/requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras \
+		--python-version 3.11 --no-emit-index-url --no-emit-find-links \
+		--no-header --constraint requirements.txt scripts/spark/requirements.in \
+		--output-file scripts/spark/requirements.txt

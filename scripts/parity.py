@@ -1,7 +1,6 @@
 """Build the same tables with DuckDB and with Spark, and compare all their rows."""
 
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import click
 import duckdb
 from deftunes.landing import loader
 from deftunes.landing.rates import SHIPPED
-from deftunes.parity import ParityError, compare
+from deftunes.parity import ParityError, compare, program, variables
 from deftunes.settings import PROJECT, HomeError, Settings, SettingsError
 from demo_sources import postgres, service
 from demo_sources.generator import Generator
@@ -46,7 +45,6 @@ def main(full_refresh: bool, no_build: bool, history: bool) -> None:
             home = Settings.from_environment().home.resolve()
             if not no_build:
                 build(home, full_refresh=full_refresh)
-            export_views(home)
             equal = report(home)
     except (HomeError, ParityError, SettingsError) as error:
         sys.exit(str(error))
@@ -71,7 +69,6 @@ def compare_history(home: Path) -> bool:
     for change in land_history(home):
         click.echo(f"== {change}")
         build(home)
-        export_views(home)
         if not report(home):
             differing.append(change)
     if differing:
@@ -158,20 +155,6 @@ def build(home: Path, *, full_refresh: bool = False) -> dict[str, float]:
     return seconds
 
 
-def export_views(home: Path) -> None:
-    """Write the rows of Spark's views to Parquet files, since only Spark can read them.
-
-    Args:
-        home: the folder of the lakehouse.
-
-    Raises:
-        ParityError: Spark failed.
-
-    """
-    folder = home / "lake_spark" / "views"
-    dbt(home, "spark", "run-operation", "export_views", f"--args={{folder: {folder}}}")
-
-
 def dbt(home: Path, target: str, *arguments: str) -> None:
     """Run dbt with a target, in the environment that this target needs.
 
@@ -184,23 +167,10 @@ def dbt(home: Path, target: str, *arguments: str) -> None:
         ParityError: dbt failed.
 
     """
-    environment = ".venv-spark" if target == "spark" else ".venv"
-    program = PROJECT / environment / "bin" / "dbt"
-    if not program.exists():
-        raise ParityError(f"There is no {program}. Run `make spark` first.")
-    (home / "lake_spark").mkdir(parents=True, exist_ok=True)
     ended = subprocess.run(  # noqa: S603  the project's own dbt
-        [program, "--quiet", *arguments],
+        [program(target), "--quiet", *arguments],
         cwd=PROJECT,
-        env={
-            **os.environ,
-            # Only a shell sets it to where the command runs.
-            "PWD": str(PROJECT),
-            "DEFTUNES_HOME": str(home),
-            "DBT_TARGET": target,
-            "DBT_TARGET_PATH": str(home / "target" / target),
-            "DEFTUNES_WITHOUT_ML": "1",
-        },
+        env=variables(home, target),
         stderr=subprocess.PIPE,
         text=True,
         check=False,
@@ -221,7 +191,13 @@ def report(home: Path) -> bool:
     Returns:
         Whether all rows are equal.
 
+    Raises:
+        ParityError: Spark failed.
+
     """
+    # The rows of Spark's views, since only Spark can read them.
+    views = home / "lake_spark" / "views"
+    dbt(home, "spark", "run-operation", "export_views", f"--args={{folder: {views}}}")
     differing = count = rows = 0
     for table in compare(home):
         count += 1
@@ -229,6 +205,7 @@ def report(home: Path) -> bool:
         if table.difference:
             differing += 1
         click.echo(f"{table.name:55}{table.rows:12,}  {table.difference or 'equal'}")
+    shutil.rmtree(views)
     click.echo(f"{count} tables with {rows:,} rows compared: {differing} differ.")
     return not differing
 

@@ -9,7 +9,7 @@ accepted as {{ not_materialized() }} (
         items.session_id,
         items.item_number,
         items._batch_id
-    from {{ items if reads_all else cached_view(items) }} as items
+    from {{ cached_view(items, reads_all) }} as items
     inner join {{ ref('int_sessions_latest') }} as sessions
         on
             items._ingested_at = sessions._ingested_at

@@ -10,7 +10,7 @@ landed_per_day as (
         sum(item_count) as item_count,
         sum(revenue) as revenue,
         sum(prices_checksum) as prices_checksum
-    from {{ from_files if tests_all_rows() else from_table }}
+    from {{ cached_view(from_files, true) if tests_all_rows() else from_table }}
     group by sold_on, currency
 
 ),

@@ -1,16 +1,14 @@
-{% macro cached_view(view) -%}
+{% macro cached_view(view, reads_all=false) -%}
     {%- if not execute or view.is_cte or flags.WHICH not in ['build', 'run', 'test'] -%}
         {{ return(view) }}
     {%- endif -%}
-    {%- set batches = batches_to_read() -%}
-    {%- if batches == [] -%}
-        {{ return(view) }}
-    {%- endif -%}
     {%- set node = graph.nodes['model.' ~ project_name ~ '.' ~ view.identifier] -%}
-    {{ return(adapter.dispatch('cached_view')(view, node, batches)) }}
+    {{ return(adapter.dispatch('cached_view')(
+        view, node, batches_to_read(), reads_all
+    )) }}
 {%- endmacro %}
 
-{% macro default__cached_view(view, node, batches) -%}
+{% macro default__cached_view(view, node, batches, reads_all) -%}
     {{ return(view) }}
 {%- endmacro %}
 
@@ -18,8 +16,11 @@
    end of the run. Any other view becomes a subquery over the cached views that it
    reads. Only rejected records keep their payload, in a second file, because building
    payloads takes longer than everything else. Other payloads have to be read from the
-   view. #}
-{% macro duckdb__cached_view(view, node, batches) -%}
+   view. The rows of all batches would need too much space. #}
+{% macro duckdb__cached_view(view, node, batches, reads_all) -%}
+    {%- if batches == [] or reads_all -%}
+        {{ return(view) }}
+    {%- endif -%}
     {%- if 'cached' not in node.tags -%}
         {{ return('(' ~ _sql_over_cached_views(view, node) ~ ')') }}
     {%- endif -%}

@@ -36,9 +36,11 @@
     ).group(1) | replace('{name}', source.name) }}
 {%- endmacro %}
 
-{# A view with the tag `cached` is written to temporary files. Any other view becomes a
-   subquery over the cached views that it reads. #}
-{% macro spark__cached_view(view, node, batches) -%}
+{# A view with the tag `cached` is written to temporary files, and so is each one of which
+   all rows are read: Spark takes ten seconds to plan a query over views of views. Any
+   other view becomes a subquery over the cached views that it reads. #}
+{% macro spark__cached_view(view, node, batches, reads_all) -%}
+    {%- set batches = none if reads_all else batches -%}
     {%- set query = namespace(sql=cached_query(
         'show create table ' ~ view
     )[0][0].partition('\nAS\n')[2]) -%}
@@ -48,10 +50,10 @@
             schema=graph.nodes[id].schema, identifier=graph.nodes[id].name
         ) -%}
         {%- set query.sql = query.sql | replace(
-            upstream.render(), cached_view(upstream) | string
+            upstream.render(), cached_view(upstream, reads_all) | string
         ) -%}
     {%- endfor -%}
-    {%- if 'cached' not in node.tags -%}
+    {%- if 'cached' not in node.tags and not reads_all -%}
         {{ return('(' ~ query.sql ~ ')') }}
     {%- endif -%}
     {{ return(_spooled(
@@ -77,16 +79,9 @@
 {%- endmacro %}
 
 {% macro _spool() -%}
-    {#- The folder for temporary files. -#}
+    {#- The folder for temporary files of this command. -#}
     {{ return(cached_query('set spark.sql.warehouse.dir')[0][1] ~ '/spool') }}
 {%- endmacro %}
 
-{# Spark cannot delete files that are in no table, but it can empty them. #}
-{% macro spark__clear_spool() -%}
-    {%- for name in (run_cache().get('spooled', []) if execute else []) -%}
-        {%- do run_query(
-            "insert overwrite directory '" ~ _spool() ~ '/' ~ name
-            ~ "' using parquet select 1 as nothing where false"
-        ) -%}
-    {%- endfor -%}
-{%- endmacro %}
+{# scripts/spark/dbt_lock.py deletes the files at the end of the command. #}
+{% macro spark__clear_spool() -%}{%- endmacro %}

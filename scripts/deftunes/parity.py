@@ -1,5 +1,6 @@
-"""Compares the tables that DuckDB built with those that Spark built."""
+"""Runs dbt with DuckDB and with Spark, and compares the tables that they built."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,40 @@ class ComparedTable:
     name: str
     rows: int
     difference: str
+
+
+def program(target: str) -> Path:
+    """Return the dbt of a target.
+
+    Raises:
+        ParityError: it is not installed.
+
+    """
+    environment = ".venv-spark" if target == "spark" else ".venv"
+    dbt = PROJECT / environment / "bin" / "dbt"
+    if not dbt.exists():
+        raise ParityError(f"There is no {dbt}. Run `make spark` first.")
+    return dbt
+
+
+def variables(home: Path, target: str) -> dict[str, str]:
+    """Return the environment of a dbt command that builds what both targets build.
+
+    Args:
+        home: the folder of the lakehouse.
+        target: local or spark.
+
+    """
+    return {
+        **os.environ,
+        # Only a shell sets it to where the command runs.
+        "PWD": str(PROJECT),
+        "DEFTUNES_HOME": str(home),
+        "DBT_TARGET": target,
+        "DBT_TARGET_PATH": str(home / "target" / target),
+        "DBT_LOG_PATH": str(home / "target" / target),
+        "DEFTUNES_WITHOUT_ML": "1",
+    }
 
 
 def compare(home: Path) -> Iterator[ComparedTable]:

@@ -1,4 +1,4 @@
-"""Set up what pip cannot install for target spark: jars, and DuckDB's extensions.
+"""Set up what pip cannot install for target spark: jars, dbt's plugin, extensions.
 
 Runs with the Python of .venv-spark. Spark itself fetches the jars, from Maven Central.
 """
@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -38,6 +39,10 @@ def main() -> int:
         check_java()
         done = [set_up_jars(PROJECT / ".venv-spark" / "jars")]
         done.append(set_up_extensions(("avro", "iceberg")))
+        # So that dbt finds the plugin dbt_lock.py.
+        (Path(sysconfig.get_path("purelib")) / "deftunes.pth").write_text(
+            f"{PROJECT / 'scripts'}\n{PROJECT / 'scripts' / 'spark'}\n", "utf-8"
+        )
     except SetupError as error:
         print(error, file=sys.stderr)
         return 1

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+KEPT = ("DEFTUNES_MEMORY_LIMIT", "DEFTUNES_SPARK_MEMORY")
+"""The settings of the environment that apply to the builds."""
+
 _SAMPLING_INTERVAL = 0.05  # seconds
 
 
@@ -83,12 +86,12 @@ def run(
 def clean_environment() -> dict[str, str]:
     """Return the environment without the settings of DeFtunes and dbt.
 
-    DEFTUNES_MEMORY_LIMIT is kept: it applies to the builds.
+    Those in `KEPT` stay.
     """
     return {
         name: value
         for name, value in os.environ.items()
-        if name == "DEFTUNES_MEMORY_LIMIT" or not name.startswith(("DEFTUNES_", "DBT_"))
+        if name in KEPT or not name.startswith(("DEFTUNES_", "DBT_"))
     }
 
 

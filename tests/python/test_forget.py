@@ -24,6 +24,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, song
+from deftunes import spark_lake
 from deftunes.landing.zone import LandingZone
 from deftunes.object_store import ObjectStore
 from deftunes.privacy.erasure_registry import PSEUDONYM, canonical, canonical_sql
@@ -124,6 +125,10 @@ def contents(home: Path) -> Iterator[tuple[str, bytes]]:
             yield where, f"{pq.read_metadata(path)} {rows.to_pylist()}".encode()
             with duckdb.connect() as connection:
                 yield where, as_text(connection.from_arrow(rows))
+        if path.suffix == ".avro":
+            with duckdb.connect() as connection:
+                connection.load_extension("avro")
+                yield where, as_text(connection.sql(f"from read_avro('{path}')"))
         if path.suffix == ".duckdb":
             with duckdb.connect(str(path), read_only=True) as connection:
                 for (name,) in connection.execute(
@@ -646,11 +651,15 @@ def test_every_lake_that_the_settings_name_is_gone_through(
         with pytest.raises(IncompleteError, match="target lake_s3 has a lake, too"):
             lakes(catalogue_dsn=dsn)
         assert lakes(**bucket) == ["lake_s3", "local"]
-        # What Spark has built is not searched.
-        (home / "lake_spark").mkdir()
-        with pytest.raises(IncompleteError, match=r"lake_spark exists, .* not"):
+        # Spark's, with its catalogue here and elsewhere.
+        with pytest.raises(IncompleteError, match="unset DBT_ENV_SECRET_ICEBERG_URI"):
+            lakes(**bucket, iceberg_uri="jdbc:postgresql://127.0.0.1/iceberg")
+        (home / "lake_spark" / "data").mkdir(parents=True)
+        with pytest.raises(IncompleteError, match="catalogue is not .*lake_spark"):
             lakes(**bucket)
-        (home / "lake_spark").rmdir()
+        (home / "lake_spark" / "catalog.sqlite").touch()
+        assert lakes(**bucket, target="spark") == ["spark", "local", "lake_s3"]
+        shutil.rmtree(home / "lake_spark")
         assert traces(folder / "base", ["Wilhelmine"])
         deftunes.privacy.forget._vacuum_postgres(dsn)
         with postgres.connected(dsn) as connection:
@@ -710,6 +719,94 @@ def test_the_lakes_of_both_targets_are_erased(memory: Memory, tmp_path: Path) ->
         assert lakehouse.tables(*schemas, catalogue=catalogue) == lakehouse.tables(
             *schemas
         )
+
+
+# Tables and views of Iceberg that no model makes; the second table is dropped.
+OF_SPARK = (
+    "create schema own",
+    "create table own.guests using iceberg as select 1 as seat,"
+    " 'QUASTENFLOSSER, Wilhelmine; Quastenflosser' as guest"
+    " union all select 2, 'Alfred'",
+    "create table own.alone using iceberg as select 'Wilhelmine Quastenflosser' as guest",
+    "alter table own.alone create tag invited",
+    "create table own.gone using iceberg as select 'Wilhelmine' as guest",
+    "drop table own.gone",
+    "create view own.whose as select 'Wilhelmine Quastenflosser' as guest",
+)
+OF_SPARK_WITHOUT_THE_PERSON = (
+    "delete from own.guests where seat = 1",
+    "delete from own.alone",
+    "drop view own.whose",
+)
+# Iceberg keeps the first 16 characters of the least and the greatest value of a file.
+BOUNDS = {text[:15] for text in OF_THE_PERSON}
+
+
+@pytest.mark.usefixtures("long_mode")
+@pytest.mark.skipif(
+    not spark_lake.DBT.exists(), reason="target spark needs `make spark` once"
+)
+def test_the_lake_of_spark_is_erased(memory: Memory, tmp_path: Path) -> None:
+    lakehouse = replace(memory.lakehouse, home=tmp_path / "my lake")
+    home, data = lakehouse.home, lakehouse.home / "lake_spark" / "data"
+    build = "build", "--exclude-resource-type=test"
+    lakehouse.land(Records(USERS, SESSIONS), songs(), START, END)
+    spark(lakehouse, build)
+    lakehouse.land(LATER, songs(), START, END)
+    spark(lakehouse, build, *map(statement, OF_SPARK))
+    (home / "lake_spark" / "session" / "killed").write_text(PERSON)
+    (users,) = (
+        each.metadata
+        for each in spark_lake.SparkLake(home).relations()
+        if each.name == "marts.dim_users"
+    )
+    with duckdb.connect() as connection:
+        for extension in ("avro", "iceberg"):
+            connection.load_extension(extension)
+        versions = connection.execute(
+            f"select user_key, _version_hash from iceberg_scan('{users}')"
+            " where user_id = ?",
+            [PERSON],
+        ).fetchall()
+    keys = [key for row in versions for key in row]
+    found = traces(home, {*OF_THE_PERSON, *BOUNDS, *keys})
+    assert {*found} == {*OF_THE_PERSON, *BOUNDS, *keys}
+    for kind in ("own/gone", "avro", "parquet", "metadata.json", "session"):
+        assert any(kind in where for files in found.values() for where in files)
+
+    refused = command(lakehouse, PERSON, "--yes")
+    assert refused.returncode == 1, refused.stdout + refused.stderr
+    assert "No model builds own.alone, own.guests, own.whose" in refused.stderr
+    assert "spark: marts.dim_users, 2 rows" in refused.stdout
+    spark(lakehouse, *map(statement, OF_SPARK_WITHOUT_THE_PERSON))
+    done = command(lakehouse, PERSON, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert traces(home, {*OF_THE_PERSON, *BOUNDS, *keys}) == {}
+    assert sorted(path.name for path in (data / "own").iterdir()) == ["alone", "guests"]
+
+
+def statement(sql: str) -> tuple[str, ...]:
+    """Return the arguments with which dbt runs a statement."""
+    return ("run-operation", "run_query", "--args", json.dumps({"sql": sql}))
+
+
+def spark(lakehouse: Lakehouse, *commands: tuple[str, ...]) -> None:
+    """Run commands of dbt with target spark, in one process."""
+    script = (
+        "import json, sys; from dbt.cli.main import dbtRunner\n"
+        "for each in json.loads(sys.argv[1]):\n"
+        "    dbtRunner().invoke(['--quiet', *each]).success or sys.exit(1)\n"
+    )
+    (lakehouse.home / "lake_spark").mkdir(exist_ok=True)
+    done = subprocess.run(
+        [spark_lake.DBT.with_name("python"), "-c", script, json.dumps(commands)],
+        cwd=PROJECT,
+        env=environment(lakehouse) | {"DBT_TARGET": "spark", "PWD": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("given", [(), ("USER=",)])

@@ -31,6 +31,7 @@ from deftunes.privacy.erasure_registry import (
     canonical_sql,
 )
 from deftunes.settings import PROJECT, Settings
+from deftunes.spark_lake import SparkLake, SparkLakeError
 from deftunes.sql import literal
 
 LOCK_WAIT_SECONDS = 600.0
@@ -174,6 +175,9 @@ def survey(settings: Settings, user_id: str) -> Survey:
             ).fetchall()
     person = Person(user_id, frozenset((name, last) for name, last in names))
     for target in lakes:
+        if target == "spark":
+            _survey_spark(SparkLake(settings.home), person)
+            continue
         _run_in_subprocess(
             _survey_lake,
             [target, person],
@@ -211,14 +215,16 @@ def forget(settings: Settings, user_id: str) -> ErasureCounts:
         _remove_dbt_artifacts(settings)
     for target in lakes:
         logger.info("Rebuilding the lake of target %s ...", target)
-        # The process takes the lock itself.
-        _run_in_subprocess(
-            _rebuild_lake,
-            [settings.serving, target],
+        failure = (
             f"The lake of target {target} was not rebuilt, see above. The landing zone "
             "no longer mentions the person; the lake and the published files still do. "
-            "Solve the problem, then run the same command again.",
+            "Solve the problem, then run the same command again."
         )
+        if target == "spark":
+            _rebuild_spark(settings, failure)
+            continue
+        # The process takes the lock itself.
+        _run_in_subprocess(_rebuild_lake, [settings.serving, target], failure)
         with lakehouse_lock(settings, LOCK_WAIT_SECONDS):
             if target == "local":
                 _vacuum_sqlite(settings.home / "lake" / "catalog.sqlite")
@@ -231,20 +237,22 @@ def forget(settings: Settings, user_id: str) -> ErasureCounts:
 
 
 def _targets_with_lake(settings: Settings) -> list[str]:
-    """Return the targets that have a lake, the current one last.
+    """Return the targets that have a lake, Spark's first and the current one last.
 
-    Each lake is published after it is rebuilt, so the last one stays published.
+    Each lake but Spark's is published after it is rebuilt, so the last one stays
+    published.
 
     Raises:
         IncompleteError: a lake may exist that the settings do not give access to.
 
     """
-    spark = settings.home / "lake_spark"
-    if spark.exists():
+    spark = SparkLake(settings.home)
+    if settings.iceberg_uri or (spark.data.exists() and not spark.catalogue.exists()):
         raise IncompleteError(
-            f"{spark} exists, so Spark has built tables, and they are not searched: "
-            "remove the folder, and the tables if they are elsewhere. `make spark` "
-            "builds them again from the landing zone. Nothing was changed."
+            f"Spark has built tables whose catalogue is not {spark.catalogue}, and "
+            f"they are not searched: drop them, remove {spark.folder}, unset "
+            "DBT_ENV_SECRET_ICEBERG_URI, and run the same command again. Then "
+            "`make spark` builds them again from the landing zone. Nothing was changed."
         )
     lakes = []
     if (settings.home / "lake" / "catalog.sqlite").exists():
@@ -266,7 +274,8 @@ def _targets_with_lake(settings: Settings) -> list[str]:
         lakes.append(reached)
     if not lakes and settings.serving.exists():
         lakes.append("local")
-    return sorted(lakes, key=settings.target.__eq__)
+    lakes.sort(key=settings.target.__eq__)
+    return ["spark", *lakes] if spark.catalogue.exists() else lakes
 
 
 def _has_catalogue(dsn: str) -> bool:
@@ -473,6 +482,47 @@ def _survey_lake(target: str, person: Person) -> None:
     """Print how many rows of a lake mention a person."""
     person.to_environment()
     _dbt("run-operation", "survey_person", "--target", target)
+
+
+def _survey_spark(lake: SparkLake, person: Person) -> None:
+    """Print how many rows of Spark's lake mention a person.
+
+    Raises:
+        IncompleteError: it cannot be searched, or a table that no model creates
+            mentions the person.
+
+    """
+    try:
+        unmanaged = lake.survey(person)
+    except (SparkLakeError, duckdb.Error) as error:
+        raise IncompleteError(
+            f"The lake of target spark cannot be searched. {error} Nothing was changed."
+        ) from None
+    if unmanaged:
+        raise IncompleteError(
+            f"No model builds {', '.join(unmanaged)} in the lake of target spark, which "
+            "has rows about the person. Delete these rows or drop it, then run the same "
+            "command again. Nothing was changed."
+        )
+
+
+def _rebuild_spark(settings: Settings, failure: str) -> None:
+    """Rebuild Spark's lake, and remove its history and all temporary files.
+
+    Raises:
+        IncompleteError: it could not be rebuilt; the message contains `failure`.
+
+    """
+    lake = SparkLake(settings.home)
+    try:
+        # Nothing is published from here, so tests could only keep the person in it.
+        lake.dbt("build", "--full-refresh", "--exclude-resource-type=test")
+        lake.dbt("run-operation", "erase_history")
+    except SparkLakeError as error:
+        raise IncompleteError(f"{error}\n{failure}") from None
+    with lakehouse_lock(settings, LOCK_WAIT_SECONDS):
+        lake.remove_unused()
+        _vacuum_sqlite(lake.catalogue)
 
 
 def _rebuild_lake(serving: Path, target: str) -> None:

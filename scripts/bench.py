@@ -25,9 +25,7 @@ PARTS = ("full", "days", "views", "dashboard", "landing", "first use", "spark")
     type=click.Choice(PARTS),
     help="Run only this part; it needs the data of earlier parts.  [default: all]",
 )
-@click.option(
-    "--peers/--no-peers", default=True, help="Also run the competitor, dlt."
-)
+@click.option("--peers/--no-peers", default=True, help="Also run the competitor, dlt.")
 @click.option(
     "--publish/--no-publish",
     default=True,

@@ -2,8 +2,7 @@
    them it reads a table whole. #}
 {% macro spark__upkeep() -%}
     {%- set age = "timestamp_ltz '" ~ (
-        modules.datetime.datetime.now(modules.datetime.timezone.utc)
-        - modules.datetime.timedelta(days=[var('retention_days') | int, 1] | max)
+        run_started_at - modules.datetime.timedelta(days=var('retention_days') | int)
     ).isoformat() ~ "'" -%}
     {%- set counts = {} -%}
     {%- for table in _iceberg_tables() -%}
@@ -62,8 +61,8 @@
     {#- The procedure refuses to remove files of the last day, unless it is told which
         files there are and that they are old. -#}
     {%- set location = run_query(
-        'show tblproperties ' ~ table.name ~ " ('location')"
-    )[0][1] -%}
+        'select file from ' ~ table.name ~ '.metadata_log_entries limit 1'
+    )[0][0].rpartition('/metadata/')[0] -%}
     {%- do run_query(
         'create or replace temporary view listed_files using binaryFile options (path "'
         ~ location ~ '", recursiveFileLookup "true")'

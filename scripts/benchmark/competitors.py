@@ -1,7 +1,6 @@
 """The Python environment of the competitor, dlt."""
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 

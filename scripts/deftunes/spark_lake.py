@@ -1,5 +1,6 @@
 """The lake that target spark builds: Iceberg tables with their catalogue in SQLite."""
 
+import gzip
 import json
 import os
 import sqlite3
@@ -138,9 +139,10 @@ class SparkLake:
             for relation in self.relations():
                 is_built = relation.name in built
                 if relation.is_view:
-                    count = 0 if is_built else person.is_named_in(_text(relation))
-                else:
-                    count = _count(connection, relation, is_built)
+                    if not is_built and person.is_named_in(_definition(relation)):
+                        unmanaged.append(relation.name)
+                    continue
+                count = _count(connection, relation, is_built)
                 if count and not is_built:
                     unmanaged.append(relation.name)
                 if count:
@@ -196,6 +198,9 @@ def _count(
     return int(found[0]) if found else 0
 
 
-def _text(relation: Relation) -> str:
+def _definition(relation: Relation) -> str:
     """Return the definition of a view, with its earlier versions."""
-    return relation.metadata.read_text("utf-8")
+    content = relation.metadata.read_bytes()
+    if ".gz." in relation.metadata.name:
+        content = gzip.decompress(content)
+    return content.decode()

@@ -66,4 +66,4 @@ def test_all_rows_are_equal_after_each_kind_of_change() -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert ended.stdout.count(": 0 differ.") == 6
+    assert ended.stdout.count(": 0 differ.") == 7

@@ -500,9 +500,9 @@ def _survey_spark(lake: SparkLake, person: Person) -> None:
         ) from None
     if unmanaged:
         raise IncompleteError(
-            f"No model builds {', '.join(unmanaged)} in the lake of target spark, which "
-            "has rows about the person. Delete these rows or drop it, then run the same "
-            "command again. Nothing was changed."
+            f"In the lake of target spark, no model builds {', '.join(unmanaged)}, "
+            "which has rows about the person. Delete these rows or drop it, then run "
+            "the same command again. Nothing was changed."
         )
 
 

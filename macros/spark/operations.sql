@@ -68,7 +68,8 @@
         ~ location ~ '", recursiveFileLookup "true")'
     ) -%}
     {%- do run_query(
-        'create or replace temporary view files_of_table as select path as file_path,'
+        "create or replace temporary view files_of_table as select '" ~ location
+        ~ "' || split_part(path, '" ~ location ~ "', 2) as file_path,"
         ~ " timestamp_ltz '2000-01-01' as last_modified from listed_files"
     ) -%}
     {%- do _call(

@@ -85,10 +85,11 @@ start-over: setup ## remove the demo's data, to begin with the real sources
 	@$(BIN)/python scripts/start_over.py $(if $(YES),--yes)
 
 # The environment of target spark is its own: dbt loads every adapter that it finds.
-spark: setup .venv-spark/requirements.txt ## build and test the landed data with Spark, in Iceberg tables
+spark: setup .venv-spark/requirements.txt ## build and test the landed data with Spark, and publish it with DuckDB
 	@.venv-spark/bin/python scripts/spark/set_up.py
 	@export DEFTUNES_HOME="$${DEFTUNES_HOME:-$(CURDIR)}" && mkdir -p "$$DEFTUNES_HOME/lake_spark" && \
 		DBT_TARGET=spark .venv-spark/bin/dbt build $(ARGS)
+	@$(if $(ARGS),,DBT_TARGET=spark_serving $(BIN)/dbt build)
 
 .venv-spark/requirements.txt: scripts/spark/requirements.txt
 	@echo "Installing Spark into .venv-spark, 1 GB. This takes about a minute ..."

@@ -1,15 +1,18 @@
 """Keep the live view, and build at a slower rhythm: `python scripts/live.py`."""
 
 import logging
+import multiprocessing
+import os
 import signal
-import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 
 import click
 import duckdb
+from dbt.cli.main import dbtRunner
 from deftunes.landing.download import DownloadError
 from deftunes.live import LiveError, LiveView, Refreshed
 from deftunes.logs import set_up_logging
@@ -26,61 +29,78 @@ _stop = threading.Event()
 class Builder(threading.Thread):
     """Lands, builds and draws boards now and then, by the project's commands."""
 
-    def __init__(self, every: float, boards_every: float) -> None:
+    def __init__(self, every: float, whole_every: float) -> None:
         """Set the rhythm, in seconds."""
         super().__init__(name="builder", daemon=True)
         self.every = every
-        self.boards_every = boards_every
+        self.whole_every = whole_every
         self.first_day: date | None = None
         self.is_needed = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
+        # Python would warn of the semaphores of a build that is stopped.
+        os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
+        self._forks = multiprocessing.get_context("forkserver")
+        # The processes begin with dbt imported and the project parsed.
+        self._forks.set_forkserver_preload(["deftunes.parsed_project"])
+        self._process: multiprocessing.process.BaseProcess | None = None
 
     def run(self) -> None:
         """Build when something new was seen, but not more often than `every`."""
-        drawn = kept = time.monotonic()
+        built_whole = kept = time.monotonic()
         while not _stop.wait(self.every):
             if not self.is_needed.is_set() or self.first_day is None:
                 continue
             self.is_needed.clear()
             end = datetime.now(timezone.utc).date() + timedelta(days=1)
             window = (f"--start={self.first_day}", f"--end={end}")
-            has_built = self._call("land.py", "sessions", *window) and self._call(
-                "dbt", "--quiet", "build"
-            )
-            if not has_built:
+            is_whole = time.monotonic() - built_whole >= self.whole_every
+            build = ["build"] if is_whole else ["build", "--selector", "live"]
+            if not (
+                self._call(_script, "land.py", "sessions", *window)
+                and self._call(_dbt, *build)
+            ):
                 self.is_needed.set()  # tries again
-            elif time.monotonic() - drawn >= self.boards_every:
-                self._call("dashboard.py")
-                drawn = time.monotonic()
+            elif is_whole:
+                self._call(_script, "dashboard.py")
+                built_whole = time.monotonic()
             if time.monotonic() - kept >= _UPKEEP_EVERY:
-                self._call("dbt", "--quiet", "run-operation", "upkeep")
+                self._call(_dbt, "run-operation", "upkeep")
                 kept = time.monotonic()
 
     def end(self) -> None:
         """Stop the command that runs; the next build continues from there."""
-        if self._process and self._process.poll() is None:
+        if self._process and self._process.is_alive():
             self._process.terminate()
 
-    def _call(self, command: str, *arguments: str) -> bool:
-        """Run a command, and return whether it succeeded."""
-        program = (
-            [sys.executable, f"scripts/{command}"]
-            if command.endswith(".py")
-            else [str(PROJECT / ".venv" / "bin" / command)]
-        )
+    def _call(self, command: Callable[..., None], *arguments: str) -> bool:
+        """Run a command in a process, and return whether it succeeded."""
         started = time.monotonic()
-        # The live view goes first: it needs a second, and a build a minute.
-        self._process = subprocess.Popen(  # noqa: S603 - our own commands
-            ["/usr/bin/env", "nice", *program, *arguments], cwd=PROJECT
-        )
-        code = self._process.wait()
+        self._process = self._forks.Process(target=command, args=arguments)
+        self._process.start()
+        self._process.join()
+        code = self._process.exitcode
         if not _stop.is_set():
             logger.log(
                 logging.WARNING if code else logging.INFO,
                 "%s ended with exit code %d after %.0f s.",
-                *(command, code, time.monotonic() - started),
+                *(" ".join(arguments), code, time.monotonic() - started),
             )
         return code == 0
+
+
+def _dbt(*arguments: str) -> None:
+    """Run dbt in this process, which ends with it and with the lock that it takes."""
+    from deftunes.parsed_project import MANIFEST
+
+    # The live view goes first: it needs a second, and a build half a minute.
+    os.nice(10)
+    sys.exit(not dbtRunner(MANIFEST).invoke(["--quiet", *arguments]).success)
+
+
+def _script(name: str, *arguments: str) -> None:
+    """Become another script."""
+    os.nice(10)
+    python = sys.executable
+    os.execv(python, (python, f"{PROJECT}/scripts/{name}", *arguments))  # noqa: S606
 
 
 @click.command(context_settings={"show_default": True})
@@ -97,12 +117,12 @@ class Builder(threading.Thread):
     help="Seconds between two builds, if something is new; 0 for none.",
 )
 @click.option(
-    "--boards-every",
+    "--whole-every",
     type=click.FloatRange(min=0),
     default=3600,
-    help="Seconds between two drawings of the boards.",
+    help="Seconds between two builds with machine learning and boards.",
 )
-def main(every: float, build_every: float, boards_every: float) -> None:
+def main(every: float, build_every: float, whole_every: float) -> None:
     """Show purchases in serving/live/analyst.duckdb within seconds, until stopped.
 
     Land, build and publish them at a slower rhythm. It can be killed at any time, and
@@ -116,7 +136,7 @@ def main(every: float, build_every: float, boards_every: float) -> None:
     except (HomeError, LiveError, SettingsError) as error:
         logger.error("%s", error)
         sys.exit(2)
-    builder = Builder(build_every, boards_every)
+    builder = Builder(build_every, whole_every)
     if build_every:
         builder.start()
     last = time.monotonic()

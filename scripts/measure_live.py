@@ -139,6 +139,7 @@ class Reader(threading.Thread):
 @click.option("--sessions", default=1000, help="Sessions that today has had already.")
 @click.option("--every", default=5.0, help="As for scripts/live.py.")
 @click.option("--build-every", default=900.0, help="As for scripts/live.py.")
+@click.option("--whole-every", default=3600.0, help="As for scripts/live.py.")
 def main(
     minutes: float,
     per_minute: float,
@@ -146,6 +147,7 @@ def main(
     sessions: int,
     every: float,
     build_every: float,
+    whole_every: float,
 ) -> None:
     """Measure how soon purchases can be read, in a lakehouse of its own.
 
@@ -174,6 +176,7 @@ def main(
                 [
                     *(sys.executable, "scripts/live.py"),
                     *(f"--every={every}", f"--build-every={build_every}"),
+                    f"--whole-every={whole_every}",
                 ],
                 env=environment,
                 cwd=PROJECT,

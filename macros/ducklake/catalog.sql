@@ -60,7 +60,7 @@
 {% macro lake_tables() -%}
     {#- The tables of the lake: all columns, the text columns, and whether a node of
         this project builds the table. -#}
-    {%- set built = ['operations.materialized_views'] -%}
+    {%- set built = ['operations.materialized_views', 'operations.imported_tables'] -%}
     {%- for node in graph.nodes.values() if node.relation_name -%}
         {%- do built.append((node.schema ~ '.' ~ node.alias) | lower) -%}
     {%- endfor -%}

@@ -13,6 +13,9 @@
             ) }}
         {%- endif -%}
         {%- do lock_lake() -%}
+        {%- if target.name == 'spark_serving' -%}
+            {{ return(import_tables()) }}
+        {%- endif -%}
         {%- for source in graph.sources.values()
             if run_query(landed_batches(source.name)).rows | length == 0 -%}
             {{ exceptions.raise_compiler_error(
@@ -58,7 +61,7 @@
 {% macro log_after_run(results) -%}
     {#- What a person wants to know at the end of a build or run. -#}
     {%- if execute and flags.WHICH in ['build', 'run'] -%}
-        {%- set batches = new_batches() -%}
+        {%- set batches = new_batches() if target.name != 'spark_serving' -%}
         {%- if batches -%}
             {%- do run_cache().pop('audit table') -%}
             {%- do run_cache().pop('new batches') -%}
@@ -66,7 +69,7 @@
             {%- set settled = batches | reject('in', unsettled) | list -%}
             {%- do _log_loaded_records(settled) if settled -%}
             {%- do _log_batches_that_stay_new(unsettled) if unsettled -%}
-        {%- else -%}
+        {%- elif target.name != 'spark_serving' -%}
             {%- do log('No new records.', info=True) -%}
         {%- endif -%}
         {%- do log_tests_of_new_rows() -%}

@@ -51,15 +51,15 @@
    found by the table's unique key, which is quicker because fewer columns are read. If
    the role's file does not have the key, they are found by all visible columns, and as
    many copies of a row are deleted as were deleted from the lake. #}
-{% macro sync_rows(table, inserted_rows, deleted_rows) -%}
+{% macro sync_rows(table, inserted_rows, deleted_rows, database='readers') -%}
     {%- set visible_columns = table.visible_columns.values() | join(', ') -%}
     {%- set key = _tested_unique_key(table) %}
-    delete from readers.{{ table.relation }}
+    delete from {{ database }}.{{ table.relation }}
     where
         rowid in (
             {% if key -%}
             select published_rows.rowid
-            from readers.{{ table.relation }} as published_rows
+            from {{ database }}.{{ table.relation }} as published_rows
             inner join {{ deleted_rows }}
                 on {{ null_safe_join_condition(key, deleted_rows, 'published_rows') }}
             {%- else -%}
@@ -73,7 +73,7 @@
                             published_rows.
                             {{- table.visible_columns | join(', published_rows.') }}
                     ) as _copy
-                from readers.{{ table.relation }} as published_rows
+                from {{ database }}.{{ table.relation }} as published_rows
                 inner join
                     (
                         select {{ visible_columns }}, count(*) as _copies
@@ -87,7 +87,7 @@
             where numbered._copy <= numbered._copies
             {%- endif %}
         );
-    insert into readers.{{ table.relation }}
+    insert into {{ database }}.{{ table.relation }}
     select {{ visible_columns }}
     from {{ inserted_rows }}
 {%- endmacro %}

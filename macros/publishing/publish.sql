@@ -22,7 +22,8 @@
             | selectattr('resource_type', 'in', ['model', 'seed', 'snapshot', 'test'])
             | selectattr('config.enabled')
             | rejectattr('config.materialized', 'equalto', 'ephemeral')
-            | rejectattr('unique_id', 'in', passed) | list -%}
+            | rejectattr('unique_id', 'in', passed)
+            | rejectattr('unique_id', 'in', nodes_left_out()) | list -%}
         {%- if failed -%}
             {%- do log(
                 'Not published: ' ~ failed | length ~ ' nodes failed or were skipped. '
@@ -37,6 +38,30 @@
             {%- do publish_lake(tests['pass'], tests['warn']) -%}
         {%- endif -%}
     {%- endif -%}
+{%- endmacro %}
+
+{% macro nodes_left_out() -%}
+    {#- The nodes that a build leaves out and still publishes. With the selector `live`:
+        machine learning. On target spark_serving: what it imports or does not have. In
+        both cases also the tests that read what is missing. -#}
+    {%- set missing = [] -%}
+    {%- set ids = [] -%}
+    {%- if target.name == 'spark_serving' -%}
+        {%- do ids.extend(imported_nodes() | map(attribute='unique_id')) -%}
+        {%- do missing.extend(graph.sources.keys()) -%}
+    {%- endif -%}
+    {%- for id, node in graph.nodes.items() -%}
+        {%- if target.name == 'spark_serving' and node.config.meta.is_served is false
+            or invocation_args_dict.get('selector') == 'live'
+            and node.original_file_path.startswith('models/ml/') -%}
+            {%- do missing.append(id) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- for id, node in graph.nodes.items() if node.resource_type == 'test'
+        and node.depends_on.nodes | select('in', missing) | list -%}
+        {%- do ids.append(id) -%}
+    {%- endfor -%}
+    {{ return(missing + ids) }}
 {%- endmacro %}
 
 {% macro publish_lake(passed, warned) -%}

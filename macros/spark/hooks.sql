@@ -13,7 +13,26 @@
 {% macro spark__published_commit() -%}{{ return(none) }}{%- endmacro %}
 
 {% macro spark__publish_lake(passed, warned) -%}
-    {%- do log('Built on Spark. Nothing is published from there yet.', info=True) -%}
+    {#- Writes down which files of each table have passed the tests. DuckDB reads these
+        and no others, also while Spark builds again. -#}
+    {%- set tables = [] -%}
+    {%- for node in imported_nodes() -%}
+        {%- do tables.append(
+            "(select '" ~ node.schema ~ "' as schema_name, '" ~ node.name
+            ~ "' as table_name, file as metadata_file from " ~ node.schema ~ '.'
+            ~ node.name ~ '.metadata_log_entries order by timestamp desc, file desc'
+            ~ ' limit 1)'
+        ) -%}
+    {%- endfor -%}
+    {%- do run_query(
+        "insert overwrite directory '"
+        ~ cached_query('set spark.sql.catalog.lake.warehouse')[0][1]
+        ~ "/passed_build' using parquet select /*+ coalesce(1) */ * from ("
+        ~ tables | join(' union all ') ~ ')'
+    ) -%}
+    {%- do log(
+        'Built by Spark. `dbt build --target spark_serving` publishes it.', info=True
+    ) -%}
 {%- endmacro %}
 
 {# A table that each build computes anew is never behind. #}

@@ -2,6 +2,7 @@
     config(
         materialized='view',
         schema='operations',
+        meta={'is_served': false},
         pre_hook='{{ create_materialized_view_registry() }}',
     )
 }}

@@ -19,6 +19,9 @@ from deftunes.sql import literal
 DBT = PROJECT / ".venv-spark" / "bin" / "dbt"
 """The dbt that has Spark."""
 
+PASSED_BUILD = "passed_build"
+"""The folder in which Spark writes down what has passed the tests."""
+
 
 class SparkLakeError(Exception):
     """Spark's dbt is missing or failed; the message says why and what to do."""
@@ -65,6 +68,11 @@ class SparkLake:
     def data(self) -> Path:
         """The folder of the tables, by schema and name."""
         return self.folder / "data"
+
+    @property
+    def serving(self) -> Path:
+        """The folder of the DuckLake that target spark_serving imports it into."""
+        return self.folder / "serving"
 
     def relations(self) -> list[Relation]:
         """Return all tables and views, by name."""
@@ -171,16 +179,19 @@ class SparkLake:
         replaced its earlier definitions.
         """
         for path in self.folder.iterdir():
-            if path != self.data and not path.name.startswith(self.catalogue.name):
+            kept = path in (self.data, self.serving)
+            if not kept and not path.name.startswith(self.catalogue.name):
                 remove(path)
         relations = {each.metadata.parents[1]: each for each in self.relations()}
         for folder in self.data.glob("*/*"):
-            if folder not in relations:
+            if folder.parent.name == PASSED_BUILD:
+                continue
+            if not any(each.is_relative_to(folder) for each in relations):
                 remove(folder)
-            elif relations[folder].is_view:
-                for file in (folder / "metadata").iterdir():
-                    if relations[folder].metadata.name not in file.name:
-                        remove(file)
+        for folder, relation in relations.items():
+            for file in (folder / "metadata").iterdir() if relation.is_view else ():
+                if relation.metadata.name not in file.name:
+                    remove(file)
 
 
 def _count(

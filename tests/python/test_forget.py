@@ -660,8 +660,11 @@ def test_every_lake_that_the_settings_name_is_gone_through(
         (home / "lake_spark" / "data").mkdir(parents=True)
         with pytest.raises(IncompleteError, match=r"catalogue is not .*lake_spark"):
             lakes(**bucket)
-        (home / "lake_spark" / "catalog.sqlite").touch()
-        assert lakes(**bucket, target="spark") == ["spark", "local", "lake_s3"]
+        (home / "lake_spark" / "serving").mkdir()
+        for lake in ("lake_spark", "lake_spark/serving"):
+            (home / lake / "catalog.sqlite").touch()
+        every = ["spark", "local", "spark_serving", "lake_s3"]
+        assert lakes(**bucket, target="spark") == every
         shutil.rmtree(home / "lake_spark")
         assert traces(folder / "base", ["Wilhelmine"])
         deftunes.privacy.forget._vacuum_postgres(dsn)
@@ -724,6 +727,8 @@ def test_the_lakes_of_both_targets_are_erased(memory: Memory, tmp_path: Path) ->
         )
 
 
+BUYERS = "select user_id from marts.dim_users"
+
 # Tables and views of Iceberg that no model makes; the second table is dropped.
 OF_SPARK = (
     "create schema own",
@@ -750,14 +755,18 @@ BOUNDS = {text[:15] for text in OF_THE_PERSON}
 @pytest.mark.skipif(
     not spark_lake.DBT.exists(), reason="target spark needs `make spark` once"
 )
-def test_the_lake_of_spark_is_erased(memory: Memory, tmp_path: Path) -> None:
-    lakehouse = replace(memory.lakehouse, home=tmp_path / "my lake")
+def test_the_lake_of_spark_is_erased(
+    lakehouses: Callable[[Path], Lakehouse], rates: Path
+) -> None:
+    lakehouse = lakehouses(rates)
     home, data = lakehouse.home, lakehouse.home / "lake_spark" / "data"
-    build = "build", "--exclude-resource-type=test"
     lakehouse.land(Records(USERS, SESSIONS), songs(), START, END)
-    spark(lakehouse, build)
+    spark(lakehouse, ("build", *WITHOUT_TESTS))
     lakehouse.land(LATER, songs(), START, END)
-    spark(lakehouse, build, *map(statement, OF_SPARK))
+    spark(lakehouse, ("build",), *map(statement, OF_SPARK))
+    lakehouse.build("--target", "spark_serving")
+    revenue = lakehouse.published(REVENUE)
+    assert sum(row[0] == PERSON for row in lakehouse.published(BUYERS)) == 2
     # What killed builds left.
     for folder in ("session", "data/marts/dim_songs/data", "data/own/gone/data"):
         (home / "lake_spark" / folder / "killed").write_text(PERSON)
@@ -777,7 +786,10 @@ def test_the_lake_of_spark_is_erased(memory: Memory, tmp_path: Path) -> None:
     found = traces(home, {*OF_THE_PERSON, *BOUNDS, *keys})
     assert {*found} == {*OF_THE_PERSON, *BOUNDS, *keys}
     places = "\n".join(where for files in found.values() for where in files)
-    for place in ("own/gone/", ".avro", ".parquet", ".metadata.json", "/killed"):
+    for place in (
+        *("own/gone/", ".avro", ".parquet", ".metadata.json", "/killed"),
+        *("lake_spark/serving/", "serving/publications/"),
+    ):
         assert place in places
 
     refused = command(lakehouse, PERSON, "--yes")
@@ -789,6 +801,11 @@ def test_the_lake_of_spark_is_erased(memory: Memory, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert traces(home, {*OF_THE_PERSON, *BOUNDS, *keys}) == {}
     assert sorted(path.name for path in (data / "own").iterdir()) == ["alone", "guests"]
+    assert lakehouse.published(REVENUE) == revenue
+    assert all(row[0] != PERSON for row in lakehouse.published(BUYERS))
+    # Neither engine finds anything to do.
+    spark(lakehouse, ("build", *WITHOUT_TESTS))
+    assert "Nothing new to publish" in lakehouse.build("--target", "spark_serving")
 
 
 def statement(sql: str) -> tuple[str, ...]:

@@ -239,6 +239,31 @@ def check_the_sales_board(shop: Shop, live: Live) -> None:
         server.wait(60)
 
 
+def test_a_live_build_publishes_purchases_and_leaves_machine_learning_alone(
+    lakehouses: Callable[[Path], Lakehouse], rates: Path
+) -> None:
+    lakehouse = lakehouses(rates)
+    shop = Shop(Generator(items=300, start=START, end=TODAY))
+    songs = [*shop.generator.song_tables()]
+    with_models = {"DEFTUNES_WITHOUT_ML": ""}
+    lakehouse.land(shop, songs, START, TODAY)
+    whole = lakehouse.dbt("build", environment=with_models)
+    assert "Published " in whole.stdout, whole.stdout
+    features = "from ml.ml_user_features order by all"
+    held = lakehouse.published(features)
+    shop.buy()
+    lakehouse.land(shop, songs, TODAY, TODAY + timedelta(days=1))
+    # A part of it is not published.
+    part = ("--selector", "live", "--exclude-resource-type", "test")
+    assert "Not published" in lakehouse.build(*part, environment=with_models)
+    said = lakehouse.build("--selector", "live", environment=with_models)
+    assert "Published " in said
+    assert "ml_" not in said
+    sold = "select count(*) from marts.fact_order_items where track_id = 'TRLIVE'"
+    assert lakehouse.published(sold) == [(2,)]
+    assert lakehouse.published(features) == held != []
+
+
 @pytest.mark.usefixtures("long_mode")
 def test_kills_and_builds_beside_it_end_in_the_star_of_one_landing(
     lakehouses: Callable[[Path], Lakehouse], rates: Path, proven: dict[str, str]

@@ -48,6 +48,11 @@ class TargetLake:
         return self.attachment.path.startswith(_SQLITE)
 
     @property
+    def folder(self) -> Path:
+        """The folder of a catalogue that is a SQLite file."""
+        return Path(self.attachment.path.removeprefix(_SQLITE)).parent
+
+    @property
     def dsn(self) -> str | None:
         """The database of the catalogue; None if it is a SQLite file."""
         path = self.attachment.path

@@ -104,10 +104,11 @@ class Plugin(BasePlugin):
             self.settings = Settings.from_environment()
             if self._lake.is_written:
                 self.settings.make_home()
-            if self._lake.is_sqlite:
-                refuse_lost_catalogue(self.settings.home / "lake")
             # Without access for others, since it contains all data.
             (self.settings.home / "lake").mkdir(0o750, parents=True, exist_ok=True)
+            if self._lake.is_sqlite:
+                refuse_lost_catalogue(self._lake.folder)
+                self._lake.folder.mkdir(0o750, parents=True, exist_ok=True)
             if self._lake.is_written:
                 if self._lake.dsn is not None:
                     # Marks that there is such a lake, even if its files are elsewhere.

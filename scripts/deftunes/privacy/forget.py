@@ -207,6 +207,7 @@ def forget(settings: Settings, user_id: str) -> ErasureCounts:
     """
     settings.make_home()
     lakes = _targets_with_lake(settings)
+    local = _local_lakes(settings)
     with lakehouse_lock(settings, LOCK_WAIT_SECONDS):
         # Rewriting a damaged batch would make the damage look like landed content.
         check_landing_zone(settings.landing, settings.store)
@@ -226,8 +227,8 @@ def forget(settings: Settings, user_id: str) -> ErasureCounts:
         # The process takes the lock itself.
         _run_in_subprocess(_rebuild_lake, [settings.serving, target], failure)
         with lakehouse_lock(settings, LOCK_WAIT_SECONDS):
-            if target == "local":
-                _vacuum_sqlite(settings.home / "lake" / "catalog.sqlite")
+            if target in local:
+                _vacuum_sqlite(local[target] / "catalog.sqlite")
             else:
                 _vacuum_postgres(settings.require("catalogue_dsn"))
             if settings.store:
@@ -254,9 +255,11 @@ def _targets_with_lake(settings: Settings) -> list[str]:
             "DBT_ENV_SECRET_ICEBERG_URI, and run the same command again. Then "
             "`make spark` builds them again from the landing zone. Nothing was changed."
         )
-    lakes = []
-    if (settings.home / "lake" / "catalog.sqlite").exists():
-        lakes.append("local")
+    lakes = [
+        target
+        for target, folder in _local_lakes(settings).items()
+        if (folder / "catalog.sqlite").exists()
+    ]
     # The target with its catalogue in Postgres that the settings give access to.
     reached = "lake_s3" if settings.store else "lake_pg"
     for target in ("lake_pg", "lake_s3"):
@@ -276,6 +279,14 @@ def _targets_with_lake(settings: Settings) -> list[str]:
         lakes.append("local")
     lakes.sort(key=settings.target.__eq__)
     return ["spark", *lakes] if spark.catalogue.exists() else lakes
+
+
+def _local_lakes(settings: Settings) -> dict[str, Path]:
+    """Return the folders of the DuckLakes whose catalogue is a file, by target."""
+    return {
+        "local": settings.home / "lake",
+        "spark_serving": SparkLake(settings.home).serving,
+    }
 
 
 def _has_catalogue(dsn: str) -> bool:
@@ -515,8 +526,7 @@ def _rebuild_spark(settings: Settings, failure: str) -> None:
     """
     lake = SparkLake(settings.home)
     try:
-        # Nothing is published from here, so tests could only keep the person in it.
-        lake.dbt("build", "--full-refresh", "--exclude-resource-type=test")
+        lake.dbt("build", "--full-refresh")
         lake.dbt("run-operation", "erase_history")
     except SparkLakeError as error:
         raise IncompleteError(f"{error}\n{failure}") from None

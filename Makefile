@@ -67,11 +67,13 @@ airflow: setup .venv-airflow/requirements.txt ## try Airflow on made-up sources,
 	@cp $< $@
 
 # DBT_TARGET sets the lake for every command.
+OF_SPARK := DEFTUNES_HOME="$${DEFTUNES_HOME:-$(CURDIR)}" .venv-spark/bin/dbt
+DBT = $(if $(filter spark,$(DBT_TARGET)),$(OF_SPARK),$(BIN)/dbt)
 rollback: setup ## publish the previous publication again
-	@$(BIN)/dbt run-operation rollback
+	@$(DBT) run-operation rollback
 
 upkeep: setup ## shrink the lake: merge files, expire snapshots older than retention_days
-	@$(BIN)/dbt run-operation upkeep
+	@$(DBT) run-operation upkeep
 
 # The shell sets USER too, so only a USER on make's command line counts.
 forget: setup ## erase a person everywhere: make forget USER=<user_id>, ARGS=--dry-run

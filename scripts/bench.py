@@ -11,7 +11,7 @@ from benchmark import checksums, process, report, scenarios
 from benchmark.data import Data
 from deftunes.settings import PROJECT
 
-PARTS = ("full", "days", "views", "dashboard", "landing", "first use")
+PARTS = ("full", "days", "views", "dashboard", "landing", "first use", "spark")
 
 
 @click.command(context_settings={"show_default": True})
@@ -25,9 +25,7 @@ PARTS = ("full", "days", "views", "dashboard", "landing", "first use")
     type=click.Choice(PARTS),
     help="Run only this part; it needs the data of earlier parts.  [default: all]",
 )
-@click.option(
-    "--peers/--no-peers", default=True, help="Also run the competitors, Spark and dlt."
-)
+@click.option("--peers/--no-peers", default=True, help="Also run the competitor, dlt.")
 @click.option(
     "--publish/--no-publish",
     default=True,
@@ -56,7 +54,7 @@ def main(
     try:
         data.land()
         if "full" in selected:
-            scenarios.full(bench, spark=peers)
+            scenarios.full(bench)
         if "days" in selected:
             scenarios.days(bench)
         if "dashboard" in selected and publish:
@@ -67,11 +65,14 @@ def main(
             scenarios.landing(bench, dlt=peers)
         if "first use" in selected:
             scenarios.first_use(bench)
+        if "spark" in selected:
+            scenarios.spark(bench)
     except (checksums.MismatchError, process.CommandError) as error:
         sys.exit(str(error))
     command = shlex.join(["python", "scripts/bench.py", *sys.argv[1:]])
-    if limit := os.environ.get("DEFTUNES_MEMORY_LIMIT"):
-        command = f"DEFTUNES_MEMORY_LIMIT={limit} {command}"
+    for variable in process.KEPT:
+        if value := os.environ.get(variable):
+            command = f"{variable}={value} {command}"
     click.echo(report.write(bench, command, folder.absolute()))
 
 

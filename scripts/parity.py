@@ -127,6 +127,9 @@ def land_history(home: Path) -> Iterator[str]:
         rates.write_text("\n".join([header, *lists["corrected"]]))
         land(2, ("exchange_rates",), start, end)
         yield "a corrected exchange rate"
+    buyers = (each["user_id"] for each in generator.at(1).sessions(start, end))
+    forget(home, next(filter(None, buyers)))
+    yield "a person was erased"
     for lake in ("lake", "lake_spark"):
         shutil.rmtree(home / lake)
     yield "a rebuild from the landed files"
@@ -153,6 +156,26 @@ def build(home: Path, *, full_refresh: bool = False) -> dict[str, float]:
         seconds[target] = time.monotonic() - started
         click.echo(f"Built with target {target} in {seconds[target]:.0f} seconds.")
     return seconds
+
+
+def forget(home: Path, user_id: str) -> None:
+    """Erase a person, as `make forget` does, from all lakes.
+
+    Args:
+        home: the folder of the lakehouse.
+        user_id: the person's id.
+
+    Raises:
+        ParityError: the person is not erased.
+
+    """
+    ended = subprocess.run(  # noqa: S603  the project's own script
+        [sys.executable, PROJECT / "scripts/forget.py", "--yes", "--", user_id],
+        env=variables(home, "local"),
+        check=False,
+    )
+    if ended.returncode:
+        raise ParityError("The person was not erased, see above.")
 
 
 def dbt(home: Path, target: str, *arguments: str) -> None:

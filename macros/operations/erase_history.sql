@@ -1,6 +1,10 @@
 {% macro erase_history() -%}
     {#- Keeps only the current state of the lake. Readers who have an earlier catalogue
         open lose access to it. -#}
+    {{ return(adapter.dispatch('erase_history')()) }}
+{%- endmacro %}
+
+{% macro duckdb__erase_history() -%}
     {%- do lock_lake() -%}
     {%- do refuse_foreign_files() -%}
     {%- set lake = "'" ~ target.database ~ "'" -%}

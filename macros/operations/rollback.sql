@@ -1,6 +1,10 @@
 {% macro rollback() -%}
     {#- `make rollback`: publishes the previous publication again, unchanged, for the
         current roles. A second rollback undoes the first. -#}
+    {{ return(adapter.dispatch('rollback')()) }}
+{%- endmacro %}
+
+{% macro duckdb__rollback() -%}
     {%- do lock_lake() -%}
     {%- set finished = run_query('select settle_publishing()').columns[0][0] -%}
     {%- if finished -%}

@@ -5,6 +5,10 @@
         oldest kept publication stay, because its catalogue names files that the lake
         may have replaced. At the end all materialized views are refreshed: the snapshot
         of their last refresh may have expired. -#}
+    {{ return(adapter.dispatch('upkeep')()) }}
+{%- endmacro %}
+
+{% macro duckdb__upkeep() -%}
     {%- do lock_lake() -%}
     {%- do refuse_foreign_files() -%}
     {%- set lake = "'" ~ target.database ~ "'" -%}

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+from deftunes.spark_lake import SparkLake
+from deftunes.sql import literal
 
 TABLES = (
     *("marts.fact_order_items", "marts.fact_orders", "marts.dim_users"),
@@ -48,17 +50,18 @@ def of_lake(home: Path) -> Checksums:
         return {name: _checksum(connection.table(f"lake.{name}")) for name in TABLES}
 
 
-def of_folder(folder: Path) -> Checksums:
-    """Return the checksums of tables that are folders of Parquet files."""
+def of_spark(home: Path) -> Checksums:
+    """Return the checksums of the tables that Spark has built."""
     with duckdb.connect() as connection:
+        for extension in ("avro", "iceberg"):
+            connection.load_extension(extension)
         connection.execute("set timezone = 'UTC'")
         return {
-            name: _checksum(
-                connection.read_parquet(
-                    f"{folder.joinpath(*name.split('.'))}/**/*.parquet"
-                )
+            table.name: _checksum(
+                connection.sql(f"from iceberg_scan({literal(table.metadata)})")
             )
-            for name in TABLES
+            for table in SparkLake(home).relations()
+            if table.name in TABLES
         }
 
 

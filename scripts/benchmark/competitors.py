@@ -1,7 +1,6 @@
-"""The Python environment of the competitors, Spark and dlt."""
+"""The Python environment of the competitor, dlt."""
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,13 +13,13 @@ _REQUIREMENTS = HERE / "requirements.txt"
 
 
 def python(folder: Path) -> Path:
-    """Return the Python that has Spark and dlt; install them if they are missing.
+    """Return the Python that has dlt; install it if it is missing.
 
     Args:
         folder: the folder of the environment.
 
     Raises:
-        CommandError: they cannot be installed.
+        CommandError: it cannot be installed.
 
     """
     environment = folder / "venv"
@@ -44,14 +43,3 @@ def python(folder: Path) -> Path:
             )
         shutil.copy(_REQUIREMENTS, installed)
     return interpreter
-
-
-def java() -> str | None:
-    """Return the version of Java, which Spark needs; None if it is not installed."""
-    program = shutil.which("java")
-    if program is None:
-        return None
-    result = subprocess.run(  # noqa: S603 - a fixed argument
-        [program, "-version"], capture_output=True, text=True, check=False
-    )
-    return result.stderr.splitlines()[0] if result.returncode == 0 else None

@@ -1,13 +1,15 @@
 """Runs commands, and measures their time and memory."""
 
 import os
-import resource
 import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+KEPT = ("DEFTUNES_MEMORY_LIMIT", "DEFTUNES_SPARK_MEMORY")
+"""The settings of the environment that apply to the builds."""
 
 _SAMPLING_INTERVAL = 0.05  # seconds
 
@@ -55,7 +57,7 @@ def run(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as errors:
-        busy, started = _children_cpu_seconds(), time.perf_counter()
+        started = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             command,
             cwd=folder,
@@ -64,10 +66,8 @@ def run(
             stderr=errors,
             text=True,
         )
-        peaks: list[int] = []
-        watch = threading.Thread(
-            target=_watch_memory, args=(process, peaks), daemon=True
-        )
+        samples: list[tuple[int, int]] = []
+        watch = threading.Thread(target=_watch, args=(process, samples), daemon=True)
         watch.start()
         output, _ = process.communicate()
         seconds = time.perf_counter() - started
@@ -75,47 +75,47 @@ def run(
     if process.returncode:
         end = (output + log.read_text())[-4000:]
         raise CommandError(f"{' '.join(map(str, command))} failed:\n{end}")
-    return CompletedCommand(
-        seconds, _children_cpu_seconds() - busy, max(peaks, default=None), output
-    )
+    peak, ticks = map(max, zip(*samples, strict=True)) if samples else (None, 0)
+    return CompletedCommand(seconds, ticks / os.sysconf("SC_CLK_TCK"), peak, output)
 
 
 def clean_environment() -> dict[str, str]:
     """Return the environment without the settings of DeFtunes and dbt.
 
-    DEFTUNES_MEMORY_LIMIT is kept: it applies to the builds.
+    Those in `KEPT` stay.
     """
     return {
         name: value
         for name, value in os.environ.items()
-        if name == "DEFTUNES_MEMORY_LIMIT" or not name.startswith(("DEFTUNES_", "DBT_"))
+        if name in KEPT or not name.startswith(("DEFTUNES_", "DBT_"))
     }
 
 
-def _children_cpu_seconds() -> float:
-    """Return the CPU time of all child processes that have ended, in seconds."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _watch_memory(process: "subprocess.Popen[str]", peaks: list[int]) -> None:
-    """Record the memory of a process and its children at intervals, until it ends."""
+def _watch(process: "subprocess.Popen[str]", samples: list[tuple[int, int]]) -> None:
+    """Record memory and CPU time at intervals, until a process ends."""
     while process.poll() is None:
-        resident = _resident_memory(process.pid)
-        if resident:
-            peaks.append(resident)
+        samples.append(_usage(process.pid))
         time.sleep(_SAMPLING_INTERVAL)
 
 
-def _resident_memory(pid: int) -> int:
-    """Return the resident memory of a process and its children, in bytes."""
+def _usage(pid: int) -> tuple[int, int]:
+    """Return the resident bytes and the CPU ticks of a process and its children.
+
+    Not by `getrusage`: it leaves out children whose end nobody waits for, such as
+    Spark's Java.
+    """
     status = Path("/proc") / str(pid)
     try:
         pages = int((status / "statm").read_text().split()[1])
+        # The fields after the name, which may contain spaces: 11 to 14 are the times in
+        # user and system mode, of the process and of its children that have ended.
+        fields = (status / "stat").read_text().rpartition(")")[2].split()
         resident = pages * os.sysconf("SC_PAGESIZE")
+        ticks = sum(map(int, fields[11:15]))
         for children in status.glob("task/*/children"):
             for child in children.read_text().split():
-                resident += _resident_memory(int(child))
+                more_resident, more_ticks = _usage(int(child))
+                resident, ticks = resident + more_resident, ticks + more_ticks
     except (OSError, LookupError):
-        return 0  # the process has ended, or there is no /proc
-    return resident
+        return 0, 0  # the process has ended, or there is no /proc
+    return resident, ticks

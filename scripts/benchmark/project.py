@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deftunes import spark_lake
 from deftunes.settings import PROJECT
 
 from benchmark import process
@@ -50,6 +51,8 @@ class Lakehouse:
         tests: whether builds run tests; without tests nothing is published.
         publishes: whether builds publish everything, not only `quality`.
         project: the dbt project that builds it.
+        target: dbt's target, `local` or `spark`.
+        ml: whether builds with target `local` do machine learning; Spark has none.
 
     """
 
@@ -57,6 +60,8 @@ class Lakehouse:
     tests: bool = True
     publishes: bool = True
     project: Path = PROJECT
+    target: str = "local"
+    ml: bool = True
 
     @property
     def catalogue(self) -> Path:
@@ -80,9 +85,19 @@ class Lakehouse:
             CommandError: it failed.
 
         """
+        is_spark = self.target == "spark"
+        settings = {
+            "DEFTUNES_HOME": str(self.home),
+            "DBT_TARGET": self.target,
+            "DEFTUNES_WITHOUT_ML": "" if self.ml else "1",
+            # Only a shell sets it to where the command runs.
+            "PWD": str(self.project),
+        }
+        if is_spark:
+            (self.home / "lake_spark").mkdir(exist_ok=True)
         return process.run(
             [
-                Path(sys.executable).with_name("dbt"),
+                spark_lake.DBT if is_spark else Path(sys.executable).with_name("dbt"),
                 *arguments,
                 *(() if self.publishes else ("--vars", _QUALITY_ALONE)),
                 *("--profiles-dir", PROJECT),
@@ -90,7 +105,7 @@ class Lakehouse:
                 *("--log-path", self.home / "logs"),
             ],
             folder=self.project,
-            environment=process.clean_environment() | {"DEFTUNES_HOME": str(self.home)},
+            environment=process.clean_environment() | settings,
             log=self.home / "logs" / "stderr.log",
         )
 
@@ -114,7 +129,7 @@ class Lakehouse:
         return Build(done, parts, nodes)
 
     def clear(self) -> None:
-        """Remove the lake and the published files; keep the landing zone."""
+        """Remove the DuckLake and the published files; keep the landing zone."""
         for folder in ("lake", "serving"):
             shutil.rmtree(self.home / folder, ignore_errors=True)
 

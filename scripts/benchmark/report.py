@@ -8,7 +8,6 @@ from html import escape
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmark import competitors
 from benchmark.goals import GOALS, Goal
 from benchmark.scenarios import Bench, Figures
 
@@ -21,7 +20,12 @@ _TABLE = (
     "full build, start-up",
     "limit",
     "limit, engine",
-    "spark",
+    *(
+        f"{engine}, {build}{part}"
+        for build in ("first build", "next day")
+        for engine in ("DuckDB", "Spark")
+        for part in ("", ", models", ", tests", ", publish", ", start-up")
+    ),
     "full build of a tenth",
     "full build of a tenth, models",
     "day",
@@ -112,8 +116,8 @@ def _machine(bench: Bench, command: str) -> str:
             f" {load:.1f} (if it is higher than the number of cores, other processes"
             " were running: then only ratios and CPU times are meaningful)",
             f"- Versions: Python {platform.python_version()}, {versions};"
-            f" {competitors.java() or 'no Java'}; those of the competitors are in"
-            " scripts/benchmark/requirements.txt",
+            " those of dlt and Spark are in scripts/benchmark/requirements.txt and"
+            " scripts/spark/requirements.txt",
             f"- Data: {bench.data.days} days with one batch each, without malformed"
             f" records; the day is {bench.data.day}; the history ends two days before"
             f" it; contenders alternate, {bench.repeats} times",
@@ -153,7 +157,11 @@ def _seconds(figures: Figures) -> str:
 
 def _nodes(figures: Figures) -> str:
     rows = []
-    for run in ("full build", "day", "nothing new", "limit"):
+    for run in (
+        *("full build", "day", "nothing new", "limit"),
+        *("DuckDB, first build", "Spark, first build"),
+        *("DuckDB, next day", "Spark, next day"),
+    ):
         start = f"node of {run}: "
         nodes = sorted(
             ((figures[name], name) for name in figures.of if name.startswith(start)),

@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 import yaml  # type: ignore[import-untyped]
+from deftunes import spark_lake
 from deftunes.settings import PROJECT
 
 from benchmark import checksums, competitors, process
@@ -24,7 +25,6 @@ from benchmark.data import END, Data
 from benchmark.project import Build, Lakehouse
 
 LIMIT = Path(__file__).parent / "limit"
-COUNTRIES = PROJECT / "seeds" / "countries.csv"
 MANY_GROUPS = "sales_per_day_country_artist_mv"
 _MANY_GROUPS_SQL = """
 {{ config(materialized='materialized_view', additive=true, contract={'enforced': false})
@@ -137,12 +137,8 @@ class Bench:
         return self.folder.parent
 
 
-def full(bench: Bench, *, spark: bool) -> None:
+def full(bench: Bench) -> None:
     """Build the history from nothing.
-
-    Args:
-        bench: the run.
-        spark: whether Spark is a contender, if there is Java.
 
     Raises:
         MismatchError: the contenders made different tables.
@@ -152,7 +148,6 @@ def full(bench: Bench, *, spark: bool) -> None:
     homes = [bench.project, bench.limit]
     for lakehouse in homes:
         bench.data.history(lakehouse.home)
-    has_spark = spark and _has_java(bench)
     for number in range(bench.repeats):
         for lakehouse in homes:
             lakehouse.clear()
@@ -160,22 +155,53 @@ def full(bench: Bench, *, spark: bool) -> None:
         # Compared only once, since the tables are the same in each run.
         made = checksums.of_lake(bench.project.home) if number == 0 else None
         run_limit(bench, bench.data.eve - timedelta(days=1), made)
-        if has_spark:
-            folder = bench.folder / "spark"
-            shutil.rmtree(folder, ignore_errors=True)
-            done = _run_competitor(
-                bench,
-                *("spark.py", bench.project.home / "landing", folder, COUNTRIES),
-            )
-            bench.figures.add_run("spark, whole process", done)
-            bench.figures.add("spark", float(done.output.split()[-1]))
-            if made is not None:
-                checksums.compare(made, checksums.of_folder(folder), "Spark")
     bench.figures.notes.append(
-        f"The checksums of all tables of {2 + has_spark} contenders agree: "
+        "The checksums of all tables of 2 contenders agree: "
         + ", ".join(checksums.TABLES)
     )
     _measure_bytes(bench)
+
+
+def spark(bench: Bench) -> None:
+    """Build the history and one more day, with target local and with target spark.
+
+    Without machine learning, which Spark does not do.
+
+    Raises:
+        MismatchError: the engines made different tables.
+        CommandError: one of them failed.
+
+    """
+    if not spark_lake.DBT.exists():
+        bench.figures.notes.append(
+            "Spark did not run: it needs `make spark` once, and Java."
+        )
+        return
+    engines = {
+        "DuckDB": Lakehouse(bench.folder / "duckdb", ml=False),
+        "Spark": Lakehouse(bench.folder / "spark", target="spark"),
+    }
+    for _ in range(bench.repeats):
+        for engine, lakehouse in engines.items():
+            bench.data.history(lakehouse.home)
+            bench.figures.add_build(f"{engine}, first build", lakehouse.build())
+        _compare_engines(engines)
+        for engine, lakehouse in engines.items():
+            bench.data.add(lakehouse.home, bench.data.eve)
+            bench.figures.add_build(f"{engine}, next day", lakehouse.build())
+        _compare_engines(engines)
+    bench.figures.notes.append(
+        "The checksums of all tables of both engines agree, also after the next day."
+    )
+
+
+def _compare_engines(engines: dict[str, Lakehouse]) -> None:
+    """Check that both engines have made the same tables."""
+    checksums.compare(
+        checksums.of_lake(engines["DuckDB"].home),
+        checksums.of_spark(engines["Spark"].home),
+        "Spark",
+    )
 
 
 def days(bench: Bench) -> None:
@@ -412,13 +438,6 @@ def _count(bench: Bench, name: str, files: str) -> None:
         raise checksums.MismatchError(
             f"{name}: {row[0]:,} rows landed, but {expected:,} by the project's loader."
         )
-
-
-def _has_java(bench: Bench) -> bool:
-    if competitors.java():
-        return True
-    bench.figures.notes.append("Spark did not run: there is no Java on this machine.")
-    return False
 
 
 def _run_python(

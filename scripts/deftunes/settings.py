@@ -74,6 +74,8 @@ class Settings:
         target: dbt's target; its lake is the one that the commands act on.
         catalogue_dsn: the libpq URL of the database with the catalogue of target
             lake_pg or lake_s3; None if unset.
+        iceberg_uri: the JDBC URL of the catalogue of target spark; None for a SQLite
+            file in the home.
         dbt_logs: the folder of dbt's log files.
         dbt_target: dbt's target folder, with its compiled SQL and JSON artifacts.
         api_token: a bearer token for the API; None if unset.
@@ -94,6 +96,7 @@ class Settings:
     target: str = "local"
     catalogue_dsn: str | None = field(default=None, repr=False)
     store: ObjectStore | None = None
+    iceberg_uri: str | None = field(default=None, repr=False)
     dbt_logs: Path = PROJECT / "logs"
     dbt_target: Path = PROJECT / "target"
     api_token: str | None = field(default=None, repr=False)
@@ -132,6 +135,7 @@ class Settings:
             target=environment.get("DBT_TARGET") or cls.target,
             catalogue_dsn=environment.get("DBT_ENV_SECRET_CATALOG_DSN") or None,
             store=_store(environment),
+            iceberg_uri=environment.get("DBT_ENV_SECRET_ICEBERG_URI") or None,
             dbt_logs=Path(environment.get("DBT_LOG_PATH") or cls.dbt_logs),
             dbt_target=Path(environment.get("DBT_TARGET_PATH") or cls.dbt_target),
             api_token=environment.get("DEFTUNES_API_TOKEN") or None,

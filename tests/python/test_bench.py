@@ -43,7 +43,7 @@ def test_contenders_that_differ_are_an_error_and_results_have_their_form(
     data.land()
     bench = scenarios.Bench(data, tmp_path / "bench", repeats=1, tests=False)
 
-    scenarios.full(bench, spark=False)
+    scenarios.full(bench)
 
     data.add(bench.project.home, data.eve)
     data.add(bench.limit.home, data.eve)
@@ -110,12 +110,13 @@ def test_the_whole_benchmark_runs(long_mode: None, tmp_path: Path) -> None:
     data.land()
     bench = scenarios.Bench(data, tmp_path / "20000", repeats=1)
 
-    scenarios.full(bench, spark=True)
+    scenarios.full(bench)
     scenarios.days(bench)
     scenarios.dashboard(bench)
     scenarios.views(bench)
     scenarios.landing(bench, dlt=True)
     scenarios.first_use(bench)
+    scenarios.spark(bench)
 
     report.write(bench, "make bench", tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())

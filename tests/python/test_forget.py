@@ -1,5 +1,6 @@
 """Erasing a person: no file mentions them any more, and revenue stays the same."""
 
+import gzip
 import json
 import os
 import re
@@ -24,6 +25,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from conftest import WITHOUT_TESTS, Lakehouse, song
+from deftunes import spark_lake
 from deftunes.landing.zone import LandingZone
 from deftunes.object_store import ObjectStore
 from deftunes.privacy.erasure_registry import PSEUDONYM, canonical, canonical_sql
@@ -124,6 +126,12 @@ def contents(home: Path) -> Iterator[tuple[str, bytes]]:
             yield where, f"{pq.read_metadata(path)} {rows.to_pylist()}".encode()
             with duckdb.connect() as connection:
                 yield where, as_text(connection.from_arrow(rows))
+        if path.name.endswith(".gz.metadata.json"):
+            yield where, gzip.decompress(path.read_bytes())
+        if path.suffix == ".avro":
+            with duckdb.connect() as connection:
+                connection.load_extension("avro")
+                yield where, as_text(connection.sql(f"from read_avro('{path}')"))
         if path.suffix == ".duckdb":
             with duckdb.connect(str(path), read_only=True) as connection:
                 for (name,) in connection.execute(
@@ -646,11 +654,18 @@ def test_every_lake_that_the_settings_name_is_gone_through(
         with pytest.raises(IncompleteError, match="target lake_s3 has a lake, too"):
             lakes(catalogue_dsn=dsn)
         assert lakes(**bucket) == ["lake_s3", "local"]
-        # What Spark has built is not searched.
-        (home / "lake_spark").mkdir()
-        with pytest.raises(IncompleteError, match=r"lake_spark exists, .* not"):
+        # Spark's, with its catalogue here and elsewhere.
+        with pytest.raises(IncompleteError, match="unset DBT_ENV_SECRET_ICEBERG_URI"):
+            lakes(**bucket, iceberg_uri="jdbc:postgresql://127.0.0.1/iceberg")
+        (home / "lake_spark" / "data").mkdir(parents=True)
+        with pytest.raises(IncompleteError, match=r"catalogue is not .*lake_spark"):
             lakes(**bucket)
-        (home / "lake_spark").rmdir()
+        (home / "lake_spark" / "serving").mkdir()
+        for lake in ("lake_spark", "lake_spark/serving"):
+            (home / lake / "catalog.sqlite").touch()
+        every = ["spark", "local", "spark_serving", "lake_s3"]
+        assert lakes(**bucket, target="spark") == every
+        shutil.rmtree(home / "lake_spark")
         assert traces(folder / "base", ["Wilhelmine"])
         deftunes.privacy.forget._vacuum_postgres(dsn)
         with postgres.connected(dsn) as connection:
@@ -710,6 +725,111 @@ def test_the_lakes_of_both_targets_are_erased(memory: Memory, tmp_path: Path) ->
         assert lakehouse.tables(*schemas, catalogue=catalogue) == lakehouse.tables(
             *schemas
         )
+
+
+BUYERS = "select user_id from marts.dim_users"
+
+# Tables and views of Iceberg that no model makes; the second table is dropped.
+OF_SPARK = (
+    "create schema own",
+    "create table own.guests using iceberg as select 1 as seat,"
+    " 'QUASTENFLOSSER, Wilhelmine; Quastenflosser' as guest"
+    " union all select 2, 'Alfred'",
+    "create table own.alone using iceberg"
+    " as select 'Wilhelmine Quastenflosser' as guest",
+    "alter table own.alone create tag invited",
+    "create table own.gone using iceberg as select 'Wilhelmine' as guest",
+    "drop table own.gone",
+    "create view own.whose as select 'Wilhelmine Quastenflosser' as guest",
+)
+OF_SPARK_WITHOUT_THE_PERSON = (
+    "delete from own.guests where seat = 1",
+    "delete from own.alone",
+    "drop view own.whose",
+)
+# Iceberg keeps the first 16 characters of the least and the greatest value of a file.
+BOUNDS = {text[:15] for text in OF_THE_PERSON}
+
+
+@pytest.mark.usefixtures("long_mode")
+@pytest.mark.skipif(
+    not spark_lake.DBT.exists(), reason="target spark needs `make spark` once"
+)
+def test_the_lake_of_spark_is_erased(
+    lakehouses: Callable[[Path], Lakehouse], rates: Path
+) -> None:
+    lakehouse = lakehouses(rates)
+    home, data = lakehouse.home, lakehouse.home / "lake_spark" / "data"
+    lakehouse.land(Records(USERS, SESSIONS), songs(), START, END)
+    spark(lakehouse, ("build", *WITHOUT_TESTS))
+    lakehouse.land(LATER, songs(), START, END)
+    spark(lakehouse, ("build",), *map(statement, OF_SPARK))
+    lakehouse.build("--target", "spark_serving")
+    revenue = lakehouse.published(REVENUE)
+    assert sum(row[0] == PERSON for row in lakehouse.published(BUYERS)) == 2
+    # What killed builds left.
+    for folder in ("session", "data/marts/dim_songs/data", "data/own/gone/data"):
+        (home / "lake_spark" / folder / "killed").write_text(PERSON)
+    (users,) = (
+        each.metadata
+        for each in spark_lake.SparkLake(home).relations()
+        if each.name == "marts.dim_users"
+    )
+    with duckdb.connect() as connection:
+        for extension in ("avro", "iceberg"):
+            connection.load_extension(extension)
+        versions = connection.execute(
+            "select user_key, _version_hash from iceberg_scan(?) where user_id = ?",
+            [str(users), PERSON],
+        ).fetchall()
+    keys = [key for row in versions for key in row]
+    found = traces(home, {*OF_THE_PERSON, *BOUNDS, *keys})
+    assert {*found} == {*OF_THE_PERSON, *BOUNDS, *keys}
+    places = "\n".join(where for files in found.values() for where in files)
+    for place in (
+        *("own/gone/", ".avro", ".parquet", ".metadata.json", "/killed"),
+        *("lake_spark/serving/", "serving/publications/"),
+    ):
+        assert place in places
+
+    refused = command(lakehouse, PERSON, "--yes")
+    assert refused.returncode == 1, refused.stdout + refused.stderr
+    assert "no model builds own.alone, own.guests, own.whose" in refused.stderr
+    assert "spark: marts.dim_users, 2 rows" in refused.stdout
+    spark(lakehouse, *map(statement, OF_SPARK_WITHOUT_THE_PERSON))
+    done = command(lakehouse, PERSON, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert traces(home, {*OF_THE_PERSON, *BOUNDS, *keys}) == {}
+    assert sorted(path.name for path in (data / "own").iterdir()) == ["alone", "guests"]
+    assert lakehouse.published(REVENUE) == revenue
+    assert all(row[0] != PERSON for row in lakehouse.published(BUYERS))
+    # Neither engine finds anything to do.
+    spark(lakehouse, ("build", *WITHOUT_TESTS))
+    assert "Nothing new to publish" in lakehouse.build("--target", "spark_serving")
+
+
+def statement(sql: str) -> tuple[str, ...]:
+    """Return the arguments with which dbt runs a statement."""
+    return ("run-operation", "run_query", "--args", json.dumps({"sql": sql}))
+
+
+def spark(lakehouse: Lakehouse, *commands: tuple[str, ...]) -> None:
+    """Run commands of dbt with target spark, in one process."""
+    script = (
+        "import json, sys; from dbt.cli.main import dbtRunner\n"
+        "for each in json.loads(sys.argv[1]):\n"
+        "    dbtRunner().invoke(['--quiet', *each]).success or sys.exit(1)\n"
+    )
+    (lakehouse.home / "lake_spark").mkdir(exist_ok=True)
+    done = subprocess.run(
+        [spark_lake.DBT.with_name("python"), "-c", script, json.dumps(commands)],
+        cwd=PROJECT,
+        env=environment(lakehouse) | {"DBT_TARGET": "spark", "PWD": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("given", [(), ("USER=",)])

@@ -124,7 +124,7 @@ def test_all_rows_are_equal_after_each_kind_of_change() -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert ended.stdout.count(": 0 differ.") == 6
+    assert ended.stdout.count(": 0 differ.") == 7
 
 
 def test_one_command_writes_at_a_time_and_removes_what_a_killed_one_left(

@@ -31,6 +31,7 @@ from deftunes.privacy.erasure_registry import (
     canonical_sql,
 )
 from deftunes.settings import PROJECT, Settings
+from deftunes.spark_lake import SparkLake, SparkLakeError
 from deftunes.sql import literal
 
 LOCK_WAIT_SECONDS = 600.0
@@ -174,6 +175,9 @@ def survey(settings: Settings, user_id: str) -> Survey:
             ).fetchall()
     person = Person(user_id, frozenset((name, last) for name, last in names))
     for target in lakes:
+        if target == "spark":
+            _survey_spark(SparkLake(settings.home), person)
+            continue
         _run_in_subprocess(
             _survey_lake,
             [target, person],
@@ -203,6 +207,7 @@ def forget(settings: Settings, user_id: str) -> ErasureCounts:
     """
     settings.make_home()
     lakes = _targets_with_lake(settings)
+    local = _local_lakes(settings)
     with lakehouse_lock(settings, LOCK_WAIT_SECONDS):
         # Rewriting a damaged batch would make the damage look like landed content.
         check_landing_zone(settings.landing, settings.store)
@@ -211,17 +216,19 @@ def forget(settings: Settings, user_id: str) -> ErasureCounts:
         _remove_dbt_artifacts(settings)
     for target in lakes:
         logger.info("Rebuilding the lake of target %s ...", target)
-        # The process takes the lock itself.
-        _run_in_subprocess(
-            _rebuild_lake,
-            [settings.serving, target],
+        failure = (
             f"The lake of target {target} was not rebuilt, see above. The landing zone "
             "no longer mentions the person; the lake and the published files still do. "
-            "Solve the problem, then run the same command again.",
+            "Solve the problem, then run the same command again."
         )
+        if target == "spark":
+            _rebuild_spark(settings, failure)
+            continue
+        # The process takes the lock itself.
+        _run_in_subprocess(_rebuild_lake, [settings.serving, target], failure)
         with lakehouse_lock(settings, LOCK_WAIT_SECONDS):
-            if target == "local":
-                _vacuum_sqlite(settings.home / "lake" / "catalog.sqlite")
+            if target in local:
+                _vacuum_sqlite(local[target] / "catalog.sqlite")
             else:
                 _vacuum_postgres(settings.require("catalogue_dsn"))
             if settings.store:
@@ -231,24 +238,28 @@ def forget(settings: Settings, user_id: str) -> ErasureCounts:
 
 
 def _targets_with_lake(settings: Settings) -> list[str]:
-    """Return the targets that have a lake, the current one last.
+    """Return the targets that have a lake, Spark's first and the current one last.
 
-    Each lake is published after it is rebuilt, so the last one stays published.
+    Each lake but Spark's is published after it is rebuilt, so the last one stays
+    published.
 
     Raises:
         IncompleteError: a lake may exist that the settings do not give access to.
 
     """
-    spark = settings.home / "lake_spark"
-    if spark.exists():
+    spark = SparkLake(settings.home)
+    if settings.iceberg_uri or (spark.data.exists() and not spark.catalogue.exists()):
         raise IncompleteError(
-            f"{spark} exists, so Spark has built tables, and they are not searched: "
-            "remove the folder, and the tables if they are elsewhere. `make spark` "
-            "builds them again from the landing zone. Nothing was changed."
+            f"Spark has built tables whose catalogue is not {spark.catalogue}, and "
+            f"they are not searched: drop them, remove {spark.folder}, unset "
+            "DBT_ENV_SECRET_ICEBERG_URI, and run the same command again. Then "
+            "`make spark` builds them again from the landing zone. Nothing was changed."
         )
-    lakes = []
-    if (settings.home / "lake" / "catalog.sqlite").exists():
-        lakes.append("local")
+    lakes = [
+        target
+        for target, folder in _local_lakes(settings).items()
+        if (folder / "catalog.sqlite").exists()
+    ]
     # The target with its catalogue in Postgres that the settings give access to.
     reached = "lake_s3" if settings.store else "lake_pg"
     for target in ("lake_pg", "lake_s3"):
@@ -266,7 +277,16 @@ def _targets_with_lake(settings: Settings) -> list[str]:
         lakes.append(reached)
     if not lakes and settings.serving.exists():
         lakes.append("local")
-    return sorted(lakes, key=settings.target.__eq__)
+    lakes.sort(key=settings.target.__eq__)
+    return ["spark", *lakes] if spark.catalogue.exists() else lakes
+
+
+def _local_lakes(settings: Settings) -> dict[str, Path]:
+    """Return the folders of the DuckLakes whose catalogue is a file, by target."""
+    return {
+        "local": settings.home / "lake",
+        "spark_serving": SparkLake(settings.home).serving,
+    }
 
 
 def _has_catalogue(dsn: str) -> bool:
@@ -473,6 +493,46 @@ def _survey_lake(target: str, person: Person) -> None:
     """Print how many rows of a lake mention a person."""
     person.to_environment()
     _dbt("run-operation", "survey_person", "--target", target)
+
+
+def _survey_spark(lake: SparkLake, person: Person) -> None:
+    """Print how many rows of Spark's lake mention a person.
+
+    Raises:
+        IncompleteError: it cannot be searched, or a table that no model creates
+            mentions the person.
+
+    """
+    try:
+        unmanaged = lake.survey(person)
+    except (SparkLakeError, duckdb.Error) as error:
+        raise IncompleteError(
+            f"The lake of target spark cannot be searched. {error} Nothing was changed."
+        ) from None
+    if unmanaged:
+        raise IncompleteError(
+            f"In the lake of target spark, no model builds {', '.join(unmanaged)}, "
+            "which has rows about the person. Delete these rows or drop it, then run "
+            "the same command again. Nothing was changed."
+        )
+
+
+def _rebuild_spark(settings: Settings, failure: str) -> None:
+    """Rebuild Spark's lake, and remove its history and all temporary files.
+
+    Raises:
+        IncompleteError: it could not be rebuilt; the message contains `failure`.
+
+    """
+    lake = SparkLake(settings.home)
+    try:
+        lake.dbt("build", "--full-refresh")
+        lake.dbt("run-operation", "erase_history")
+    except SparkLakeError as error:
+        raise IncompleteError(f"{error}\n{failure}") from None
+    with lakehouse_lock(settings, LOCK_WAIT_SECONDS):
+        lake.remove_unused()
+        _vacuum_sqlite(lake.catalogue)
 
 
 def _rebuild_lake(serving: Path, target: str) -> None:

@@ -1,0 +1,217 @@
+"""The lake that target spark builds: Iceberg tables with their catalogue in SQLite."""
+
+import gzip
+import json
+import os
+import sqlite3
+import subprocess
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from deftunes.files import remove
+from deftunes.privacy.erasure_registry import Person
+from deftunes.settings import PROJECT
+from deftunes.sql import literal
+
+DBT = PROJECT / ".venv-spark" / "bin" / "dbt"
+"""The dbt that has Spark."""
+
+PASSED_BUILD = "passed_build"
+"""The folder in which Spark writes down what has passed the tests."""
+
+
+class SparkLakeError(Exception):
+    """Spark's dbt is missing or failed; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table or view of the lake.
+
+    Attributes:
+        name: schema and name.
+        is_view: whether it is a view.
+        metadata: the JSON file that describes its current state.
+
+    """
+
+    name: str
+    is_view: bool
+    metadata: Path
+
+
+@dataclass(frozen=True)
+class SparkLake:
+    """The lake of target spark in a home.
+
+    Attributes:
+        home: the folder of the lakehouse.
+
+    """
+
+    home: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the catalogue, the tables and temporary files."""
+        return self.home / "lake_spark"
+
+    @property
+    def catalogue(self) -> Path:
+        """The catalogue."""
+        return self.folder / "catalog.sqlite"
+
+    @property
+    def data(self) -> Path:
+        """The folder of the tables, by schema and name."""
+        return self.folder / "data"
+
+    @property
+    def serving(self) -> Path:
+        """The folder of the DuckLake that target spark_serving imports it into."""
+        return self.folder / "serving"
+
+    def relations(self) -> list[Relation]:
+        """Return all tables and views, by name."""
+        with closing(sqlite3.connect(self.catalogue)) as connection:
+            rows = connection.execute(
+                "select table_namespace || '.' || table_name, iceberg_type = 'VIEW',"
+                " metadata_location from iceberg_tables order by 1"
+            ).fetchall()
+        return [
+            Relation(name, bool(is_view), Path(metadata.removeprefix("file:")))
+            for name, is_view, metadata in rows
+        ]
+
+    def dbt(self, *arguments: str) -> str:
+        """Run dbt with target spark; its errors go to the standard output.
+
+        Args:
+            arguments: what follows `dbt` on a command line.
+
+        Returns:
+            The standard output of `dbt ls`; empty for other commands.
+
+        Raises:
+            SparkLakeError: there is no dbt with Spark, or it failed.
+
+        """
+        if not DBT.exists():
+            raise SparkLakeError(f"There is no {DBT}. Run `make spark` first.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ended = subprocess.run(  # noqa: S603  the project's own dbt
+            [DBT, "--quiet", *arguments],
+            cwd=PROJECT,
+            env=os.environ
+            | {
+                # Only a shell sets it to where the command runs.
+                "PWD": str(PROJECT),
+                "DEFTUNES_HOME": str(self.home),
+                "DBT_TARGET": "spark",
+            },
+            stdout=subprocess.PIPE if arguments[0] == "ls" else None,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if ended.returncode:
+            raise SparkLakeError(
+                f"dbt {arguments[0]} failed with target spark, see above. The end of"
+                f" its error output:\n{ended.stderr[-2000:]}"
+            )
+        return ended.stdout or ""
+
+    def survey(self, person: Person) -> list[str]:
+        """Print how many rows of each table mention a person.
+
+        Returns:
+            The tables and views that mention the person and that no model builds, so
+            that a rebuild does not erase the person there.
+
+        Raises:
+            SparkLakeError: there is no dbt with Spark, or it failed.
+
+        """
+        built, unmanaged = self._built(), []
+        with duckdb.connect() as connection:
+            for extension in ("avro", "iceberg"):
+                connection.load_extension(extension)
+            for name, function in (
+                ("is_person", person.has_id),
+                ("mentions_person", person.is_named_in),
+            ):
+                connection.create_function(name, function, ["VARCHAR"], "BOOLEAN")
+            for relation in self.relations():
+                is_built = relation.name in built
+                if relation.is_view:
+                    if not is_built and person.is_named_in(_definition(relation)):
+                        unmanaged.append(relation.name)
+                    continue
+                count = _count(connection, relation, is_built)
+                if count and not is_built:
+                    unmanaged.append(relation.name)
+                if count:
+                    rows = "row" if count == 1 else "rows"
+                    print(f"spark: {relation.name}, {count} {rows}")
+                elif not is_built:
+                    print(
+                        f"spark: {relation.name} stays, no model builds it. It was"
+                        " searched for the id and the whole name, and contains neither."
+                    )
+        return unmanaged
+
+    def _built(self) -> set[str]:
+        """Return what the nodes of this project build: schemas and names."""
+        listed = self.dbt(
+            *("ls", "--output", "json", "--output-keys", "schema", "alias"),
+            *(f"--resource-type={each}" for each in ("model", "seed", "snapshot")),
+        )
+        nodes = [json.loads(line) for line in listed.splitlines() if line[:1] == "{"]
+        return {f"{node['schema']}.{node['alias']}" for node in nodes}
+
+    def remove_unused(self) -> None:
+        """Remove what the catalogue does not name, and all temporary files.
+
+        A table that was dropped without `purge` leaves its files, and a view that was
+        replaced its earlier definitions.
+        """
+        for path in self.folder.iterdir():
+            kept = path in (self.data, self.serving)
+            if not kept and not path.name.startswith(self.catalogue.name):
+                remove(path)
+        relations = {each.metadata.parents[1]: each for each in self.relations()}
+        for folder in self.data.glob("*/*"):
+            if folder.parent.name == PASSED_BUILD:
+                continue
+            if not any(each.is_relative_to(folder) for each in relations):
+                remove(folder)
+        for folder, relation in relations.items():
+            for file in (folder / "metadata").iterdir() if relation.is_view else ():
+                if relation.metadata.name not in file.name:
+                    remove(file)
+
+
+def _count(
+    connection: duckdb.DuckDBPyConnection, relation: Relation, is_built: bool
+) -> int:
+    """Return how many rows of a table mention the person."""
+    rows = connection.sql(f"from iceberg_scan({literal(relation.metadata)})")
+    if not is_built:
+        condition = "mentions_person(cast(to_json(row_of_table) as varchar))"
+    elif "user_id" in rows.columns:
+        condition = "is_person(user_id)"
+    else:
+        return 0
+    found = rows.set_alias("row_of_table").filter(condition).count("*").fetchone()
+    return int(found[0]) if found else 0
+
+
+def _definition(relation: Relation) -> str:
+    """Return the definition of a view, with its earlier versions."""
+    content = relation.metadata.read_bytes()
+    if ".gz." in relation.metadata.name:
+        content = gzip.decompress(content)
+    return content.decode()

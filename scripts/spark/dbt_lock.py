@@ -31,7 +31,8 @@ class LockPlugin(dbtPlugin):
         """Take the lock, and remove what a killed command has left.
 
         Raises:
-            DbtRuntimeError: another process holds the lock, or the home cannot be used.
+            DbtRuntimeError: another process holds the lock, the home cannot be used, or
+                nothing has been landed.
 
         """
         if get_flags().WHICH not in _WRITING_COMMANDS:  # type: ignore[no-untyped-call]
@@ -43,6 +44,11 @@ class LockPlugin(dbtPlugin):
             _lock.enter_context(home_lock(settings.home, LOCK_WAIT_SECONDS))
         except (HomeError, LockedError, SettingsError) as error:
             raise DbtRuntimeError(str(error)) from None
+        if not any(settings.landing.glob("*/*/*.parquet")):
+            raise DbtRuntimeError(
+                f"Nothing has been landed in {settings.landing}. Land it first: "
+                "python scripts/land.py --start ... --end ..."
+            )
         # Without access for others, since it contains all data.
         lake = settings.home / "lake_spark"
         lake.mkdir(0o750, exist_ok=True)

@@ -769,6 +769,7 @@ def test_the_lake_of_spark_is_erased(
     assert sum(row[0] == PERSON for row in lakehouse.published(BUYERS)) == 2
     # What killed builds left.
     for folder in ("session", "data/marts/dim_songs/data", "data/own/gone/data"):
+        (home / "lake_spark" / folder).mkdir(exist_ok=True)
         (home / "lake_spark" / folder / "killed").write_text(PERSON)
     (users,) = (
         each.metadata

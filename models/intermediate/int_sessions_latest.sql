@@ -86,12 +86,10 @@ final as (
 
     union all
 
-    select *
+    select deliveries.*
     from deliveries
-    where
-        session_id not in (
-            select redelivered_sessions.session_id from redelivered_sessions
-        )
+    anti join redelivered_sessions
+        on deliveries.session_id = redelivered_sessions.session_id
 
 )
 

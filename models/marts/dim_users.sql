@@ -4,8 +4,9 @@
         pre_hook='{{ delete_reprocessed_batches() }}',
         post_hook=[
             "{% if has_new_batch('sessions') %}"
-            ~ "delete from {{ this }} where is_inferred and user_id <> '' and user_id not"
-            ~ " in (select user_id from {{ ref('int_sessions_latest') }}){% endif %}",
+            ~ "delete from {{ this }} as loaded_rows where is_inferred and user_id <> ''"
+            ~ " and not exists (select * from {{ ref('int_sessions_latest') }} as sessions"
+            ~ " where sessions.user_id = loaded_rows.user_id){% endif %}",
         ],
     )
 }}
@@ -56,13 +57,12 @@ members as (
 
     -- Inferred members: they bought something and are in no extract yet.
     select distinct
-        user_id,
+        sessions.user_id,
         {{ beginning }} as valid_from,
         true as is_inferred
-    from {{ ref('int_sessions_latest') }}
-    where
-        user_id not in (select versions.user_id from versions)
-        and {{ is_new_batch('sessions') }}
+    from {{ ref('int_sessions_latest') }} as sessions
+    anti join versions on sessions.user_id = versions.user_id
+    where {{ is_new_batch('sessions') }}
 
     union all
 

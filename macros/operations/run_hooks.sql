@@ -14,6 +14,13 @@
         {%- endif -%}
         {%- do lock_lake() -%}
         {%- if target.name == 'spark_serving' -%}
+            {%- for id in selected_resources if id in nodes_left_out()
+                and id.split('.')[0] in ['model', 'snapshot'] -%}
+                {{ exceptions.raise_compiler_error(
+                    'Target spark_serving does not build ' ~ id.split('.')[2]
+                    ~ ': Spark does. Leave out what selects it, or use target spark.'
+                ) }}
+            {%- endfor -%}
             {{ return(import_tables()) }}
         {%- endif -%}
         {%- for source in graph.sources.values()

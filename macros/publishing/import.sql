@@ -37,7 +37,13 @@
             {%- do types.append(adapter.quote(column.name) ~ ' ' ~ column.data_type) -%}
         {%- endfor -%}
         {%- set types = types | join(', ') -%}
-        {%- set file = passed[(node.schema, node.name)] -%}
+        {%- set file = passed.get((node.schema, node.name)) -%}
+        {%- if not file -%}
+            {{ exceptions.raise_compiler_error(
+                node.name ~ ' is not in the last build of Spark that passed. Run `make '
+                ~ 'spark`, which builds it and then publishes.'
+            ) }}
+        {%- endif -%}
         {%- set old_file = none if flags.FULL_REFRESH
             else imported.get((node.schema, node.name, types)) -%}
         {%- if file != old_file -%}

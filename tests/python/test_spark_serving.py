@@ -123,3 +123,9 @@ def test_without_a_passed_build_nothing_is_imported(tmp_path: Path) -> None:
     refused = dbt("spark_serving", tmp_path, "build")
     assert refused.returncode != 0
     assert "no whole build of Spark has passed its tests yet" in refused.stdout
+
+
+def test_duckdb_does_not_build_what_spark_builds(tmp_path: Path) -> None:
+    refused = dbt("spark_serving", tmp_path, "build", "--select", "+dim_users")
+    assert refused.returncode != 0
+    assert "Target spark_serving does not build" in refused.stdout

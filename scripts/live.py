@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
 import threading
@@ -17,9 +18,6 @@ from deftunes.landing.download import DownloadError
 from deftunes.live import LiveError, LiveView, Refreshed
 from deftunes.logs import set_up_logging
 from deftunes.settings import PROJECT, HomeError, Settings, SettingsError
-
-# Each build writes small files, so once a month would be too rare: a day, in seconds.
-_UPKEEP_EVERY = 86_400.0
 
 logger = logging.getLogger("live")
 
@@ -39,32 +37,38 @@ class Builder(threading.Thread):
         # Python would warn of the semaphores of a build that is stopped.
         os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
         self._forks = multiprocessing.get_context("forkserver")
-        # The processes begin with dbt imported and the project parsed.
-        self._forks.set_forkserver_preload(["deftunes.parsed_project"])
+        # The processes begin with everything imported and the project parsed.
+        self._forks.set_forkserver_preload(
+            ["__main__", "deftunes.landing.loader", "deftunes.parsed_project"]
+        )
         self._process: multiprocessing.process.BaseProcess | None = None
 
     def run(self) -> None:
         """Build when something new was seen, but not more often than `every`."""
-        built_whole = kept = time.monotonic()
-        while not _stop.wait(self.every):
-            if not self.is_needed.is_set() or self.first_day is None:
-                continue
+        built = float("-inf")
+        built_whole = time.monotonic()
+        while not _stop.wait(max(0.0, built + self.every - time.monotonic())):
+            self.is_needed.wait()
             self.is_needed.clear()
-            end = datetime.now(timezone.utc).date() + timedelta(days=1)
-            window = (f"--start={self.first_day}", f"--end={end}")
-            is_whole = time.monotonic() - built_whole >= self.whole_every
-            build = ["build"] if is_whole else ["build", "--selector", "live"]
-            if not (
-                self._call(_script, "land.py", "sessions", *window)
-                and self._call(_dbt, *build)
-            ):
+            built = time.monotonic()
+            is_whole = built - built_whole >= self.whole_every
+            if not self._build(is_whole=is_whole):
                 self.is_needed.set()  # tries again
             elif is_whole:
                 self._call(_script, "dashboard.py")
                 built_whole = time.monotonic()
-            if time.monotonic() - kept >= _UPKEEP_EVERY:
-                self._call(_dbt, "run-operation", "upkeep")
-                kept = time.monotonic()
+
+    def _build(self, *, is_whole: bool) -> bool:
+        """Land what is not published whole and build it; return whether both passed."""
+        end = datetime.now(timezone.utc).date() + timedelta(days=1)
+        window = (f"--start={self.first_day}", f"--end={end}")
+        if not self._call(_script, "land.py", "sessions", *window):
+            return False
+        if is_whole:
+            # Each build writes small files.
+            self._call(_dbt, "run-operation", "upkeep")
+            return self._call(_dbt, "build")
+        return self._call(_dbt, "build", "--selector", "live")
 
     def end(self) -> None:
         """Stop the command that runs; the next build continues from there."""
@@ -97,10 +101,10 @@ def _dbt(*arguments: str) -> None:
 
 
 def _script(name: str, *arguments: str) -> None:
-    """Become another script."""
+    """Run another script in this process, which ends with it."""
     os.nice(10)
-    python = sys.executable
-    os.execv(python, (python, f"{PROJECT}/scripts/{name}", *arguments))  # noqa: S606
+    sys.argv = [name, *arguments]
+    runpy.run_path(f"{PROJECT}/scripts/{name}", run_name="__main__")
 
 
 @click.command(context_settings={"show_default": True})
@@ -113,19 +117,19 @@ def _script(name: str, *arguments: str) -> None:
 @click.option(
     "--build-every",
     type=click.FloatRange(min=0),
-    default=900,
-    help="Seconds between two builds, if something is new; 0 for none.",
+    default=10,
+    help="Least seconds between two builds, if something is new; 0 for no builds.",
 )
 @click.option(
     "--whole-every",
     type=click.FloatRange(min=0),
     default=3600,
-    help="Seconds between two builds with machine learning and boards.",
+    help="Seconds between two builds with all tests, machine learning and boards.",
 )
 def main(every: float, build_every: float, whole_every: float) -> None:
     """Show purchases in serving/live/analyst.duckdb within seconds, until stopped.
 
-    Land, build and publish them at a slower rhythm. It can be killed at any time, and
+    Land, build, test and publish them as well. It can be killed at any time, and
     other builds may run beside it.
     """
     set_up_logging()
@@ -150,7 +154,7 @@ def main(every: float, build_every: float, whole_every: float) -> None:
             _report(refreshed, time.monotonic() - started)
             last = started
             builder.first_day = refreshed.days[0]
-            if refreshed.is_changed:
+            if refreshed.is_new:
                 builder.is_needed.set()
         _stop.wait(max(0.0, every - (time.monotonic() - started)))
     builder.end()

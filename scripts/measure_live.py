@@ -134,11 +134,11 @@ class Reader(threading.Thread):
 
 @click.command(context_settings={"show_default": True})
 @click.option("--minutes", default=5.0, help="How long purchases are made.")
-@click.option("--per-minute", default=6.0, help="Purchases a minute, at random times.")
+@click.option("--per-minute", default=0.7, help="Purchases a minute, at random times.")
 @click.option("--items", default=20_000, help="Items bought in the year before today.")
 @click.option("--sessions", default=1000, help="Sessions that today has had already.")
 @click.option("--every", default=5.0, help="As for scripts/live.py.")
-@click.option("--build-every", default=900.0, help="As for scripts/live.py.")
+@click.option("--build-every", default=10.0, help="As for scripts/live.py.")
 @click.option("--whole-every", default=3600.0, help="As for scripts/live.py.")
 def main(
     minutes: float,

@@ -42,8 +42,8 @@
 
 {% macro nodes_left_out() -%}
     {#- The nodes that a build leaves out and still publishes. With the selector `live`:
-        machine learning. On target spark_serving: what it imports or does not have. In
-        both cases also the tests that read what is missing. -#}
+        those with the tag whole_builds. On target spark_serving: what it imports or does
+        not have. In both cases also the tests that read what is missing. -#}
     {%- set missing = [] -%}
     {%- set ids = [] -%}
     {%- if target.name == 'spark_serving' -%}
@@ -53,7 +53,7 @@
     {%- for id, node in graph.nodes.items() -%}
         {%- if target.name == 'spark_serving' and node.config.meta.is_served is false
             or invocation_args_dict.get('selector') == 'live'
-            and node.original_file_path.startswith('models/ml/') -%}
+            and 'whole_builds' in node.tags -%}
             {%- do missing.append(id) -%}
         {%- endif -%}
     {%- endfor -%}

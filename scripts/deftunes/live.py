@@ -150,6 +150,7 @@ class Refreshed:
     Attributes:
         as_of: when the API was asked (UTC).
         days: the days that it was asked for.
+        is_new: whether it has answered otherwise than before.
         is_changed: whether the file was written.
         items: how many provisional items it shows.
 
@@ -157,6 +158,7 @@ class Refreshed:
 
     as_of: datetime
     days: tuple[date, ...]
+    is_new: bool
     is_changed: bool
     items: int
 
@@ -196,7 +198,7 @@ class LiveView:
         self._connection.execute("set timezone = 'UTC'")
         _attach_lake(self._connection, settings.home)
         self._connection.execute("create schema fetched; create schema copied")
-        self._publication = ""
+        self._prepared = self._shown = ""
         self._digests: Mapping[date, str] = {}
         self._items = 0
 
@@ -222,9 +224,9 @@ class LiveView:
         now = now or datetime.now(timezone.utc)
         published = self._published()
         publication = published.parent.parent.name
-        if publication != self._publication or not self._base.exists():
+        if publication != self._prepared or not self._base.exists():
             self._first_day = self._prepare(published, now.date())
-            self._publication, self._digests = publication, {}
+            self._prepared = publication
         count = (now.date() - self._first_day).days + 1
         days = tuple(now.date() - timedelta(days=each) for each in range(count)[::-1])
         tables = {day: api.sessions(self._access, day, _RETRY_POLICY) for day in days}
@@ -232,8 +234,9 @@ class LiveView:
             day: content_of(self._connection.from_arrow(table), "false")[2]
             for day, table in tables.items()
         }
-        is_changed = digests != self._digests or not self.file.exists()
-        if is_changed:
+        is_new = digests != self._digests
+        is_shown = publication == self._shown and self.file.exists()
+        if is_new or not is_shown:
             batches = {
                 Batch(
                     now + timedelta(microseconds=number), str(day), digests[day]
@@ -241,9 +244,9 @@ class LiveView:
                 for number, (day, rows) in enumerate(tables.items())
             }
             self._items = self._write(batches, now)
-            self._digests = digests
+            self._shown, self._digests = publication, digests
         os.utime(self.file)
-        return Refreshed(now, days, is_changed, self._items)
+        return Refreshed(now, days, is_new, is_new or not is_shown, self._items)
 
     def _published(self) -> Path:
         """Return the path of the published file in its publication's folder.
@@ -395,7 +398,7 @@ class LiveView:
             )
         connection.execute(
             "insert into readers.live.status values (?, ?, ?)",
-            [now.replace(tzinfo=None), self._publication, self._first_day],
+            [now.replace(tzinfo=None), self._prepared, self._first_day],
         )
         ((items,),) = connection.execute(
             "select count(*) from readers.live.order_items"

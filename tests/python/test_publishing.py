@@ -4,15 +4,16 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import stat
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -377,6 +378,40 @@ def test_upkeep_leaves_what_publications_name(shop: Shop) -> None:
     assert shop.tables("deftunes.ducklake") == shop.tables() != published
     shop.rollback()
     assert shop.tables("deftunes.ducklake") == published
+
+
+def test_upkeep_leaves_the_last_snapshot_of_each_day(shop: Shop) -> None:
+    ids = "select snapshot_id from ducklake_snapshots('lake') order by all"
+    count = "select count(*) from lake.marts.fact_order_items at (version => {})"
+    # The last two publications are kept.
+    states = []
+    for _ in "abcd":
+        with shop.lakehouse.writing() as lake:
+            held = [id for (id,) in lake.execute(ids).fetchall()]
+            states.append((held[-1], lake.execute(count.format(held[-1])).fetchall()))
+        publish_changes(shop, MORE_FACTS)
+    states = states[:2]
+    with closing(
+        sqlite3.connect(shop.lakehouse.home / "lake" / "catalog.sqlite")
+    ) as catalogue:
+        for age, (last, _) in zip((8, 9), reversed(states), strict=True):
+            moment = datetime.now(timezone.utc) - timedelta(days=age)
+            catalogue.execute(
+                "update ducklake_snapshot set snapshot_time = ? where snapshot_id <= ?",
+                [f"{moment:%Y-%m-%d %H:%M:%S+00}", last],
+            )
+        catalogue.commit()
+    shop.dbt("run-operation", "upkeep")
+    with shop.lakehouse.writing() as lake:
+        left = [id for (id,) in lake.execute(ids).fetchall()]
+        assert [id for id in left if id <= states[1][0]] == [id for id, _ in states]
+        assert {*held} - {*left} == {
+            id for id in held if id < states[1][0] and id != states[0][0]
+        }
+        for id, counted in states:
+            assert lake.execute(count.format(id)).fetchall() == counted
+    published = shop.tables("deftunes.ducklake")
+    assert published == shop.tables()
 
 
 # Only what has changed is written

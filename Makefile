@@ -52,7 +52,7 @@ explore: setup ## the boards with filters in a browser, while this runs
 download: setup ## on a reader's machine: bring serving/ up to date with DEFTUNES_STORE
 	@$(BIN)/python scripts/download.py $(ARGS)
 
-live: setup ## show purchases within seconds in serving/live/, and build now and then
+live: setup ## show purchases within seconds in serving/live/, and publish them within a minute
 	@$(BIN)/python scripts/live.py $(ARGS)
 
 airflow: setup .venv-airflow/requirements.txt ## try Airflow on made-up sources, while this runs
@@ -72,7 +72,7 @@ DBT = $(if $(filter spark,$(DBT_TARGET)),$(OF_SPARK),$(BIN)/dbt)
 rollback: setup ## publish the previous publication again
 	@$(DBT) run-operation rollback
 
-upkeep: setup ## shrink the lake: merge files, expire snapshots older than retention_days
+upkeep: setup ## shrink the lake: merge files, expire snapshots that nobody needs
 	@$(DBT) run-operation upkeep
 
 # The shell sets USER too, so only a USER on make's command line counts.

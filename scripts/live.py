@@ -19,6 +19,8 @@ from deftunes.live import LiveError, LiveView, Refreshed
 from deftunes.logs import set_up_logging
 from deftunes.settings import PROJECT, HomeError, Settings, SettingsError
 
+_AFTER_FAILURE = 60.0  # seconds until a build is tried again
+
 logger = logging.getLogger("live")
 
 _stop = threading.Event()
@@ -53,7 +55,8 @@ class Builder(threading.Thread):
             built = time.monotonic()
             is_whole = built - built_whole >= self.whole_every
             if not self._build(is_whole=is_whole):
-                self.is_needed.set()  # tries again
+                self.is_needed.set()
+                _stop.wait(_AFTER_FAILURE)
             elif is_whole:
                 self._call(_script, "dashboard.py")
                 built_whole = time.monotonic()
@@ -118,7 +121,7 @@ def _script(name: str, *arguments: str) -> None:
     "--build-every",
     type=click.FloatRange(min=0),
     default=10,
-    help="Least seconds between two builds, if something is new; 0 for no builds.",
+    help="Least seconds between the starts of two builds; 0 for no builds.",
 )
 @click.option(
     "--whole-every",

@@ -221,17 +221,17 @@ def report(home: Path) -> bool:
         ParityError: Spark failed.
 
     """
-    # The rows of Spark's views, since only Spark can read them.
-    views = home / "lake_spark" / "views"
-    dbt(home, "spark", "run-operation", "export_views", f"--args={{folder: {views}}}")
+    exported = home / "lake_spark" / "parity"
+    arguments = f"--args={{folder: {exported}}}"
+    dbt(home, "spark", "run-operation", "export_for_parity", arguments)
     differing = count = rows = 0
-    for table in compare(home):
+    for table in compare(home, exported):
         count += 1
         rows += table.rows
         if table.difference:
             differing += 1
         click.echo(f"{table.name:55}{table.rows:12,}  {table.difference or 'equal'}")
-    shutil.rmtree(views)
+    shutil.rmtree(exported)
     click.echo(f"{count} tables with {rows:,} rows compared: {differing} differ.")
     return not differing
 

@@ -12,15 +12,13 @@ from pathlib import Path
 import duckdb
 
 from deftunes.files import remove
+from deftunes.object_store import SCHEME, ObjectStore
 from deftunes.privacy.erasure_registry import Person
 from deftunes.settings import PROJECT
 from deftunes.sql import literal
 
 DBT = PROJECT / ".venv-spark" / "bin" / "dbt"
 """The dbt that has Spark."""
-
-PASSED_BUILD = "passed_build"
-"""The folder in which Spark writes down what has passed the tests."""
 
 
 class SparkLakeError(Exception):
@@ -68,6 +66,14 @@ class SparkLake:
     def data(self) -> Path:
         """The folder of the tables, by schema and name."""
         return self.folder / "data"
+
+    @property
+    def passed_build(self) -> Path:
+        """The folder with the metadata files of the tables that passed the tests.
+
+        It exists also if the catalogue is elsewhere.
+        """
+        return self.folder / "passed_build"
 
     @property
     def serving(self) -> Path:
@@ -172,6 +178,26 @@ class SparkLake:
         nodes = [json.loads(line) for line in listed.splitlines() if line[:1] == "{"]
         return {f"{node['schema']}.{node['alias']}" for node in nodes}
 
+    def open_bucket(self, connection: duckdb.DuckDBPyConnection, listed: Path) -> None:
+        """Let DuckDB read tables, if they are in a bucket.
+
+        Args:
+            connection: DuckDB, which gets a secret for the bucket.
+            listed: a folder with Parquet files that name the tables' metadata files.
+
+        Raises:
+            ObjectStoreError: the bucket cannot be used.
+
+        """
+        if not any(listed.glob("*.parquet")):
+            return
+        files = connection.read_parquet(f"{listed}/*.parquet")
+        for (file,) in files.aggregate("max(metadata_file)").fetchall():
+            if file and file.startswith(SCHEME):
+                connection.load_extension("httpfs")
+                bucket, _, key = file.removeprefix(SCHEME).partition("/")
+                ObjectStore(bucket, key.rpartition("/")[0]).open(connection)
+
     def remove_unused(self) -> None:
         """Remove what the catalogue does not name, and all temporary files.
 
@@ -179,13 +205,11 @@ class SparkLake:
         replaced its earlier definitions.
         """
         for path in self.folder.iterdir():
-            kept = path in (self.data, self.serving)
+            kept = path in (self.data, self.passed_build, self.serving)
             if not kept and not path.name.startswith(self.catalogue.name):
                 remove(path)
         relations = {each.metadata.parents[1]: each for each in self.relations()}
         for folder in self.data.glob("*/*"):
-            if folder.parent.name == PASSED_BUILD:
-                continue
             if not any(each.is_relative_to(folder) for each in relations):
                 remove(folder)
         for folder, relation in relations.items():

@@ -1,4 +1,4 @@
-"""Runs dbt with DuckDB and with Spark, and compares the tables that they built."""
+"""Compares the tables that DuckDB and Spark have built."""
 
 import os
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _SHOWN_ROWS = 3
 
 
 class ParityError(Exception):
-    """The tables cannot be built or compared; the message says why and what to do."""
+    """The tables cannot be made or compared; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +48,6 @@ class ComparedTable:
     name: str
     rows: int
     difference: str
-
-
-def program(target: str) -> Path:
-    """Return the dbt of a target.
-
-    Raises:
-        ParityError: it is not installed.
-
-    """
-    environment = ".venv-spark" if target == "spark" else ".venv"
-    dbt = PROJECT / environment / "bin" / "dbt"
-    if not dbt.exists():
-        raise ParityError(f"There is no {dbt}. Run `make spark` first.")
-    return dbt
 
 
 def variables(home: Path, target: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import subprocess
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,61 @@ DBT = PROJECT / ".venv-spark" / "bin" / "dbt"
 
 class SparkLakeError(Exception):
     """Spark's dbt is missing or failed; the message says why and what to do."""
+
+
+def program(target: str) -> Path:
+    """Return the dbt of a target.
+
+    Raises:
+        SparkLakeError: it is not installed.
+
+    """
+    path = DBT if target == "spark" else PROJECT / ".venv" / "bin" / "dbt"
+    if not path.exists():
+        raise SparkLakeError(f"There is no {path}. Run `make spark` first.")
+    return path
+
+
+def dbt(
+    home: Path, target: str, *arguments: str, environment: Mapping[str, str] = {}
+) -> str:
+    """Run dbt with a target; its errors go to the standard output.
+
+    Args:
+        home: the folder of the lakehouse.
+        target: the target.
+        arguments: what follows `dbt` on a command line.
+        environment: further variables.
+
+    Returns:
+        The standard output of `dbt ls`; empty for other commands.
+
+    Raises:
+        SparkLakeError: the target's dbt is missing, or it failed.
+
+    """
+    ended = subprocess.run(  # noqa: S603  the project's own dbt
+        [program(target), "--quiet", *arguments],
+        cwd=PROJECT,
+        env={
+            **os.environ,
+            # Only a shell sets it to where the command runs.
+            "PWD": str(PROJECT),
+            "DEFTUNES_HOME": str(home),
+            "DBT_TARGET": target,
+            **environment,
+        },
+        stdout=subprocess.PIPE if arguments[0] == "ls" else None,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        raise SparkLakeError(
+            f"dbt {arguments[0]} failed with target {target}, see above. The end of its"
+            f" error output:\n{ended.stderr[-2000:]}"
+        )
+    return ended.stdout or ""
 
 
 @dataclass(frozen=True)
@@ -80,9 +136,23 @@ class SparkLake:
         """The folder of the DuckLake that target spark_serving imports it into."""
         return self.folder / "serving"
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the catalogue or some tables are not in the home."""
+        if not self.catalogue.exists():
+            return self.data.exists() or self.passed_build.exists()
+        return not all(
+            each.metadata.is_relative_to(self.data) for each in self.relations()
+        )
+
     def relations(self) -> list[Relation]:
         """Return all tables and views, by name."""
         with closing(sqlite3.connect(self.catalogue)) as connection:
+            # There is none if Spark was killed when it had just created the file.
+            if not connection.execute(
+                "select 1 from sqlite_master where name = 'iceberg_tables'"
+            ).fetchone():
+                return []
             rows = connection.execute(
                 "select table_namespace || '.' || table_name, iceberg_type = 'VIEW',"
                 " metadata_location from iceberg_tables order by 1"
@@ -93,42 +163,8 @@ class SparkLake:
         ]
 
     def dbt(self, *arguments: str) -> str:
-        """Run dbt with target spark; its errors go to the standard output.
-
-        Args:
-            arguments: what follows `dbt` on a command line.
-
-        Returns:
-            The standard output of `dbt ls`; empty for other commands.
-
-        Raises:
-            SparkLakeError: there is no dbt with Spark, or it failed.
-
-        """
-        if not DBT.exists():
-            raise SparkLakeError(f"There is no {DBT}. Run `make spark` first.")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        ended = subprocess.run(  # noqa: S603  the project's own dbt
-            [DBT, "--quiet", *arguments],
-            cwd=PROJECT,
-            env=os.environ
-            | {
-                # Only a shell sets it to where the command runs.
-                "PWD": str(PROJECT),
-                "DEFTUNES_HOME": str(self.home),
-                "DBT_TARGET": "spark",
-            },
-            stdout=subprocess.PIPE if arguments[0] == "ls" else None,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        if ended.returncode:
-            raise SparkLakeError(
-                f"dbt {arguments[0]} failed with target spark, see above. The end of"
-                f" its error output:\n{ended.stderr[-2000:]}"
-            )
-        return ended.stdout or ""
+        """Run dbt with target spark, as the function `dbt` does."""
+        return dbt(self.home, "spark", *arguments)
 
     def survey(self, person: Person) -> list[str]:
         """Print how many rows of each table mention a person.

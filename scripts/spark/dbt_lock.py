@@ -13,6 +13,7 @@ from dbt.plugins.manager import dbtPlugin
 from dbt_common.exceptions import DbtRuntimeError
 from deftunes.lock import LockedError, home_lock
 from deftunes.settings import HomeError, Settings, SettingsError
+from deftunes.spark_lake import SparkLake
 
 LOCK_WAIT_SECONDS = 600.0
 
@@ -40,6 +41,8 @@ class LockPlugin(dbtPlugin):
         _lock.close()  # of an earlier run in this process
         try:
             settings = Settings.from_environment()
+            if settings.spark_catalogue == "rest":
+                settings.require("iceberg_uri")
             settings.make_home()
             _lock.enter_context(home_lock(settings.home, LOCK_WAIT_SECONDS))
         except (HomeError, LockedError, SettingsError) as error:
@@ -50,11 +53,15 @@ class LockPlugin(dbtPlugin):
                 "python scripts/land.py --start ... --end ..."
             )
         # Without access for others, since it contains all data.
-        lake = settings.home / "lake_spark"
-        lake.mkdir(0o750, exist_ok=True)
+        lake = SparkLake(settings.home)
+        lake.folder.mkdir(0o750, exist_ok=True)
+        if settings.iceberg_uri:
+            # Marks that there is such a lake, even if nothing else of it is here.
+            lake.passed_build.mkdir(exist_ok=True)
         # Temporary files may contain personal data.
-        shutil.rmtree(lake / "session", ignore_errors=True)
-        _lock.callback(shutil.rmtree, lake / "session", ignore_errors=True)
+        session = lake.folder / "session"
+        shutil.rmtree(session, ignore_errors=True)
+        _lock.callback(shutil.rmtree, session, ignore_errors=True)
 
 
 plugins = [LockPlugin]

@@ -5,7 +5,6 @@ Maven Central.
 """
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from deftunes.settings import PROJECT
+from deftunes.object_store import SCHEME
+from deftunes.settings import PROJECT, Settings, SettingsError
 from deftunes.setup import SetupError, set_up_extensions
 
 # Maven Central is Ivy's default.
@@ -31,7 +31,6 @@ _IVY_JARS = """<ivy-module version="2.0" xmlns:m="http://ant.apache.org/ivy/mave
 _IVY_JAR = """<dependency org="{0}" name="{1}" rev="{2}" transitive="false">
   <artifact name="{1}" type="jar" m:classifier="{3}"/>
 </dependency>"""
-_OF_A_BUCKET = "aws.jar"
 
 
 def main() -> int:
@@ -45,7 +44,7 @@ def main() -> int:
         (Path(sysconfig.get_path("purelib")) / "deftunes.pth").write_text(
             f"{PROJECT / 'scripts'}\n{PROJECT / 'scripts' / 'spark'}\n", "utf-8"
         )
-    except SetupError as error:
+    except (SetupError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
     print(*filter(None, done), sep="\n", end="\n" if any(done) else "")
@@ -68,9 +67,9 @@ def check_java() -> None:
 
 def _left_out() -> set[str]:
     """Return the jars that are not needed, as in profiles.yml: 60 MB."""
-    of_a_bucket = os.environ.get("DEFTUNES_SPARK_DATA", "").startswith("s3://")
-    of_a_server = os.environ.get("DEFTUNES_SPARK_CATALOG") == "rest"
-    return set() if of_a_bucket or of_a_server else {_OF_A_BUCKET}
+    settings = Settings.from_environment()
+    is_in_bucket = (settings.spark_data or "").startswith(SCHEME)
+    return set() if is_in_bucket or settings.spark_catalogue == "rest" else {"aws.jar"}
 
 
 def set_up_jars(folder: Path, listed: Path, left_out: Collection[str] = ()) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from deftunes.parity import program, variables
+from deftunes.parity import variables
 from deftunes.settings import PROJECT
+from deftunes.spark_lake import program
 from parity import land_history
 
 SPARK = PROJECT / ".venv-spark" / "bin" / "dbt"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -28,9 +28,9 @@ _IVY_JARS = """<ivy-module version="2.0" xmlns:m="http://ant.apache.org/ivy/mave
   <info organisation="deftunes" module="jars"/>
   <dependencies>{}</dependencies>
 </ivy-module>"""
-_IVY_JAR = """<dependency org="{0}" name="{1}" rev="{2}" transitive="false">
-  <artifact name="{1}" type="jar" m:classifier="{3}"/>
+_IVY_MODULE = """<dependency org="{}" name="{}" rev="{}" transitive="false">{}
 </dependency>"""
+_IVY_JAR = """<artifact name="{}" type="jar" m:classifier="{}"/>"""
 
 
 def main() -> int:
@@ -95,48 +95,52 @@ def set_up_jars(folder: Path, listed: Path, left_out: Collection[str] = ()) -> s
         for jar in jars
         if jar[2] not in left_out and _checksum(folder / jar[2]) != jar[1]
     ]
+    if not missing:
+        return ""
     folder.mkdir(parents=True, exist_ok=True)
-    for coordinates, checksum, name in missing:
-        with tempfile.TemporaryDirectory() as temporary:
-            jar, output = _fetch(coordinates, Path(temporary))
-            if not jar.exists():
+    with tempfile.TemporaryDirectory() as temporary:
+        output = _fetch([jar[0] for jar in missing], Path(temporary))
+        for coordinates, checksum, name in missing:
+            fetched = Path(temporary, "-".join(coordinates.split(":")[1:]) + ".jar")
+            if not fetched.exists():
                 raise SetupError(
                     f"{coordinates} cannot be fetched from Maven Central:\n"
                     + output[-1000:]
                 )
-            if _checksum(jar) != checksum:
+            if _checksum(fetched) != checksum:
                 raise SetupError(
                     f"{coordinates} is not the jar whose checksum is in "
                     f"{listed.name}, so it was not installed."
                 )
-            shutil.move(jar, folder / name)
-    if not missing:
-        return ""
+            shutil.move(fetched, folder / name)
     return f"The jars {', '.join(jar[2] for jar in missing)} were fetched."
 
 
-def _fetch(coordinates: str, folder: Path) -> tuple[Path, str]:
-    """Have Ivy fetch a jar; return where it is then, and what Ivy said."""
-    group, artifact, version, *classifier = coordinates.split(":")
+def _fetch(jars: Iterable[str], folder: Path) -> str:
+    """Have Ivy put jars into a folder, and return what it said."""
     (folder / "settings.xml").write_text(_IVY_SETTINGS)
-    (folder / "ivy.xml").write_text(
-        _IVY_JARS.format(
-            _IVY_JAR.format(group, artifact, version, *(classifier or [""]))
+    modules: dict[tuple[str, ...], str] = {}
+    for jar in jars:
+        group, artifact, version, *classifier = jar.split(":")
+        listed = modules.setdefault((group, artifact, version), "")
+        modules[group, artifact, version] = listed + _IVY_JAR.format(
+            artifact, "".join(classifier)
         )
-    )
+    dependencies = (_IVY_MODULE.format(*key, listed) for key, listed in modules.items())
+    (folder / "ivy.xml").write_text(_IVY_JARS.format("".join(dependencies)))
     ended = subprocess.run(  # noqa: S603  no argument comes from a user
         [
             *("java", "-cp", Path(sysconfig.get_path("purelib"), "pyspark/jars/*")),
             *("org.apache.ivy.Main", "-settings", folder / "settings.xml"),
-            *("-cache", folder / "cache", "-ivy", folder / "ivy.xml"),
-            *("-retrieve", folder / "[artifact].[ext]"),
+            *("-cache", folder / "cache", "-ivy", folder / "ivy.xml", "-retrieve"),
+            folder / "[artifact]-[revision](-[classifier]).[ext]",
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    return folder / f"{artifact}.jar", ended.stdout
+    return ended.stdout
 
 
 def _checksum(file: Path) -> str:

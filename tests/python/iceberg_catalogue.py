@@ -1,9 +1,7 @@
-"""A real Iceberg REST catalogue on this machine: Nessie, from Maven Central."""
+"""A real Iceberg REST catalogue on this machine, with its jars from Maven Central."""
 
 import os
-import re
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,69 +10,58 @@ import pytest
 from deftunes.settings import PROJECT
 from object_store import Store
 
-JARS = Path(__file__).parent / "nessie" / "jars.txt"
+FOLDER = Path(__file__).parent / "iceberg"
 PYTHON = PROJECT / ".venv-spark" / "bin" / "python"
-WAREHOUSE = "lake"
-_START_SECONDS = 90.0
 _FETCH = (
     "import sys, pathlib, set_up; set_up.set_up_jars(*map(pathlib.Path, sys.argv[1:]))"
 )
-_LISTENING = re.compile(r"Listening on: (http://127\.0\.0\.1:[0-9]+)")
 
 
 @contextmanager
 def running(store: Store, location: str, folder: Path) -> Iterator[str]:
-    """Run a catalogue on 127.0.0.1 and free ports; skip if it cannot be fetched.
+    """Run a catalogue on 127.0.0.1 and a free port; skip if its jars cannot be had.
 
     Args:
         store: the S3 server; the catalogue writes the tables' metadata to it.
         location: the URL of the folder of the tables, in the store's bucket.
-        folder: a folder for its log.
+        folder: a folder for what the catalogue keeps.
 
     Yields:
-        The URL of the catalogue.
+        Its URL.
 
     Raises:
         RuntimeError: it does not start.
 
     """
     jars = PROJECT / ".venv-spark" / "test_jars"
-    if subprocess.run([PYTHON, "-c", _FETCH, jars, JARS], check=False).returncode:
-        pytest.skip("Nessie cannot be fetched from Maven Central")
-    s3 = "nessie.catalog.service.s3.default-options"
-    options = {
-        # Any free port, also for what it tells of itself.
-        "quarkus.http.host": "127.0.0.1",
-        "quarkus.http.port": "0",
-        "quarkus.management.host": "127.0.0.1",
-        "quarkus.management.port": "0",
-        "nessie.version.store.type": "IN_MEMORY",
-        "nessie.catalog.default-warehouse": WAREHOUSE,
-        f"nessie.catalog.warehouses.{WAREHOUSE}.location": location,
-        f"{s3}.endpoint": store.endpoint,
-        f"{s3}.path-style-access": "true",
-        f"{s3}.region": "us-east-1",
-        f"{s3}.request-signing-enabled": "false",
-        f"{s3}.access-key": "urn:nessie-secret:quarkus:store",
+    commands: tuple[tuple[str | Path, ...], ...] = (
+        (PYTHON, "-c", _FETCH, jars, FOLDER / "jars.txt"),
+        # For a lake in a bucket, it fetches AWS's SDK too.
+        (PYTHON, PROJECT / "scripts" / "spark" / "set_up.py"),
+    )
+    environment = os.environ | {
+        name: value
+        for name, value in store.variables("unused").items()
+        if name.startswith("AWS_")
     }
-    log = folder / "nessie.log"
-    with log.open("wb") as output, ExitStack() as stack:
-        process = subprocess.Popen(
-            [
-                *("java", "-Xmx512m"),
-                *(f"-D{name}={value}" for name, value in options.items()),
-                *("-jar", jars / "nessie.jar"),
-            ],
-            cwd=folder,
-            env=os.environ | {"STORE_NAME": store.key_id, "STORE_SECRET": store.secret},
-            stdout=output,
-            stderr=output,
+    for command in commands:
+        given = environment | {"DEFTUNES_SPARK_DATA": location}
+        if subprocess.run(command, env=given, check=False).returncode:
+            pytest.skip("the jars of the catalogue cannot be fetched")
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(
+                [PYTHON, FOLDER / "serve.py", jars, location, folder / "served.sqlite"],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=(folder / "log").open("wb"),
+                text=True,
+            )
         )
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        end = time.monotonic() + _START_SECONDS
-        while not (address := _LISTENING.search(log.read_text("utf-8"))):
-            if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"Nessie does not start: {log.read_text()[-2000:]}")
-            time.sleep(0.2)
-        yield f"{address[1]}/iceberg"
+        stack.callback(process.communicate)
+        url = process.stdout.readline().strip() if process.stdout else ""
+        if not url:
+            log = (folder / "log").read_text("utf-8")
+            raise RuntimeError(f"The catalogue does not start: {log[-2000:]}")
+        yield url

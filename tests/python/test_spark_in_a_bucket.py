@@ -22,7 +22,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def catalogue(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a catalogue with its tables in the bucket, and return its URL."""
-    folder = tmp_path_factory.mktemp("nessie")
+    folder = tmp_path_factory.mktemp("catalogue")
     location = f"s3://{BUCKET}/iceberg"
     with iceberg_catalogue.running(store, location, folder) as url:
         yield url
@@ -35,7 +35,6 @@ def home(
     """Return a lakehouse whose tables of Spark are in the bucket."""
     given = store.variables("unused") | {
         "DEFTUNES_SPARK_CATALOG": "rest",
-        "DEFTUNES_SPARK_DATA": iceberg_catalogue.WAREHOUSE,
         "DBT_ENV_SECRET_ICEBERG_URI": catalogue,
     }
     del given["DEFTUNES_STORE"]

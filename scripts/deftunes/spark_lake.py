@@ -124,11 +124,13 @@ class SparkLake:
         return self.folder / "data"
 
     @property
-    def passed_build(self) -> Path:
-        """The folder with the metadata files of the tables that passed the tests.
+    def elsewhere(self) -> Path:
+        """Exists if a command wrote to a catalogue or to tables outside the home."""
+        return self.folder / "elsewhere"
 
-        It exists also if the catalogue is elsewhere.
-        """
+    @property
+    def passed_build(self) -> Path:
+        """The folder with the metadata files of the tables that passed the tests."""
         return self.folder / "passed_build"
 
     @property
@@ -136,23 +138,9 @@ class SparkLake:
         """The folder of the DuckLake that target spark_serving imports it into."""
         return self.folder / "serving"
 
-    @property
-    def is_elsewhere(self) -> bool:
-        """Whether the catalogue or some tables are not in the home."""
-        if not self.catalogue.exists():
-            return self.data.exists() or self.passed_build.exists()
-        return not all(
-            each.metadata.is_relative_to(self.data) for each in self.relations()
-        )
-
     def relations(self) -> list[Relation]:
         """Return all tables and views, by name."""
         with closing(sqlite3.connect(self.catalogue)) as connection:
-            # There is none if Spark was killed when it had just created the file.
-            if not connection.execute(
-                "select 1 from sqlite_master where name = 'iceberg_tables'"
-            ).fetchone():
-                return []
             rows = connection.execute(
                 "select table_namespace || '.' || table_name, iceberg_type = 'VIEW',"
                 " metadata_location from iceberg_tables order by 1"

@@ -84,9 +84,9 @@ class LockPlugin(dbtPlugin):
         # Without access for others, since it contains all data.
         lake = SparkLake(settings.home)
         lake.folder.mkdir(0o750, exist_ok=True)
-        if settings.iceberg_uri:
-            # Marks that there is such a lake, even if nothing else of it is here.
-            lake.passed_build.mkdir(exist_ok=True)
+        if settings.iceberg_uri or settings.spark_data:
+            # `make forget` cannot see there, and the variables may be unset then.
+            lake.elsewhere.touch()
         # Temporary files may contain personal data.
         session = lake.folder / "session"
         shutil.rmtree(session, ignore_errors=True)

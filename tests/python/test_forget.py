@@ -657,21 +657,13 @@ def test_every_lake_that_the_settings_name_is_gone_through(
         # Spark's, with its catalogue here and elsewhere.
         with pytest.raises(IncompleteError, match="unset DBT_ENV_SECRET_ICEBERG_URI"):
             lakes(**bucket, iceberg_uri="jdbc:postgresql://127.0.0.1/iceberg")
-        for mark in ("data", "passed_build"):
-            (home / "lake_spark" / mark).mkdir(parents=True)
+        with pytest.raises(IncompleteError, match="DEFTUNES_SPARK_DATA"):
+            lakes(**bucket, spark_data="s3://bucket/iceberg")
+        for trace in ("data", "elsewhere"):
+            (home / "lake_spark" / trace).mkdir(parents=True)
             with pytest.raises(IncompleteError, match=r"catalogue is not .*lake_spark"):
                 lakes(**bucket)
-            (home / "lake_spark" / mark).rmdir()
-        catalogue = home / "lake_spark" / "catalog.sqlite"
-        with closing(sqlite3.connect(catalogue)) as connection:
-            connection.executescript(
-                "create table iceberg_tables (table_namespace, table_name,"
-                " iceberg_type, metadata_location); insert into iceberg_tables values"
-                " ('marts', 'fact', 'TABLE', 's3://bucket/marts/fact/metadata/0.json')"
-            )
-        with pytest.raises(IncompleteError, match=r"files are not in .*lake_spark"):
-            lakes(**bucket)
-        catalogue.unlink()
+            (home / "lake_spark" / trace).rmdir()
         (home / "lake_spark" / "serving").mkdir()
         for lake in ("lake_spark", "lake_spark/serving"):
             (home / lake / "catalog.sqlite").touch()

@@ -13,16 +13,22 @@ from pathlib import Path
 
 import click
 import duckdb
+from deftunes import spark_lake
 from deftunes.landing import loader
 from deftunes.landing.rates import SHIPPED
-from deftunes.parity import ParityError, compare, program, variables
+from deftunes.object_store import ObjectStoreError
+from deftunes.parity import ParityError, compare, variables
 from deftunes.settings import PROJECT, HomeError, Settings, SettingsError
+from deftunes.spark_lake import SparkLakeError
 from demo_sources import postgres, service
 from demo_sources.generator import Generator
 
 BUILD = (
     "build",
     *(f"--resource-type={each}" for each in ("model", "seed", "snapshot")),
+)
+_REFUSALS = (
+    *(HomeError, ObjectStoreError, ParityError, SettingsError, SparkLakeError),
 )
 
 
@@ -46,7 +52,7 @@ def main(full_refresh: bool, no_build: bool, history: bool) -> None:
             if not no_build:
                 build(home, full_refresh=full_refresh)
             equal = report(home)
-    except (HomeError, ParityError, SettingsError) as error:
+    except _REFUSALS as error:
         sys.exit(str(error))
     if not equal:
         sys.exit("The engines' rows differ, see above.")
@@ -62,7 +68,8 @@ def compare_history(home: Path) -> bool:
         Whether all rows were equal after each step.
 
     Raises:
-        ParityError: landing or a build failed.
+        ParityError: landing failed.
+        SparkLakeError: a build failed.
 
     """
     differing = []
@@ -149,7 +156,7 @@ def build(home: Path, *, full_refresh: bool = False) -> dict[str, float]:
         The seconds of each target.
 
     Raises:
-        ParityError: a build failed.
+        SparkLakeError: a build failed.
 
     """
     seconds = {}
@@ -182,7 +189,7 @@ def forget(home: Path, user_id: str) -> None:
 
 
 def dbt(home: Path, target: str, *arguments: str) -> None:
-    """Run dbt with a target, in the environment that this target needs.
+    """Run dbt with a target, without machine learning.
 
     Args:
         home: the folder of the lakehouse.
@@ -190,22 +197,10 @@ def dbt(home: Path, target: str, *arguments: str) -> None:
         arguments: what follows `dbt` on a command line.
 
     Raises:
-        ParityError: dbt failed.
+        SparkLakeError: dbt failed.
 
     """
-    ended = subprocess.run(  # noqa: S603  the project's own dbt
-        [program(target), "--quiet", *arguments],
-        cwd=PROJECT,
-        env=variables(home, target),
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if ended.returncode:
-        raise ParityError(
-            f"dbt {arguments[0]} failed with target {target}, see above. The end of"
-            f" its error output:\n{ended.stderr[-2000:]}"
-        )
+    spark_lake.dbt(home, target, *arguments, environment=variables(home, target))
 
 
 def report(home: Path) -> bool:
@@ -218,20 +213,21 @@ def report(home: Path) -> bool:
         Whether all rows are equal.
 
     Raises:
-        ParityError: Spark failed.
+        SparkLakeError: Spark failed.
+        ObjectStoreError: the bucket with Spark's tables cannot be used.
 
     """
-    # The rows of Spark's views, since only Spark can read them.
-    views = home / "lake_spark" / "views"
-    dbt(home, "spark", "run-operation", "export_views", f"--args={{folder: {views}}}")
+    exported = home / "lake_spark" / "parity"
+    arguments = f"--args={{folder: {exported}}}"
+    dbt(home, "spark", "run-operation", "export_for_parity", arguments)
     differing = count = rows = 0
-    for table in compare(home):
+    for table in compare(home, exported):
         count += 1
         rows += table.rows
         if table.difference:
             differing += 1
         click.echo(f"{table.name:55}{table.rows:12,}  {table.difference or 'equal'}")
-    shutil.rmtree(views)
+    shutil.rmtree(exported)
     click.echo(f"{count} tables with {rows:,} rows compared: {differing} differ.")
     return not differing
 

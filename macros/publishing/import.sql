@@ -60,9 +60,8 @@
 
 {% macro _passed_build() -%}
     {#- Schema, name and metadata file of each table, as target spark wrote them. -#}
-    {%- set files = (env_var('DEFTUNES_SPARK_DATA', '')
-        or (env_var('DEFTUNES_HOME', '') or '.') ~ '/lake_spark/data')
-        ~ '/passed_build/*.parquet' -%}
+    {%- set files = (env_var('DEFTUNES_HOME', '') or '.')
+        ~ '/lake_spark/passed_build/*.parquet' -%}
     {%- if not run_query("from glob('" ~ files ~ "')").rows -%}
         {{ exceptions.raise_compiler_error(
             'There is no ' ~ files ~ ': no whole build of Spark has passed its tests yet. '
@@ -126,9 +125,7 @@
         them. -#}
     {%- set files = {old_file: [], file: []} -%}
     {%- for version in files -%}
-        {%- if not run_query("from glob('" ~ version ~ "')").rows -%}
-            {{ return(none) }}
-        {%- endif -%}
+        {%- if not _exist([version]) -%}{{ return(none) }}{%- endif -%}
         {%- for content, path in run_query(
             "select manifest_content, file_path from iceberg_metadata('" ~ version
             ~ "') where status <> 'DELETED'"
@@ -138,13 +135,22 @@
         {%- endfor -%}
     {%- endfor -%}
     {%- set removed = files[old_file] | reject('in', files[file]) | list -%}
-    {%- if removed and run_query(
-        "from glob(['" ~ removed | join("', '") ~ "'])"
-    ).rows | length < removed | length -%}
-        {{ return(none) }}
-    {%- endif -%}
+    {%- if removed and not _exist(removed) -%}{{ return(none) }}{%- endif -%}
     {{ return({
         'added': files[file] | reject('in', files[old_file]) | list,
         'removed': removed,
     }) }}
+{%- endmacro %}
+
+{% macro _exist(files) -%}
+    {#- Whether all these files exist. DuckDB asks a bucket only for names with a pattern:
+        here the last letter is one. -#}
+    {%- set patterns = [] -%}
+    {%- for file in files -%}
+        {%- do patterns.append("'" ~ file[:-1] ~ '[' ~ file[-1] ~ "]'") -%}
+    {%- endfor -%}
+    {{ return(
+        run_query('from glob([' ~ patterns | join(', ') ~ '])').rows | length
+        == files | length
+    ) }}
 {%- endmacro %}

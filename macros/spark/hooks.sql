@@ -17,18 +17,12 @@
         and no others, also while Spark builds again. -#}
     {%- set tables = [] -%}
     {%- for node in imported_nodes() -%}
-        {%- do tables.append(
-            "(select '" ~ node.schema ~ "' as schema_name, '" ~ node.name
-            ~ "' as table_name, file as metadata_file from " ~ node.schema ~ '.'
-            ~ node.name ~ '.metadata_log_entries order by timestamp desc, file desc'
-            ~ ' limit 1)'
-        ) -%}
+        {%- do tables.append((node.schema, node.name)) -%}
     {%- endfor -%}
-    {%- do run_query(
-        "insert overwrite directory '"
-        ~ cached_query('set spark.sql.catalog.lake.warehouse')[0][1]
-        ~ "/passed_build' using parquet select /*+ coalesce(1) */ * from ("
-        ~ tables | join(' union all ') ~ ')'
+    {#- In the home, because Spark alone writes only Iceberg's files to a bucket. -#}
+    {%- do write_parquet(
+        cached_query('set spark.sql.warehouse.dir')[0][1].rpartition('/')[0]
+        ~ '/passed_build', metadata_files(tables)
     ) -%}
     {%- do log(
         'Built by Spark. `dbt build --target spark_serving` publishes it.', info=True
@@ -70,18 +64,4 @@
         {{ env_var('PYSPARK_PYTHON', '') or project ~ '/.venv-spark/bin/python' }}
         {{- ' ' ~ project }}/scripts/spark/recognise_devices.py
     {%- endif -%}
-{%- endmacro %}
-
-{% macro export_views(folder) -%}
-    {#- Writes the rows of the views to Parquet files, `folder`/schema/name, because only
-        Spark can read its views. -#}
-    {%- do lock_lake() -%}
-    {%- for node in graph.nodes.values()
-        if node.resource_type == 'model' and node.config.materialized == 'view'
-        and node.schema not in var('published_schemas') -%}
-        {%- do run_query(
-            "insert overwrite directory '" ~ folder ~ '/' ~ node.schema ~ '/' ~ node.name
-            ~ "' using parquet select * from " ~ node.relation_name
-        ) -%}
-    {%- endfor -%}
 {%- endmacro %}

@@ -69,10 +69,7 @@
     {%- set files = 'parquet.`' ~ _spool() ~ '/' ~ name ~ '`' -%}
     {%- set spooled = run_cache().setdefault('spooled', []) -%}
     {%- if name not in spooled -%}
-        {%- do run_query(
-            "insert overwrite directory '" ~ _spool() ~ '/' ~ name
-            ~ "' using parquet " ~ sql
-        ) -%}
+        {%- do write_parquet(_spool() ~ '/' ~ name, sql) -%}
         {%- do spooled.append(name) -%}
     {%- endif -%}
     {{ return(files) }}

@@ -5,10 +5,11 @@
         run_started_at - modules.datetime.timedelta(days=var('retention_days') | int)
     ).isoformat() ~ "'" -%}
     {%- set counts = {} -%}
+    {#- prefix_listing: Iceberg lists the files, because Spark alone lists no bucket. -#}
     {%- for table in _iceberg_tables() -%}
         {%- for procedure, arguments in [
             ('expire_snapshots', ', older_than => ' ~ age),
-            ('remove_orphan_files', ', older_than => ' ~ age),
+            ('remove_orphan_files', ', prefix_listing => true, older_than => ' ~ age),
             ('rewrite_data_files', ''),
             ('rewrite_manifests', ''),
         ] -%}
@@ -102,6 +103,7 @@
         {%- for row in run_query('show tables in lake.`' ~ schema ~ '`').rows -%}
             {%- do tables.append({
                 'name': 'lake.`' ~ row[0] ~ '`.`' ~ row[1] ~ '`',
+                'key': (row[0], row[1]),
                 'is_built': (row[0], row[1]) in built,
             }) -%}
         {%- endfor -%}
@@ -114,4 +116,21 @@
         'Spark publishes nothing: DuckDB does, so set DBT_TARGET=spark_serving and run '
         ~ 'the same command again.'
     ) }}
+{%- endmacro %}
+
+{% macro export_for_parity(folder) -%}
+    {#- Writes Parquet files: in `folder`/tables the metadata file of each table, and in
+        `folder`/schema/name the rows of each view, because only Spark can read it. -#}
+    {%- do lock_lake() -%}
+    {%- do write_parquet(
+        folder ~ '/tables', metadata_files(_iceberg_tables() | map(attribute='key'))
+    ) -%}
+    {%- for node in graph.nodes.values()
+        if node.resource_type == 'model' and node.config.materialized == 'view'
+        and node.schema not in var('published_schemas') -%}
+        {%- do write_parquet(
+            folder ~ '/' ~ node.schema ~ '/' ~ node.name,
+            'select * from ' ~ node.relation_name
+        ) -%}
+    {%- endfor -%}
 {%- endmacro %}

@@ -44,3 +44,23 @@
 {% macro spark__regex_matches(expression, regex, is_raw, flags) -%}
     {{ expression }} rlike '{{ regex | replace("\\", "\\\\") }}'
 {%- endmacro %}
+
+{% macro write_parquet(folder, sql) -%}
+    {#- Writes the rows of a query to Parquet files, in place of what is in the folder. -#}
+    {%- do run_query(
+        "insert overwrite directory '" ~ folder ~ "' using parquet " ~ sql
+    ) -%}
+{%- endmacro %}
+
+{% macro metadata_files(tables) -%}
+    {#- A query with the current metadata file of each table, given by schema and name. -#}
+    {%- set queries = [] -%}
+    {%- for schema, name in tables -%}
+        {%- do queries.append(
+            "(select '" ~ schema ~ "' as schema_name, '" ~ name ~ "' as table_name,"
+            ~ ' file as metadata_file from lake.`' ~ schema ~ '`.`' ~ name
+            ~ '`.metadata_log_entries order by timestamp desc, file desc limit 1)'
+        ) -%}
+    {%- endfor -%}
+    select /*+ coalesce(1) */ * from ({{ queries | join(' union all ') }})
+{%- endmacro %}

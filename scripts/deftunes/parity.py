@@ -1,4 +1,4 @@
-"""Runs dbt with DuckDB and with Spark, and compares the tables that they built."""
+"""Compares the tables that DuckDB and Spark have built."""
 
 import os
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from deftunes.settings import PROJECT
+from deftunes.spark_lake import SparkLake
 from deftunes.sql import literal
 
 SCHEMAS = (
@@ -29,7 +30,7 @@ _SHOWN_ROWS = 3
 
 
 class ParityError(Exception):
-    """The tables cannot be built or compared; the message says why and what to do."""
+    """The tables cannot be made or compared; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,6 @@ class ComparedTable:
     name: str
     rows: int
     difference: str
-
-
-def program(target: str) -> Path:
-    """Return the dbt of a target.
-
-    Raises:
-        ParityError: it is not installed.
-
-    """
-    environment = ".venv-spark" if target == "spark" else ".venv"
-    dbt = PROJECT / environment / "bin" / "dbt"
-    if not dbt.exists():
-        raise ParityError(f"There is no {dbt}. Run `make spark` first.")
-    return dbt
 
 
 def variables(home: Path, target: str) -> dict[str, str]:
@@ -83,7 +70,7 @@ def variables(home: Path, target: str) -> dict[str, str]:
     }
 
 
-def compare(home: Path) -> Iterator[ComparedTable]:
+def compare(home: Path, exported: Path) -> Iterator[ComparedTable]:
     """Compare each table and view that both targets, `local` and `spark`, have built.
 
     The names are those in DuckDB's lake. Machine learning is not compared, and not
@@ -91,36 +78,32 @@ def compare(home: Path) -> Iterator[ComparedTable]:
 
     Args:
         home: the folder of the lakehouse.
+        exported: the folder that the operation `export_for_parity` has filled.
 
     Yields:
         The tables by schema and name.
 
     Raises:
-        ParityError: one of the lakes is missing.
+        ParityError: DuckDB's lake is missing.
+        ObjectStoreError: the bucket with Spark's tables cannot be used.
 
     """
-    catalogues = {
-        kind: home / folder / "catalog.sqlite"
-        for kind, folder in (("local", "lake"), ("spark", "lake_spark"))
-    }
-    for target, catalogue in catalogues.items():
-        if not catalogue.exists():
-            raise ParityError(
-                f"There is no {catalogue}. Build it first: dbt build --target {target}"
-            )
+    catalogue = home / "lake" / "catalog.sqlite"
+    if not catalogue.exists():
+        raise ParityError(
+            f"There is no {catalogue}. Build it first: dbt build --target local"
+        )
     with duckdb.connect() as connection:
         for extension in ("ducklake", "sqlite_scanner", "avro", "iceberg"):
             connection.load_extension(extension)
         connection.execute("set timezone = 'UTC'")
         connection.execute(
-            f"attach {literal('ducklake:sqlite:' + str(catalogues['local']))} as lake"
+            f"attach {literal('ducklake:sqlite:' + str(catalogue))} as lake"
             f" (data_path {literal(str(home / 'lake' / 'data'))},"
             " override_data_path true, read_only)"
         )
-        connection.execute(
-            f"attach {literal(str(catalogues['spark']))} as iceberg"
-            " (type sqlite, read_only)"
-        )
+        SparkLake(home).open_bucket(connection, exported / "tables")
+        relations = _spark_relations(connection, exported)
         # DuckDB alone builds them; they may be there from another build.
         of_machine_learning = [
             model.stem for model in (PROJECT / "models" / "ml").rglob("*.*")
@@ -133,15 +116,15 @@ def compare(home: Path) -> Iterator[ComparedTable]:
             " order by list_position(?, table_schema), table_name",
             [SCHEMAS, of_machine_learning, SCHEMAS],
         ).fetchall():
-            yield _compare_table(connection, home, schema, name)
+            spark = relations.get((schema, name))
+            yield _compare_table(connection, schema, name, spark)
 
 
 def _compare_table(
-    connection: duckdb.DuckDBPyConnection, home: Path, schema: str, name: str
+    connection: duckdb.DuckDBPyConnection, schema: str, name: str, spark: str | None
 ) -> ComparedTable:
-    """Compare the rows of a table."""
+    """Compare the rows of a table; `spark` is SQL that reads Spark's."""
     relation = f"lake.{schema}.{name}"
-    spark = _spark_relation(connection, home, schema, name)
     (count,) = connection.sql(f"from {relation} select count(*)").fetchone() or (0,)
     if spark is None:
         return ComparedTable(f"{schema}.{name}", count, "not in Spark's lake")
@@ -177,21 +160,18 @@ def _compare_table(
     return ComparedTable(f"{schema}.{name}", count, difference)
 
 
-def _spark_relation(
-    connection: duckdb.DuckDBPyConnection, home: Path, schema: str, name: str
-) -> str | None:
-    """Return SQL that reads a table or view of Spark's lake; None if it is missing."""
-    found = connection.execute(
-        "select metadata_location from iceberg.iceberg_tables where iceberg_type ="
-        " 'TABLE' and table_namespace = ? and table_name = ?",
-        [schema, name],
-    ).fetchone()
-    if found:
-        return f"iceberg_scan({literal(found[0])})"
-    folder = home / "lake_spark" / "views" / schema / name
-    if folder.exists():
-        return f"read_parquet({literal(f'{folder}/*.parquet')})"
-    return None
+def _spark_relations(
+    connection: duckdb.DuckDBPyConnection, exported: Path
+) -> dict[tuple[str, str], str]:
+    """Return SQL that reads each table and view of Spark's lake, by schema and name."""
+    relations = {}
+    for folder in exported.glob("*/*/"):
+        rows = f"read_parquet({literal(f'{folder}/*.parquet')})"
+        relations[folder.parent.name, folder.name] = rows
+    tables = connection.read_parquet(f"{exported}/tables/*.parquet")
+    for schema, name, file in tables.fetchall():
+        relations[schema, name] = f"iceberg_scan({literal(file)})"
+    return relations
 
 
 def _difference(

@@ -21,7 +21,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 _FORBIDDEN_IN_PATHS = re.compile(r"""[\x00-\x1f\x7f-\x9f'"`*?\[\]{}\\%$=;#<>|]""")
 
 # Variables with other names than their settings.
-_VARIABLES = {"catalogue_dsn": "DBT_ENV_SECRET_CATALOG_DSN"}
+_VARIABLES = {
+    "catalogue_dsn": "DBT_ENV_SECRET_CATALOG_DSN",
+    "iceberg_uri": "DBT_ENV_SECRET_ICEBERG_URI",
+}
 
 # RFC 9110: a token, and a value without surrounding white space and line ends.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -74,8 +77,11 @@ class Settings:
         target: dbt's target; its lake is the one that the commands act on.
         catalogue_dsn: the libpq URL of the database with the catalogue of target
             lake_pg or lake_s3; None if unset.
-        iceberg_uri: the JDBC URL of the catalogue of target spark; None for a SQLite
-            file in the home.
+        iceberg_uri: the URL of the catalogue of target spark; None for a SQLite file in
+            the home.
+        spark_catalogue: Iceberg's name of the type of that catalogue.
+        spark_data: where the tables of target spark are, or what a REST catalogue calls
+            this place; None for its default, or for a folder in the home.
         dbt_logs: the folder of dbt's log files.
         dbt_target: dbt's target folder, with its compiled SQL and JSON artifacts.
         api_token: a bearer token for the API; None if unset.
@@ -97,6 +103,8 @@ class Settings:
     catalogue_dsn: str | None = field(default=None, repr=False)
     store: ObjectStore | None = None
     iceberg_uri: str | None = field(default=None, repr=False)
+    spark_catalogue: str = "jdbc"
+    spark_data: str | None = None
     dbt_logs: Path = PROJECT / "logs"
     dbt_target: Path = PROJECT / "target"
     api_token: str | None = field(default=None, repr=False)
@@ -136,6 +144,10 @@ class Settings:
             catalogue_dsn=environment.get("DBT_ENV_SECRET_CATALOG_DSN") or None,
             store=_store(environment),
             iceberg_uri=environment.get("DBT_ENV_SECRET_ICEBERG_URI") or None,
+            spark_catalogue=(
+                environment.get("DEFTUNES_SPARK_CATALOG") or cls.spark_catalogue
+            ),
+            spark_data=environment.get("DEFTUNES_SPARK_DATA") or None,
             dbt_logs=Path(environment.get("DBT_LOG_PATH") or cls.dbt_logs),
             dbt_target=Path(environment.get("DBT_TARGET_PATH") or cls.dbt_target),
             api_token=environment.get("DEFTUNES_API_TOKEN") or None,

@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import subprocess
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from deftunes.files import remove
+from deftunes.object_store import SCHEME, ObjectStore
 from deftunes.privacy.erasure_registry import Person
 from deftunes.settings import PROJECT
 from deftunes.sql import literal
@@ -19,12 +21,64 @@ from deftunes.sql import literal
 DBT = PROJECT / ".venv-spark" / "bin" / "dbt"
 """The dbt that has Spark."""
 
-PASSED_BUILD = "passed_build"
-"""The folder in which Spark writes down what has passed the tests."""
-
 
 class SparkLakeError(Exception):
     """Spark's dbt is missing or failed; the message says why and what to do."""
+
+
+def program(target: str) -> Path:
+    """Return the dbt of a target.
+
+    Raises:
+        SparkLakeError: it is not installed.
+
+    """
+    path = DBT if target == "spark" else PROJECT / ".venv" / "bin" / "dbt"
+    if not path.exists():
+        raise SparkLakeError(f"There is no {path}. Run `make spark` first.")
+    return path
+
+
+def dbt(
+    home: Path, target: str, *arguments: str, environment: Mapping[str, str] = {}
+) -> str:
+    """Run dbt with a target; its errors go to the standard output.
+
+    Args:
+        home: the folder of the lakehouse.
+        target: the target.
+        arguments: what follows `dbt` on a command line.
+        environment: further variables.
+
+    Returns:
+        The standard output of `dbt ls`; empty for other commands.
+
+    Raises:
+        SparkLakeError: the target's dbt is missing, or it failed.
+
+    """
+    ended = subprocess.run(  # noqa: S603  the project's own dbt
+        [program(target), "--quiet", *arguments],
+        cwd=PROJECT,
+        env={
+            **os.environ,
+            # Only a shell sets it to where the command runs.
+            "PWD": str(PROJECT),
+            "DEFTUNES_HOME": str(home),
+            "DBT_TARGET": target,
+            **environment,
+        },
+        stdout=subprocess.PIPE if arguments[0] == "ls" else None,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        raise SparkLakeError(
+            f"dbt {arguments[0]} failed with target {target}, see above. The end of its"
+            f" error output:\n{ended.stderr[-2000:]}"
+        )
+    return ended.stdout or ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +124,16 @@ class SparkLake:
         return self.folder / "data"
 
     @property
+    def elsewhere(self) -> Path:
+        """Exists if a command wrote to a catalogue or to tables outside the home."""
+        return self.folder / "elsewhere"
+
+    @property
+    def passed_build(self) -> Path:
+        """The folder with the metadata files of the tables that passed the tests."""
+        return self.folder / "passed_build"
+
+    @property
     def serving(self) -> Path:
         """The folder of the DuckLake that target spark_serving imports it into."""
         return self.folder / "serving"
@@ -87,42 +151,8 @@ class SparkLake:
         ]
 
     def dbt(self, *arguments: str) -> str:
-        """Run dbt with target spark; its errors go to the standard output.
-
-        Args:
-            arguments: what follows `dbt` on a command line.
-
-        Returns:
-            The standard output of `dbt ls`; empty for other commands.
-
-        Raises:
-            SparkLakeError: there is no dbt with Spark, or it failed.
-
-        """
-        if not DBT.exists():
-            raise SparkLakeError(f"There is no {DBT}. Run `make spark` first.")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        ended = subprocess.run(  # noqa: S603  the project's own dbt
-            [DBT, "--quiet", *arguments],
-            cwd=PROJECT,
-            env=os.environ
-            | {
-                # Only a shell sets it to where the command runs.
-                "PWD": str(PROJECT),
-                "DEFTUNES_HOME": str(self.home),
-                "DBT_TARGET": "spark",
-            },
-            stdout=subprocess.PIPE if arguments[0] == "ls" else None,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        if ended.returncode:
-            raise SparkLakeError(
-                f"dbt {arguments[0]} failed with target spark, see above. The end of"
-                f" its error output:\n{ended.stderr[-2000:]}"
-            )
-        return ended.stdout or ""
+        """Run dbt with target spark, as the function `dbt` does."""
+        return dbt(self.home, "spark", *arguments)
 
     def survey(self, person: Person) -> list[str]:
         """Print how many rows of each table mention a person.
@@ -172,6 +202,26 @@ class SparkLake:
         nodes = [json.loads(line) for line in listed.splitlines() if line[:1] == "{"]
         return {f"{node['schema']}.{node['alias']}" for node in nodes}
 
+    def open_bucket(self, connection: duckdb.DuckDBPyConnection, listed: Path) -> None:
+        """Let DuckDB read tables, if they are in a bucket.
+
+        Args:
+            connection: DuckDB, which gets a secret for the bucket.
+            listed: a folder with Parquet files that name the tables' metadata files.
+
+        Raises:
+            ObjectStoreError: the bucket cannot be used.
+
+        """
+        if not any(listed.glob("*.parquet")):
+            return
+        files = connection.read_parquet(f"{listed}/*.parquet")
+        for (file,) in files.aggregate("max(metadata_file)").fetchall():
+            if file and file.startswith(SCHEME):
+                connection.load_extension("httpfs")
+                bucket, _, key = file.removeprefix(SCHEME).partition("/")
+                ObjectStore(bucket, key.rpartition("/")[0]).open(connection)
+
     def remove_unused(self) -> None:
         """Remove what the catalogue does not name, and all temporary files.
 
@@ -179,13 +229,11 @@ class SparkLake:
         replaced its earlier definitions.
         """
         for path in self.folder.iterdir():
-            kept = path in (self.data, self.serving)
+            kept = path in (self.data, self.passed_build, self.serving)
             if not kept and not path.name.startswith(self.catalogue.name):
                 remove(path)
         relations = {each.metadata.parents[1]: each for each in self.relations()}
         for folder in self.data.glob("*/*"):
-            if folder.parent.name == PASSED_BUILD:
-                continue
             if not any(each.is_relative_to(folder) for each in relations):
                 remove(folder)
         for folder, relation in relations.items():

@@ -1,6 +1,7 @@
 """Set up what pip cannot install for target spark: jars, dbt's plugin, extensions.
 
-Runs with the Python of .venv-spark. Spark itself fetches the jars, from Maven Central.
+Runs with the Python of .venv-spark. Ivy, which comes with Spark, fetches the jars from
+Maven Central.
 """
 
 import hashlib
@@ -9,41 +10,41 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from deftunes.settings import PROJECT
+from deftunes.object_store import SCHEME
+from deftunes.settings import PROJECT, Settings, SettingsError
 from deftunes.setup import SetupError, set_up_extensions
 
-# Maven Central is Ivy's default; Spark would also ask another server.
+# Maven Central is Ivy's default.
 _IVY_SETTINGS = """<ivysettings>
   <settings defaultResolver="central"/>
   <resolvers><ibiblio name="central" m2compatible="true"/></resolvers>
 </ivysettings>"""
-# Spark starts, fetches the jars and ends.
-_FETCH = """
-import sys
-from pyspark.sql import SparkSession
-SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").config(
-    "spark.jars.packages", sys.argv[1]
-).config("spark.jars.ivy", sys.argv[2]).config(
-    "spark.jars.ivySettings", sys.argv[3]
-).getOrCreate().stop()
-"""
+_IVY_JARS = """<ivy-module version="2.0" xmlns:m="http://ant.apache.org/ivy/maven">
+  <info organisation="deftunes" module="jars"/>
+  <dependencies>{}</dependencies>
+</ivy-module>"""
+_IVY_MODULE = """<dependency org="{}" name="{}" rev="{}" transitive="false">{}
+</dependency>"""
+_IVY_JAR = """<artifact name="{}" type="jar" m:classifier="{}"/>"""
 
 
 def main() -> int:
     """Set up everything, print what has changed, and return the exit code."""
     try:
         check_java()
-        done = [set_up_jars(PROJECT / ".venv-spark" / "jars")]
+        listed = Path(__file__).with_name("jars.txt")
+        done = [set_up_jars(PROJECT / ".venv-spark" / "jars", listed, _left_out())]
         done.append(set_up_extensions(("avro", "iceberg")))
         # So that dbt finds the plugin dbt_lock.py.
         (Path(sysconfig.get_path("purelib")) / "deftunes.pth").write_text(
             f"{PROJECT / 'scripts'}\n{PROJECT / 'scripts' / 'spark'}\n", "utf-8"
         )
-    except SetupError as error:
+    except (SetupError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
     print(*filter(None, done), sep="\n", end="\n" if any(done) else "")
@@ -64,11 +65,21 @@ def check_java() -> None:
         )
 
 
-def set_up_jars(folder: Path) -> str:
+def _left_out() -> set[str]:
+    """Return the jars that are not needed, as in profiles.yml: 60 MB."""
+    settings = Settings.from_environment()
+    is_in_bucket = (settings.spark_data or "").startswith(SCHEME)
+    return set() if is_in_bucket or settings.spark_catalogue == "rest" else {"aws.jar"}
+
+
+def set_up_jars(folder: Path, listed: Path, left_out: Collection[str] = ()) -> str:
     """Fetch the jars that are missing or damaged.
 
     Args:
         folder: where they are to be.
+        listed: a file with a line for each one: its Maven coordinates, that is group,
+            artifact, version, and perhaps a classifier; its SHA-256; its name.
+        left_out: the names of jars that are not fetched.
 
     Returns:
         A sentence that says which were fetched; empty if none was.
@@ -77,46 +88,67 @@ def set_up_jars(folder: Path) -> str:
         SetupError: a jar cannot be fetched, or is not the one with this checksum.
 
     """
-    lines = (Path(__file__).with_name("jars.txt")).read_text("utf-8").splitlines()
+    lines = listed.read_text("utf-8").splitlines()
     jars = [line.split() for line in lines if line and not line.startswith("#")]
-    missing = [jar for jar in jars if _checksum(folder / jar[2]) != jar[1]]
+    missing = [
+        jar
+        for jar in jars
+        if jar[2] not in left_out and _checksum(folder / jar[2]) != jar[1]
+    ]
     if not missing:
         return ""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        settings = Path(temporary) / "ivysettings.xml"
-        settings.write_text(_IVY_SETTINGS)
-        ended = subprocess.run(  # noqa: S603  no argument comes from a user
-            [
-                *(sys.executable, "-c", _FETCH),
-                *(",".join(jar[0] for jar in missing), temporary, str(settings)),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        output = _fetch([jar[0] for jar in missing], Path(temporary))
         for coordinates, checksum, name in missing:
-            group, artifact, version = coordinates.split(":")
-            jar = Path(temporary) / "jars" / f"{group}_{artifact}-{version}.jar"
-            if not jar.exists():
+            fetched = Path(temporary, "-".join(coordinates.split(":")[1:]) + ".jar")
+            if not fetched.exists():
                 raise SetupError(
                     f"{coordinates} cannot be fetched from Maven Central:\n"
-                    + ended.stderr[-1000:]
+                    + output[-1000:]
                 )
-            if _checksum(jar) != checksum:
+            if _checksum(fetched) != checksum:
                 raise SetupError(
                     f"{coordinates} is not the jar whose checksum is in "
-                    "scripts/spark/jars.txt, so it was not installed."
+                    f"{listed.name}, so it was not installed."
                 )
-            shutil.move(jar, folder / name)
+            shutil.move(fetched, folder / name)
     return f"The jars {', '.join(jar[2] for jar in missing)} were fetched."
+
+
+def _fetch(jars: Iterable[str], folder: Path) -> str:
+    """Have Ivy put jars into a folder, and return what it said."""
+    (folder / "settings.xml").write_text(_IVY_SETTINGS)
+    modules: dict[tuple[str, ...], str] = {}
+    for jar in jars:
+        group, artifact, version, *classifier = jar.split(":")
+        listed = modules.setdefault((group, artifact, version), "")
+        modules[group, artifact, version] = listed + _IVY_JAR.format(
+            artifact, "".join(classifier)
+        )
+    dependencies = (_IVY_MODULE.format(*key, listed) for key, listed in modules.items())
+    (folder / "ivy.xml").write_text(_IVY_JARS.format("".join(dependencies)))
+    ended = subprocess.run(  # noqa: S603  no argument comes from a user
+        [
+            *("java", "-cp", Path(sysconfig.get_path("purelib"), "pyspark/jars/*")),
+            *("org.apache.ivy.Main", "-settings", folder / "settings.xml"),
+            *("-cache", folder / "cache", "-ivy", folder / "ivy.xml", "-retrieve"),
+            folder / "[artifact]-[revision](-[classifier]).[ext]",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return ended.stdout
 
 
 def _checksum(file: Path) -> str:
     """Return the SHA-256 of a file; empty if there is none."""
     if not file.exists():
         return ""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

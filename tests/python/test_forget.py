@@ -657,9 +657,13 @@ def test_every_lake_that_the_settings_name_is_gone_through(
         # Spark's, with its catalogue here and elsewhere.
         with pytest.raises(IncompleteError, match="unset DBT_ENV_SECRET_ICEBERG_URI"):
             lakes(**bucket, iceberg_uri="jdbc:postgresql://127.0.0.1/iceberg")
-        (home / "lake_spark" / "data").mkdir(parents=True)
-        with pytest.raises(IncompleteError, match=r"catalogue is not .*lake_spark"):
-            lakes(**bucket)
+        with pytest.raises(IncompleteError, match="DEFTUNES_SPARK_DATA"):
+            lakes(**bucket, spark_data="s3://bucket/iceberg")
+        for trace in ("data", "elsewhere"):
+            (home / "lake_spark" / trace).mkdir(parents=True)
+            with pytest.raises(IncompleteError, match=r"catalogue is not .*lake_spark"):
+                lakes(**bucket)
+            (home / "lake_spark" / trace).rmdir()
         (home / "lake_spark" / "serving").mkdir()
         for lake in ("lake_spark", "lake_spark/serving"):
             (home / lake / "catalog.sqlite").touch()

@@ -15,8 +15,9 @@ from typing import IO
 
 import parity
 import pytest
-from deftunes.parity import program, variables
+from deftunes.parity import variables
 from deftunes.settings import PROJECT
+from deftunes.spark_lake import program
 
 SPARK = PROJECT / ".venv-spark" / "bin"
 WAIT_SECONDS = 1200.0

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from deftunes.parity import program, variables
+from deftunes.parity import variables
 from deftunes.settings import PROJECT
+from deftunes.spark_lake import program
 from parity import land_history
 
 SPARK = PROJECT / ".venv-spark" / "bin" / "dbt"
@@ -67,7 +68,7 @@ def differences(one: Path, other: Path) -> list[str]:
                 tables.setdefault(table, []).append(f'"{column}"')
         for table, names in sorted(tables.items()):
             rows, other_rows = (
-                connection.table(f"{database}.{table}").select(*names)
+                connection.sql(f"from {database}.{table}").select(*names)
                 for database in ("one", "other")
             )
             if rows.except_(other_rows).limit(1).fetchall() or len(rows) != len(

@@ -47,6 +47,7 @@ from deftunes.lock import CatalogueLock, LockedError, catalogue_lock, home_lock
 from deftunes.object_store import ObjectStore, ObjectStoreError
 from deftunes.privacy.erasure_registry import Person
 from deftunes.settings import HomeError, Settings, SettingsError
+from deftunes.spark_lake import SparkLake
 
 LOCK_WAIT_SECONDS = 600.0
 
@@ -134,6 +135,11 @@ class Plugin(BasePlugin):
         lake = (attached or [Attachment(path=":memory:")])[0]
         return TargetLake(lake, command, Settings.from_environment().store)
 
+    @property
+    def _reads_iceberg(self) -> bool:
+        """Whether the target publishes what Spark has built."""
+        return "iceberg" in ((self.creds and self.creds.extensions) or [])
+
     def update_connection_config(
         self, creds: DuckDBCredentials, config: dict[str, Any]
     ) -> None:
@@ -165,6 +171,9 @@ class Plugin(BasePlugin):
         # dbt would attach the lake next; here its errors get a better message.
         try:
             self._lake.open(conn, self.settings.home)
+            if self._lake.is_written and self._reads_iceberg:
+                spark = SparkLake(self.settings.home)
+                spark.open_bucket(conn, spark.passed_build)
         except (DataPathError, LakeError, ObjectStoreError) as error:
             raise DbtRuntimeError(str(error)) from None
 

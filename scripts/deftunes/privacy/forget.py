@@ -248,12 +248,17 @@ def _targets_with_lake(settings: Settings) -> list[str]:
 
     """
     spark = SparkLake(settings.home)
-    if settings.iceberg_uri or (spark.data.exists() and not spark.catalogue.exists()):
+    is_elsewhere = (
+        settings.iceberg_uri or settings.spark_data or spark.elsewhere.exists()
+    )
+    if is_elsewhere or (spark.data.exists() and not spark.catalogue.exists()):
         raise IncompleteError(
-            f"Spark has built tables whose catalogue is not {spark.catalogue}, and "
-            f"they are not searched: drop them, remove {spark.folder}, unset "
-            "DBT_ENV_SECRET_ICEBERG_URI, and run the same command again. Then "
-            "`make spark` builds them again from the landing zone. Nothing was changed."
+            f"Spark has built tables whose catalogue is not {spark.catalogue}, or whose"
+            f" files are not in {spark.data}, and they are not searched: drop them with"
+            f" all their files, remove {spark.folder}, unset DBT_ENV_SECRET_ICEBERG_URI"
+            " and DEFTUNES_SPARK_DATA, and run the same command again. Then set them "
+            "again; `make spark` builds the tables anew from the landing zone. Nothing "
+            "was changed."
         )
     lakes = [
         target

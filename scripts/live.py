@@ -36,6 +36,9 @@ class Builder(threading.Thread):
         self.whole_every = whole_every
         self.first_day: date | None = None
         self.is_needed = threading.Event()
+        # The fork server finds the modules there, but not by this process's sys.path.
+        paths = (str(PROJECT / "scripts"), os.environ.get("PYTHONPATH"))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         # Python would warn of the semaphores of a build that is stopped.
         os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
         self._forks = multiprocessing.get_context("forkserver")

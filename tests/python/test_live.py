@@ -314,6 +314,10 @@ def test_kills_and_builds_beside_it_end_in_the_star_of_one_landing(
         assert lakehouse.published(
             "select sum(price_usd) from marts.fact_order_items"
         ) == [(revenue,)]
+        # Of each process, all builds together parse the project once.
+        commands = (lakehouse.home / "live_logs" / "dbt.log").read_text()
+        assert commands.count("Command `cli build` succeeded") > 0
+        assert commands.count("Command `cli parse` succeeded") <= 6
         at_once = lakehouses(rates)
         end = TODAY + timedelta(days=1)
         at_once.land(shop, shop.generator.song_tables(), START, end)

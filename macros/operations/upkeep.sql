@@ -20,10 +20,10 @@
         ~ ' where list_contains(kept_publications(), publication_id))'
     ).columns[0][0] if publications -%}
     {%- set first_day = "date '" ~ kept_since ~ "'" if kept_since else 'current_date' -%}
+    {%- set age = "now() - interval '" ~ var('retention_days') ~ " days'" -%}
     {#- With a catalogue in SQLite, DuckLake compares times by the day. -#}
-    {%- set unused_since = first_day ~ ' - interval 1 day' -%}
-    {%- set age = "least(now() - interval '" ~ var('retention_days') ~ " days', "
-        ~ unused_since ~ ')' -%}
+    {%- set unused_since = first_day ~ ' - interval 1 day' if kept_since else age -%}
+    {%- set age = 'least(' ~ age ~ ', ' ~ unused_since ~ ')' -%}
     {%- set steps = run_query(
         'select snapshot_id from ducklake_snapshots(' ~ lake ~ ') where snapshot_time < '
         ~ first_day ~ ' qualify snapshot_id < max(snapshot_id) over (partition by '

@@ -188,6 +188,24 @@ def test_every_chart_has_data_and_the_same_each_time(
                     assert any(value is not None for value in columns[each]), each
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_labels_of_stacked_bars_have_no_straight_apostrophe(
+    name: str, demonstration: Demonstration, tmp_path: Path
+) -> None:
+    """In a tiny bar, dbt Charts takes it for the end of a text and draws nothing."""
+    held, copy = board(name), tmp_path / "analyst.duckdb"
+    shutil.copyfile(demonstration.settings.serving / dashboard.ANALYST, copy)
+    with duckdb.connect(str(copy)) as reader:
+        reader.execute("update marts.dim_users set country_name = 'Côte d''Ivoire'")
+        texts = rendered(held)
+        for chart in held["charts"].values():
+            if "stack" in chart.get("style", {}):
+                found = reader.sql(texts[chart["query"]])
+                labels = found.select(chart["x"], chart["color"]).fetchall()
+                assert labels
+                assert "'" not in " ".join(str(each) for row in labels for each in row)
+
+
 def test_features_and_buyers_add_up_to_the_star(
     reader: duckdb.DuckDBPyConnection,
 ) -> None:

@@ -83,6 +83,8 @@ class Builder(threading.Thread):
 
     def _call(self, command: Callable[..., None], *arguments: str) -> bool:
         """Run a command in a process, and return whether it succeeded."""
+        if _stop.is_set():
+            return False
         started = time.monotonic()
         self._process = self._forks.Process(target=command, args=arguments)
         self._process.start()

@@ -31,6 +31,7 @@
     ).columns[0] | map('int') | list -%}
     {%- set result = rewrite_files() -%}
     {%- do log('ducklake_rewrite_data_files: ' ~ result.rows | length, info=True) -%}
+    {#- DuckLake refuses an empty list of versions. -#}
     {%- for step in [
         'ducklake_merge_adjacent_files(' ~ lake ~ ')',
         'ducklake_expire_snapshots(' ~ lake ~ ', versions => ' ~ steps ~ ')',

@@ -3,9 +3,9 @@
         unique_key='artist_key',
         post_hook=[
             "{% if has_new_batch('songs') %}"
-            ~ "delete from {{ this }} where not is_inferred and artist_id not in ("
-            ~ "select songs.artist_id from {{ ref('int_songs_latest') }} as songs"
-            ~ " where songs.artist_id is not null){% endif %}",
+            ~ "delete from {{ this }} as loaded_rows where not is_inferred"
+            ~ " and not exists (select * from {{ ref('int_songs_latest') }} as songs"
+            ~ " where songs.artist_id = loaded_rows.artist_id){% endif %}",
         ],
     )
 }}

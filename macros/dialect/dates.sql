@@ -72,10 +72,23 @@
     {{ return(adapter.dispatch('to_local_time')(utc_timestamp, timezone)) }}
 {%- endmacro %}
 
+{# Java raises an error for the time zones that it does not have: ROC, and, before July
+   2025, America/Coyhaique. This one had the time of Santiago until 20 March 2025, and has
+   had that of Punta Arenas since (IANA, 2025b). #}
 {% macro default__to_local_time(utc_timestamp, timezone) -%}
     case
         when {{ timezone }} in ({{ _timezone_names() }})
-            then convert_timezone('UTC', {{ timezone }}, {{ utc_timestamp }})
+            then convert_timezone(
+                'UTC',
+                case
+                    when {{ timezone }} = 'ROC' then 'Asia/Taipei'
+                    when {{ timezone }} <> 'America/Coyhaique' then {{ timezone }}
+                    when {{ utc_timestamp }} < timestamp_ntz '2025-03-20 03:00:00'
+                        then 'America/Santiago'
+                    else 'America/Punta_Arenas'
+                end,
+                {{ utc_timestamp }}
+            )
     end
 {%- endmacro %}
 
@@ -89,7 +102,7 @@
 {%- endmacro %}
 
 {% macro timezones() -%}
-    {#- A subquery: the names of the time zones that the engine knows. -#}
+    {#- A subquery: the names of the time zones. -#}
     {{ return(adapter.dispatch('timezones')()) }}
 {%- endmacro %}
 
@@ -98,14 +111,18 @@
 {%- endmacro %}
 
 {% macro duckdb__timezones() -%}
-    (select name as timezone from pg_timezone_names())
+    (
+        select name as timezone
+        from pg_timezone_names()
+        where name in ({{ _timezone_names() }})
+    )
 {%- endmacro %}
 
 {% macro _timezone_names() -%}
-    {#- Literals, because engines on Java cannot list their time zones. Java 17 does not
-        know the newest zone and raises an error, so that zone is left out. -#}
-    '{{ modules.pytz.all_timezones | reject('equalto', 'America/Coyhaique')
-        | join("', '") }}'
+    {#- The names in IANA's database, the same for all engines. DuckDB also knows short
+        names, some of which mean something else than most people think: for it, BST is
+        the time of Bangladesh. -#}
+    '{{ modules.pytz.all_timezones | join("', '") }}'
 {%- endmacro %}
 
 {% macro batch_ingested_at(batch_id) -%}

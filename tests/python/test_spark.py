@@ -30,15 +30,15 @@ pytestmark = [
 ]
 
 
-def shown(target: str, home: Path) -> list[dict[str, str]]:
-    """Return the rows of spark/dialect.jinja, as a target computes them."""
+def shown(target: str, home: Path, query: str) -> list[dict[str, str]]:
+    """Return the rows of a query in the folder spark, as a target computes them."""
     (home / "lake_spark").mkdir(parents=True, exist_ok=True)
     (home / "lake").mkdir(exist_ok=True)
-    query = Path(__file__).with_name("spark") / "dialect.jinja"
+    file = Path(__file__).with_name("spark") / query
     ended = subprocess.run(
         [
             *(program(target), "--quiet", "show", "--output", "json", "--limit", "-1"),
-            *("--inline", query.read_text("utf-8")),
+            *("--inline", file.read_text("utf-8")),
         ],
         cwd=PROJECT,
         env=variables(home, target),
@@ -108,10 +108,11 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.parametrize("query", ["dialect.jinja", "timezones.jinja"])
 def test_each_pair_of_dialects_gives_the_same_for_texts_at_the_edges(
-    home: Path,
+    home: Path, query: str
 ) -> None:
-    duck, spark = shown("local", home), shown("spark", home)
+    duck, spark = shown("local", home, query), shown("spark", home, query)
     assert len(duck) > 100
     differing = [pair for pair in zip(duck, spark, strict=True) if pair[0] != pair[1]]
     assert differing == []

@@ -20,8 +20,7 @@ users as (
         {{ array_element('landed.user_location', 2) }} as delivered_longitude,
         {{ array_element('landed.user_location', 3) }} as place_name,
         upper(trim({{ array_element('landed.user_location', 4) }})) as country_code,
-        -- In the engine's spelling. A time zone that the engine does not know stays as
-        -- it was delivered.
+        -- In IANA's spelling. Another time zone stays as it was delivered.
         coalesce(timezones.timezone, {{ array_element('landed.user_location', 5) }})
             as timezone
     from {{ source('api', 'users') }} as landed

@@ -52,6 +52,7 @@ class Builder(threading.Thread):
         """Build when something new was seen, but not more often than `every`."""
         built = float("-inf")
         built_whole = time.monotonic()
+        is_failing = False
         while not _stop.wait(max(0.0, built + self.every - time.monotonic())):
             self.is_needed.wait()
             self.is_needed.clear()
@@ -59,8 +60,13 @@ class Builder(threading.Thread):
             is_whole = built - built_whole >= self.whole_every
             if not self._build(is_whole=is_whole):
                 self.is_needed.set()
+                if not is_failing:
+                    self._alert()
+                is_failing = True
                 _stop.wait(_AFTER_FAILURE)
-            elif is_whole:
+                continue
+            is_failing = False
+            if is_whole:
                 self._call(_script, "dashboard.py")
                 built_whole = time.monotonic()
 
@@ -75,6 +81,16 @@ class Builder(threading.Thread):
             self._call(_dbt, "run-operation", "upkeep")
             return self._call(_dbt, "build")
         return self._call(_dbt, "build", "--selector", "live")
+
+    def _alert(self) -> None:
+        """Tell people that builds fail, once until one passes."""
+        self._call(
+            *(_script, "alert.py"),
+            "The live view goes on, but its builds fail, so nothing is published. "
+            "The log of live.py says why.",
+            # What failed before was told by others.
+            f"--since={datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}",
+        )
 
     def end(self) -> None:
         """Stop the command that runs; the next build continues from there."""

@@ -25,6 +25,7 @@ from deftunes.settings import PROJECT
 from demo_sources import postgres, service
 from demo_sources.generator import Generator
 from test_airflow import STAR
+from test_schedule import webhook
 
 TODAY = datetime.now(timezone.utc).date()
 START = TODAY - timedelta(days=9)
@@ -207,6 +208,25 @@ def test_purchases_are_shown_within_seconds_and_nothing_else_changes(
         assert lakehouse.published(
             "select sum(price_usd), count(*) from marts.fact_order_items"
         ) == [(published, items)]
+        check_that_people_are_told(live, min(landed))
+
+
+def check_that_people_are_told(live: Live, lost: Path) -> None:
+    """Lose a landed file, so that builds fail: people hear of it, and readers read."""
+    lost.unlink()
+    shown = live.ask(REVENUE)
+    with webhook() as (url, told):
+        live.environment["DEFTUNES_ALERT_URLS"] = url
+        live.start("--build-every=1")
+        deadline = time.monotonic() + PATIENCE
+        while not told and time.monotonic() < deadline:
+            time.sleep(0.2)
+        live.wait(REVENUE, shown)
+        live.stop()
+    assert [alert["message"] for alert in told] == [
+        "The live view goes on, but its builds fail, so nothing is published. The log "
+        "of live.py says why."
+    ], live.said
 
 
 def check_the_sales_board(shop: Shop, live: Live) -> None:

@@ -6,7 +6,9 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -129,6 +131,130 @@ def test_the_units_run_and_their_logs_are_json(
     (said,) = told
     assert said["message"].startswith("deftunes-build failed on this machine\n")
     assert "expression_is_true_dim_date" in said["message"]
+
+
+# The first process of a namespace of its own, which sees no unit but the project's.
+SYSTEMD = """
+mount --make-rprivate /
+mount -t proc proc /proc
+mount -t tmpfs tmpfs /run
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+exec env container=other SYSTEMD_UNIT_PATH="$1" /lib/systemd/systemd --system
+"""
+TARGETS = ("default", "sysinit", "basic", "timers", "network-online", "shutdown")
+SOON = {
+    "service.d": "[Service]\nStandardOutput=append:{log}\nStandardError=append:{log}",
+    "deftunes-land.service.d": "[Service]\nRestartSec=1",
+    "deftunes-land.timer.d": "[Timer]\nOnActiveSec=1",
+}
+
+
+@contextmanager
+def systemd(folder: Path, environment: dict[str, str]) -> Iterator[Callable[..., str]]:
+    """Run systemd with the project's units; yield a function that calls systemctl."""
+    units, variables = folder / "units", folder / "variables"
+    units.mkdir()
+    variables.write_text(
+        "".join(f"{name}={value}\n" for name, value in environment.items())
+    )
+    for target in TARGETS:
+        (units / f"{target}.target").write_text("[Unit]\nDefaultDependencies=no\n")
+    for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.timer")):
+        text = unit.read_text().replace("/srv/deftunes/.env", str(variables))
+        text = text.replace("/srv/deftunes/.venv/bin", str(Path(sys.executable).parent))
+        text = text.replace("/srv/deftunes", str(PROJECT))
+        (units / unit.name).write_text(text.replace("User=deftunes", "User=root"))
+    for name, text in SOON.items():
+        (units / name).mkdir()
+        (units / name / "soon.conf").write_text(text.format(log=folder / "journal"))
+    namespaces = ("--mount", "--uts", "--ipc", "--cgroup", "--pid", "--fork")
+    process = subprocess.Popen(
+        [
+            *("unshare", *namespaces, "--kill-child"),
+            *("sh", "-e", "-c", SYSTEMD, "sh", str(units)),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def systemctl(*arguments: str) -> str:
+        first = children.read_text().strip()
+        command = ["nsenter", "-t", first, "-m", "-p", "systemctl", *arguments]
+        return run(command, dict(os.environ)).stdout.strip()
+
+    try:
+        deadline = time.monotonic() + 20
+        while "running" not in systemctl("is-system-running"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                pytest.skip(f"systemd does not start here: {process.communicate()[1]}")
+            time.sleep(0.2)
+        yield systemctl
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.usefixtures("long_mode")
+def test_systemd_tries_to_land_again_and_builds_only_what_has_landed(
+    lakehouses: Callable[[Path], Lakehouse], rates: Path, tmp_path: Path
+) -> None:
+    if not Path("/lib/systemd/systemd").exists() or os.geteuid():
+        pytest.skip("needs systemd, and root for its namespaces")
+    lakehouse = lakehouses(rates)
+    generator = Generator(items=40, start=TODAY - timedelta(days=9), end=TODAY)
+    postgres.load_songs(lakehouse.postgres_dsn, generator.song_tables())
+
+    def wait_for(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 180
+        while not condition():
+            journal = tmp_path / "journal"
+            assert time.monotonic() < deadline, journal.read_text()[-5000:]
+            time.sleep(0.2)
+
+    with service.running(generator) as api, webhook() as (url, told):
+        changes = {
+            "DEFTUNES_HOME": str(lakehouse.home),
+            "DEFTUNES_API_URL": api.url,
+            "DEFTUNES_ALERT_URLS": url,
+            "DEFTUNES_POSTGRES_DSN": lakehouse.postgres_dsn,
+            "DBT_TARGET_PATH": str(lakehouse.home / "target"),
+            "DBT_LOG_PATH": str(lakehouse.home / "logs"),
+        }
+        # Refused and not repeated: each attempt asks for seven days.
+        refusals = service.Fault("/sessions", times=7, status=403)
+        api.faults.append(refusals)
+        with systemd(tmp_path, changes) as systemctl:
+
+            def state(unit: str, name: str) -> str:
+                return systemctl("show", "--value", "-p", name, unit)
+
+            systemctl("start", "deftunes-land.timer")
+            build = "deftunes-build"
+            wait_for(lambda: state(build, "ActiveState") == "activating")
+            asked = [path for path in api.requests if "sessions" in path]
+            assert len(asked) == 7 + 7  # refused, and answered
+            assert state("deftunes-land", "NRestarts") == "1"
+            wait_for(lambda: state(build, "ActiveState") == "inactive")
+            assert state(build, "Result") == "success"
+            assert lakehouse.published("from marts.dim_users") != []
+            assert told == []
+
+            refusals.times = 1000
+            systemctl("start", "deftunes-land")
+            wait_for(lambda: state("deftunes-land", "ActiveState") == "failed")
+            wait_for(lambda: told != [])
+            assert "deftunes-land failed on" in told[0]["message"]
+            assert state(build, "ActiveState") == "inactive"
+
+            # The API answers again; nobody waits until tomorrow.
+            refusals.times = 0
+            systemctl("reset-failed", "deftunes-land")
+            systemctl("start", "deftunes-land")
+            assert state("deftunes-land", "Result") == "success"
+            wait_for(lambda: state(build, "ActiveState") == "activating")
+        assert len(told) == 1
 
 
 def test_an_alert_that_cannot_be_sent_fails_without_showing_the_url(

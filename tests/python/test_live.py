@@ -284,6 +284,21 @@ def test_a_live_build_publishes_purchases_and_leaves_machine_learning_alone(
     assert lakehouse.published(features) == held != []
 
 
+@pytest.mark.parametrize("target", ["spark", "spark_serving"])
+def test_what_spark_builds_has_no_live_view(target: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/live.py"],
+        cwd=PROJECT,
+        env=os.environ | {"DEFTUNES_HOME": str(tmp_path), "DBT_TARGET": target},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"Target {target} has no live view" in done.stderr
+    assert [*tmp_path.iterdir()] == []
+
+
 @pytest.mark.usefixtures("long_mode")
 def test_kills_and_builds_beside_it_end_in_the_star_of_one_landing(
     lakehouses: Callable[[Path], Lakehouse], rates: Path, proven: dict[str, str]

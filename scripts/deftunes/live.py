@@ -174,14 +174,14 @@ class LiveView:
 
         Raises:
             LiveError: there is another such process, nothing is published, dbt cannot
-                compile the models, or the target has no lake, or one of Spark's.
+                compile the models, or the target has no lake that DuckDB builds.
             SettingsError: a setting of the API is missing.
 
         """
-        if settings.target in ("spark", "spark_serving"):
+        if settings.target in ("published", "spark", "spark_serving"):
             raise LiveError(
-                f"Target {settings.target} has no live view, which DuckDB computes from"
-                " the lake that it builds. Set DBT_TARGET to local, lake_pg or lake_s3."
+                f"Target {settings.target} has no live view, which is computed from a "
+                "lake that DuckDB builds. Set DBT_TARGET to local, lake_pg or lake_s3."
             )
         self._settings = settings
         self._access = settings.api_access()

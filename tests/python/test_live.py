@@ -284,8 +284,10 @@ def test_a_live_build_publishes_purchases_and_leaves_machine_learning_alone(
     assert lakehouse.published(features) == held != []
 
 
-@pytest.mark.parametrize("target", ["spark", "spark_serving"])
-def test_what_spark_builds_has_no_live_view(target: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["published", "spark", "spark_serving"])
+def test_a_target_without_a_lake_of_duckdb_is_refused(
+    target: str, tmp_path: Path
+) -> None:
     done = subprocess.run(
         [sys.executable, "scripts/live.py"],
         cwd=PROJECT,

@@ -11,6 +11,7 @@ from deftunes.parity import variables
 from deftunes.settings import PROJECT
 from deftunes.spark_lake import program
 from parity import land_history
+from test_publishing import SEEN, check_the_bytes_of, secrets_of, uncompressed
 
 SPARK = PROJECT / ".venv-spark" / "bin" / "dbt"
 # They say when and by which build, and machine learning when it was trained.
@@ -37,9 +38,9 @@ def dbt(target: str, home: Path, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
-def build(target: str, home: Path) -> str:
+def build(target: str, home: Path, *arguments: str) -> str:
     """Build everything, and return what dbt said."""
-    built = dbt(target, home, "build")
+    built = dbt(target, home, "build", *arguments)
     assert built.returncode == 0, built.stdout
     return built.stdout
 
@@ -85,6 +86,8 @@ def test_what_is_published_from_spark_equals_what_duckdb_publishes(
     local, spark = tmp_path / "local", tmp_path / "spark"
     local.mkdir()
     (spark / "lake_spark").mkdir(parents=True)
+    # So that the bytes of what is published can be searched.
+    profiles = f"--profiles-dir={uncompressed(tmp_path)}"
     for step, change in enumerate(islice(land_history(local), 5)):
         # The third build has three kinds of change at once, to save time.
         if step in (2, 3):
@@ -92,7 +95,7 @@ def test_what_is_published_from_spark_equals_what_duckdb_publishes(
         shutil.copytree(local / "landing", spark / "landing", dirs_exist_ok=True)
         build("local", local)
         build("spark", spark)
-        said = build("spark_serving", spark)
+        said = build("spark_serving", spark, profiles)
         assert "Published " in said, change
         files = [
             Path(file.name) if file.parent.name != "roles" else Path("roles", file.name)
@@ -109,6 +112,9 @@ def test_what_is_published_from_spark_equals_what_duckdb_publishes(
                 )
             )
         } == {}, change
+    secrets = secrets_of(spark / "serving")
+    for role in SEEN:
+        check_the_bytes_of(role, spark / "serving", secrets)
 
     # With nothing new from Spark, nothing is published.
     current = (spark / "serving" / "current").readlink()

@@ -18,7 +18,7 @@
    payloads takes longer than everything else. Other payloads have to be read from the
    view. The rows of all batches would need too much space. #}
 {% macro duckdb__cached_view(view, node, batches, reads_all) -%}
-    {%- if batches == [] or reads_all -%}
+    {%- if reads_all -%}
         {{ return(view) }}
     {%- endif -%}
     {%- if 'cached' not in node.tags -%}
@@ -30,7 +30,7 @@
         {%- do run_query(
             'copy (select * replace (cast(null as varchar) as _payload) from ('
             ~ _sql_over_cached_views(view, node) ~ ')'
-            ~ (" where _batch_id in ('" ~ batches | join("', '") ~ "')" if batches else '')
+            ~ ('' if batches is none else ' where ' ~ in_list('_batch_id', batches))
             ~ ") to '" ~ file ~ "' (format parquet, dictionary_size_limit 1000)"
         ) -%}
         {%- set batches_with_rejected = run_query(

@@ -1149,6 +1149,29 @@ def test_of_a_long_history_each_build_tests_what_is_not_published(calm: Calm) ->
     assert re.search(r"Tests that read only new rows: [1-9]", built.stdout)
 
 
+def test_a_history_of_many_batches_is_long(calm: Calm) -> None:
+    lakehouse = calm.restore()
+    with lakehouse.writing() as connection:
+        connection.execute("update lake.marts.fact_order_items set liked = liked")
+        ((weight,),) = connection.execute(
+            """
+            select count(*) + 1000 * (
+                select count(*)
+                from lake.quality.batch_reconciliation
+                where entity = 'sessions'
+            )
+            from lake.marts.fact_order_items
+            """
+        ).fetchall()
+    test = "assert_fact_has_every_accepted_item_once"
+    for limit, reads_all in ((weight, True), (weight - 1, False)):
+        built = lakehouse.dbt(
+            "build", "--select", test, "--vars", f"items_tested_whole: {limit}"
+        )
+        assert built.returncode == 0, built.stdout
+        assert ("Tests that read only new rows: 1" in built.stdout) != reads_all
+
+
 def test_of_a_long_history_each_build_compares_the_revenue_of_all_days(
     calm: Calm,
 ) -> None:

@@ -1,5 +1,6 @@
 """Landing from a real service and a real database: the rules of the landing zone."""
 
+import itertools
 import json
 import os
 import shutil
@@ -487,6 +488,98 @@ def test_unchanged_days_are_compared_with_what_landed_later_only(
         sorted(batch.window for batch in call.args[2]) for call in read.mock_calls
     ]
     assert windows == [["2024-01-06"], ["2024-01-07", "2024-01-08"]]
+
+
+# A day that is not over
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what sets the time at which the loader fetches."""
+
+    def set_time(text: str) -> None:
+        ticks = itertools.count()
+        moment = datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+        monkeypatch.setattr(
+            LandingZone,
+            "next_time",
+            lambda _: moment + timedelta(microseconds=next(ticks)),
+        )
+
+    return set_time
+
+
+def test_only_changes_land_until_a_day_is_over_and_then_it_lands_whole(
+    home: Path, settings: MakeSettings, landed: Landed, at: Callable[[str], None]
+) -> None:
+    nameless = session("x", "2024-01-05T08:00:00", session_id=None)
+    malformed = {"session_id": 7}
+    source = ByWindow({5: [priced("a", 1), nameless, priced("b", 1), priced("b", 1)]})
+    with service.running(source) as api:
+        made = settings(api_url=api.url)
+
+        def land(time: str) -> list[Any]:
+            at(time)
+            before = len(landed("sessions")) if batches(home) else 0
+            (result,) = run(made, sessions_plan()).landed["sessions"]
+            rows = landed("sessions")[before:]
+            assert result.changed == bool(rows)
+            return [row["session_id"] for row in rows]
+
+        assert land("2024-01-05T10:00") == ["a", None, "b", "b"]
+        assert land("2024-01-05T10:01") == []
+        source.delivered[5].append(priced("c", 1))
+        assert land("2024-01-05T10:02") == ["c"]
+        assert land("2024-01-05T10:03") == []
+        # Changed, changed back, and with one record less.
+        source.delivered[5][0] = priced("a", 2)
+        assert land("2024-01-05T10:04") == ["a"]
+        source.delivered[5][0] = priced("a", 1)
+        assert land("2024-01-05T10:05") == ["a"]
+        del source.delivered[5][2]
+        assert land("2024-01-05T10:06") == ["b"]
+        # Records without an id are compared together.
+        source.delivered[5].append(malformed)
+        assert land("2024-01-05T10:07") == [None, None]
+        assert land("2024-01-05T23:59:59") == []
+        # Another day's batch is the last delivery of a session, until this one's is.
+        source.delivered[4] = [priced("c", 3)]
+        at("2024-01-05T23:59:59.1")
+        run(made, days(4, 4))
+        assert land("2024-01-05T23:59:59.2") == ["c"]
+        assert land("2024-01-05T23:59:59.3") == []
+        whole = ["a", None, "b", "c", None]
+        assert land("2024-01-06T00:00") == whole
+        assert land("2024-01-06T00:01") == []
+
+
+def test_a_day_that_was_landed_too_early_is_whole_once_it_lands_again(
+    settings: MakeSettings, landed: Landed, at: Callable[[str], None]
+) -> None:
+    with service.running(ByWindow({5: [priced("a", 1)]})) as api:
+        made = settings(api_url=api.url)
+        for time in ("2024-01-05T23:00", "2024-01-06T03:00", "2024-01-07T03:00"):
+            at(time)
+            run(made, days(5, 6))
+    fetched = [f"{row['_ingested_at']:%d %H}" for row in landed("sessions")]
+    assert fetched == ["05 23", "06 03"]
+
+
+def test_a_lost_batch_of_a_day_that_is_not_over_lands_again_with_the_others(
+    home: Path, settings: MakeSettings, landed: Landed, at: Callable[[str], None]
+) -> None:
+    source = ByWindow({5: [priced("a", 1)]})
+    with service.running(source) as api:
+        made = settings(api_url=api.url)
+        at("2024-01-05T10:00")
+        run(made, sessions_plan())
+        source.delivered[5].append(priced("b", 1))
+        at("2024-01-05T10:01")
+        run(made, sessions_plan())
+        shutil.rmtree(batches(home)[0])
+        at("2024-01-05T10:02")
+        run(made, sessions_plan())
+    assert [row["session_id"] for row in landed("sessions")] == ["b", "a", "b"]
 
 
 # Faults

@@ -2,7 +2,9 @@
 
 A batch is `<entity>/_batch_id=<id>/<entity>.parquet`. Its id consists of the UTC time
 of the fetch, the window, and a digest of the delivered content. So ids sort by time,
-and content that was delivered before is recognised. A batch is written in `.incoming`
+and content that was delivered before is recognised. The first batch of a day has all of
+its sessions, and so has the first one after the day is over; in between, a batch has
+those that are new or have changed. A batch is written in `.incoming`
 and moved to its place by one rename, or stored in a bucket by one request. Only erasing
 a person changes a batch later; the manifest detects any other change.
 """
@@ -107,6 +109,51 @@ _SUPERSEDED = """
     where
         last_fetched.new_id > last_landed._batch_id
         and last_fetched.content <> last_landed.content
+"""
+
+# The rows of the sessions that were landed with other content before, or not at all.
+# Rows without an id count as one session.
+_CHANGES = """
+    with
+
+    landed as (
+
+        select
+            session_id,
+            _batch_id,
+            sum(hash({fields})) as content
+        from read_parquet({files}, hive_partitioning = false)
+        group by session_id, _batch_id
+
+    ),
+
+    last_landed as (
+
+        select
+            session_id,
+            max_by(content, _batch_id) as content
+        from landed
+        group by session_id
+
+    ),
+
+    changed as (
+
+        select
+            session_id,
+            sum(hash({fields})) as content
+        from delivered
+        group by session_id
+        except
+        select *
+        from last_landed
+
+    )
+
+    select delivered.*
+    from delivered
+    inner join changed
+        on delivered.session_id is not distinct from changed.session_id
 """
 
 logger = logging.getLogger(__name__)
@@ -251,6 +298,9 @@ class LandingZone:
     ) -> Landed:
         """Land a window's rows, unless the window's newest batch has the same content.
 
+        Of a day that is not over, only the sessions land that are new or have changed,
+        so that it can be fetched often. When it is over, all of them land once.
+
         Records about erased people do not land. A lost batch is restored under its old
         id if the same content is delivered again.
 
@@ -271,10 +321,16 @@ class LandingZone:
             ShrinkError: there are too few rows.
 
         """
-        records, malformed, digest = content_of(rows, is_malformed)
         newest = self._newest.get((entity, window))
-        batch = Batch(ingested_at, window, digest)
         lost = self._lost.pop((entity, window), [])
+        records, malformed, digest = content_of(rows, is_malformed)
+        if newest is not None and not lost and not _is_over(window, ingested_at):
+            rows = self._changes(window, rows)
+            changed, malformed, digest = content_of(rows, is_malformed)
+            if not changed:
+                return Landed(records, malformed, changed=False)
+            records = changed
+        batch = Batch(ingested_at, window, digest)
         restored = [each for each in lost if each.digest == digest]
         if restored:
             batch = max(restored)
@@ -282,6 +338,7 @@ class LandingZone:
             newest is not None
             and newest.digest == digest
             and newest > max(lost, default=_NEVER)
+            and _is_over(window, newest.ingested_at) == _is_over(window, ingested_at)
         ):
             self._strike(entity, lost)
             if window != WHOLE:
@@ -428,10 +485,11 @@ class LandingZone:
 
     def _add(self, entity: str, batch: Batch) -> None:
         """Add a batch that has landed."""
-        self._batches[entity].add(batch)
-        newest = self._newest.get((entity, batch.window))
-        if newest is None or newest < batch:
-            self._newest[entity, batch.window] = batch
+        with self._lock:
+            self._batches[entity].add(batch)
+            newest = self._newest.get((entity, batch.window))
+            if newest is None or newest < batch:
+                self._newest[entity, batch.window] = batch
 
     def _strike(self, entity: str, lost: Iterable[Batch]) -> None:
         """Remove lost batches from the manifest, once their window has landed again."""
@@ -451,6 +509,28 @@ class LandingZone:
         """Return the rows of batches of sessions."""
         files = [self.location(self._file(_SESSIONS, batch)) for batch in batches]
         return connection.read_parquet(files, hive_partitioning=False)
+
+    def _changes(self, window: str, rows: DuckDBPyRelation) -> DuckDBPyRelation:
+        """Return the rows of the sessions that differ from what was landed last.
+
+        They are compared with the batches of all days since the window's first one.
+        """
+        with self._lock:
+            batches = [*self._batches[_SESSIONS]]
+        first = min(batch for batch in batches if batch.window == window)
+        files = [
+            literal(self.location(self._file(_SESSIONS, batch)))
+            for batch in batches
+            if batch >= first
+        ]
+        rows = self.erasure_registry.erase(_SESSIONS, rows)
+        return rows.query(
+            "delivered",
+            _CHANGES.format(
+                fields=", ".join(_content_fields(rows)),
+                files=f"[{', '.join(files)}]",
+            ),
+        )
 
     def _file(self, entity: str, batch: Batch) -> PurePath:
         return self._files.path(entity, f"{_PREFIX}{batch.id}", f"{entity}.parquet")
@@ -602,6 +682,11 @@ def _command(file: PurePath) -> str:
         return command
     end = date.fromisoformat(window) + timedelta(days=1)
     return f"{command} --start {window} --end {end}"
+
+
+def _is_over(window: str, moment: datetime) -> bool:
+    """Return whether what is fetched at this moment (UTC) is all of a window."""
+    return window == WHOLE or moment.date() > date.fromisoformat(window)
 
 
 def content_of(rows: DuckDBPyRelation, is_malformed: str) -> tuple[int, int, str]:

@@ -1,5 +1,6 @@
 """What several test modules share: a real database, a home, a look at what landed."""
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from io import StringIO
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -23,6 +24,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 from deftunes.landing.loader import ENTITIES, LandingPlan, Summary, run
 from deftunes.landing.rates import SHIPPED
+from deftunes.landing.zone import LandingZone
 from deftunes.settings import PROJECT, Settings
 from demo_sources import postgres, service
 from demo_sources.generator import Generator
@@ -467,6 +469,22 @@ def landed(home: Path) -> Callable[[str], list[dict[str, Any]]]:
         )
 
     return read
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what sets the time at which the loader fetches."""
+
+    def set_time(text: str) -> None:
+        ticks = itertools.count()
+        moment = datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+        monkeypatch.setattr(
+            LandingZone,
+            "next_time",
+            lambda _: moment + timedelta(microseconds=next(ticks)),
+        )
+
+    return set_time
 
 
 def song(number: int) -> dict[str, Any]:

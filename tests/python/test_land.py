@@ -1,6 +1,5 @@
 """Landing from a real service and a real database: the rules of the landing zone."""
 
-import itertools
 import json
 import os
 import shutil
@@ -491,22 +490,6 @@ def test_unchanged_days_are_compared_with_what_landed_later_only(
 
 
 # A day that is not over
-
-
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what sets the time at which the loader fetches."""
-
-    def set_time(text: str) -> None:
-        ticks = itertools.count()
-        moment = datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
-        monkeypatch.setattr(
-            LandingZone,
-            "next_time",
-            lambda _: moment + timedelta(microseconds=next(ticks)),
-        )
-
-    return set_time
 
 
 def test_only_changes_land_until_a_day_is_over_and_then_it_lands_whole(

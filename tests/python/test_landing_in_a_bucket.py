@@ -168,6 +168,25 @@ def test_what_is_landed_again_unchanged_is_not_stored_again(shop: Shop) -> None:
     assert len(before) == DAYS + 1
 
 
+def test_of_a_day_that_is_not_over_only_changes_are_stored(
+    shop: Shop, at: Callable[[str], None]
+) -> None:
+    sessions = SESSIONS[:2]
+    with service.running(Records([user("u")], sessions)) as api:
+        landed = []
+        for minute in range(4):
+            at(f"{START}T11:0{minute}")
+            shop.land(1, api_url=api.url)
+            landed.append(len([row for row in shop.rows() if row[0] == "sessions"]))
+            if minute == 1:
+                sessions.append(SESSIONS[2])
+            if minute == 2:
+                # What the source still says of an erased person is nothing new.
+                _forget_landed(shop.zone(), "u")
+    assert landed == [2, 2, 3, 3]
+    shop.check()
+
+
 def test_a_day_costs_as_many_requests_after_a_long_history(shop: Shop) -> None:
     counts = []
     with object_store.proxied(shop.server) as proxy, pytest.MonkeyPatch.context() as of:

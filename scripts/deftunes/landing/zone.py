@@ -4,9 +4,9 @@ A batch is `<entity>/_batch_id=<id>/<entity>.parquet`. Its id consists of the UT
 of the fetch, the window, and a digest of the delivered content. So ids sort by time,
 and content that was delivered before is recognised. The first batch of a day has all of
 its sessions, and so has the first one after the day is over; in between, a batch has
-those that are new or have changed. A batch is written in `.incoming`
-and moved to its place by one rename, or stored in a bucket by one request. Only erasing
-a person changes a batch later; the manifest detects any other change.
+those that are new or have changed. A batch is written in `.incoming` and moved to its
+place by one rename, or stored in a bucket by one request. Only erasing a person changes
+a batch later; the manifest detects any other change.
 """
 
 import logging
@@ -209,7 +209,8 @@ class Landed:
     """The result of landing one window.
 
     Attributes:
-        records: how many records were delivered.
+        records: how many records were delivered; if a batch has only changes, how many
+            those are.
         malformed: how many of them have a `_payload`, at any level.
         changed: False if the window's newest batch already has the same content.
         left_out: how many did not land because they are about erased people.

@@ -18,6 +18,7 @@ import duckdb
 import yaml  # type: ignore[import-untyped]
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from deftunes.files import remove
 from deftunes.landing.zone import DEMO_MARKER, landed_files
 from deftunes.object_store import ObjectStoreError
 from deftunes.settings import PROJECT, Settings
@@ -33,6 +34,9 @@ SCREENS = {"desktop": "", "phone": "_phone"}
 """The screens that each board is drawn for, and the suffix of the file's name."""
 MADE_UP = "**Made-up data.** "
 """What each board begins with if the demo's data are landed."""
+
+# No run draws for so long.
+_LONGEST_SECONDS = 3600.0
 
 
 class DashboardError(Exception):
@@ -54,6 +58,10 @@ def draw(settings: Settings) -> Path:
 
     """
     published = _published(settings)
+    # What a killed run has left keeps the file of an old publication on the disk.
+    for left in settings.serving.glob(".dashboard-*"):
+        if left.stat().st_mtime < time.time() - _LONGEST_SECONDS:
+            remove(left)
     with TemporaryDirectory(prefix=".dashboard-", dir=settings.serving) as folder:
         home = Path(folder)
         # So all boards show the same publication, even if a build publishes meanwhile.

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -33,6 +34,8 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 WITHOUT_TESTS = ("--exclude-resource-type", "test")
 """What makes a build leave out dbt's tests, where they are not the point."""
 
+# What the longest test needs that depends on the date.
+_A_TEST = timedelta(minutes=6)
 # Some minutes each on two cores, the longest first.
 _SLOWEST = (
     *("test_publishing", "test_faults", "test_pipeline", "test_dashboard"),
@@ -124,6 +127,18 @@ def long_mode(is_long: bool) -> None:
     """Leave a test that takes its time to the long mode."""
     if not is_long:
         pytest.skip("takes its time; DEFTUNES_TEST_LONG=1 runs it")
+
+
+@pytest.fixture
+def today() -> date:
+    """Return today (UTC), which the test will not outlast.
+
+    Before midnight it waits for the next day: what a test calls today must be today
+    for the processes that it starts.
+    """
+    while (now := datetime.now(timezone.utc)).date() != (now + _A_TEST).date():
+        time.sleep(1)
+    return now.date()
 
 
 @dataclass(frozen=True)

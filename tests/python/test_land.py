@@ -863,8 +863,9 @@ def test_a_day_of_sessions_may_shrink(home: Path, settings: MakeSettings) -> Non
 # The command
 
 
-def test_the_daily_command_lands_yesterday(home: Path, songs_dsn: str) -> None:
-    today = datetime.now(timezone.utc).date()
+def test_the_daily_command_lands_yesterday(
+    home: Path, songs_dsn: str, today: date
+) -> None:
     yesterday = today - timedelta(days=1)
     source = Records([user("u")], [session("s", f"{yesterday}T10:00:00")])
     with service.running(source) as api:
@@ -948,8 +949,9 @@ def test_no_part_of_the_password_is_ever_shown(
         assert path.is_dir() or b"heim" not in path.read_bytes()
 
 
-def test_a_start_without_an_end_says_how_many_days_that_is(home: Path) -> None:
-    today = datetime.now(timezone.utc).date()
+def test_a_start_without_an_end_says_how_many_days_that_is(
+    home: Path, today: date
+) -> None:
     start = ["sessions", "--start", str(today - timedelta(days=3))]
     with service.running(Records()) as api:
         done = command(home, *start, api_url=api.url)
@@ -997,9 +999,8 @@ def test_nothing_at_all_is_warned_of(
 
 
 def test_days_in_the_future_are_warned_of_before_they_are_fetched(
-    settings: MakeSettings, caplog: pytest.LogCaptureFixture
+    settings: MakeSettings, caplog: pytest.LogCaptureFixture, today: date
 ) -> None:
-    today = datetime.now(timezone.utc).date()
     with service.running(Records()) as api:
         made = settings(api_url=api.url)
         for first, last, days in ((0, 1, 0), (-1, 3, 2), (5, 6, 1)):

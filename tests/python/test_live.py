@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,7 @@ from demo_sources.generator import Generator
 from test_airflow import STAR
 from test_schedule import webhook
 
-TODAY = datetime.now(timezone.utc).date()
-START = TODAY - timedelta(days=9)
+DAYS = timedelta(days=9)  # of history
 PATIENCE = 120.0  # seconds
 REVENUE = """
 select sum(price_usd) from marts.fact_order_items_live
@@ -39,6 +38,7 @@ select sum(price_usd) from marts.fact_order_items_live
 class Shop:
     """The API's data: made-up days until yesterday, and what is sold today."""
 
+    day: date
     generator: Generator
     today: list[dict[str, Any]] = field(default_factory=list)
 
@@ -49,7 +49,7 @@ class Shop:
     def sessions(self, start: date | None, end: date | None) -> Iterator[Any]:
         """Yield the sessions."""
         yield from self.generator.sessions(start, end)
-        if not end or end > TODAY:
+        if not end or end > self.day:
             yield from [*self.today]
 
     def buy(self, **changes: Any) -> str:  # noqa: ANN401 - any field of a session
@@ -64,7 +64,7 @@ class Shop:
         }
         session |= {
             "session_id": str(uuid.uuid4()),
-            "session_start_time": f"{TODAY}T00:00:{len(self.today) % 60:02}",
+            "session_start_time": f"{self.day}T00:00:{len(self.today) % 60:02}",
             "session_items": [item, item],
         }
         session |= changes
@@ -132,11 +132,13 @@ class Live:
 
 
 @contextmanager
-def shop_and_live(lakehouse: Lakehouse) -> Iterator[tuple[Shop, Live, service.Service]]:
+def shop_and_live(
+    lakehouse: Lakehouse, today: date
+) -> Iterator[tuple[Shop, Live, service.Service]]:
     """Land and build the days until yesterday; yield the shop, its API and the view."""
-    shop = Shop(Generator(items=200, start=START, end=TODAY))
+    shop = Shop(today, Generator(items=200, start=today - DAYS, end=today))
     postgres.load_songs(lakehouse.postgres_dsn, shop.generator.song_tables())
-    lakehouse.land(shop, shop.generator.song_tables(), START, TODAY)
+    lakehouse.land(shop, shop.generator.song_tables(), today - DAYS, today)
     lakehouse.build()
     with service.running(shop) as server:
         environment = lakehouse.environment(
@@ -157,10 +159,10 @@ def shop_and_live(lakehouse: Lakehouse) -> Iterator[tuple[Shop, Live, service.Se
 
 
 def test_purchases_are_shown_within_seconds_and_nothing_else_changes(
-    lakehouses: Callable[[Path], Lakehouse], rates: Path
+    lakehouses: Callable[[Path], Lakehouse], rates: Path, today: date
 ) -> None:
     lakehouse = lakehouses(rates)
-    with shop_and_live(lakehouse) as (shop, live, server):
+    with shop_and_live(lakehouse, today) as (shop, live, server):
         ((published, items),) = lakehouse.published(
             "select sum(price_usd), count(*) from marts.fact_order_items"
         )
@@ -260,19 +262,19 @@ def check_the_sales_board(shop: Shop, live: Live) -> None:
 
 
 def test_a_live_build_publishes_purchases_and_leaves_machine_learning_alone(
-    lakehouses: Callable[[Path], Lakehouse], rates: Path
+    lakehouses: Callable[[Path], Lakehouse], rates: Path, today: date
 ) -> None:
     lakehouse = lakehouses(rates)
-    shop = Shop(Generator(items=300, start=START, end=TODAY))
+    shop = Shop(today, Generator(items=300, start=today - DAYS, end=today))
     songs = [*shop.generator.song_tables()]
     with_models = {"DEFTUNES_WITHOUT_ML": ""}
-    lakehouse.land(shop, songs, START, TODAY)
+    lakehouse.land(shop, songs, today - DAYS, today)
     whole = lakehouse.dbt("build", environment=with_models)
     assert "Published " in whole.stdout, whole.stdout
     features = "from ml.ml_user_features order by all"
     held = lakehouse.published(features)
     shop.buy()
-    lakehouse.land(shop, songs, TODAY, TODAY + timedelta(days=1))
+    lakehouse.land(shop, songs, today, today + timedelta(days=1))
     # A part of it is not published.
     part = ("--selector", "live", "--exclude-resource-type", "test")
     assert "Not published" in lakehouse.build(*part, environment=with_models)
@@ -303,10 +305,13 @@ def test_a_target_without_a_lake_of_duckdb_is_refused(
 
 @pytest.mark.usefixtures("long_mode")
 def test_kills_and_builds_beside_it_end_in_the_star_of_one_landing(
-    lakehouses: Callable[[Path], Lakehouse], rates: Path, proven: dict[str, str]
+    lakehouses: Callable[[Path], Lakehouse],
+    rates: Path,
+    today: date,
+    proven: dict[str, str],
 ) -> None:
     lakehouse = lakehouses(rates)
-    with shop_and_live(lakehouse) as (shop, live, _):
+    with shop_and_live(lakehouse, today) as (shop, live, _):
         ((published,),) = lakehouse.published(
             "select sum(price_usd) from marts.fact_order_items"
         )
@@ -326,7 +331,7 @@ def test_kills_and_builds_beside_it_end_in_the_star_of_one_landing(
             live.start("--build-every=3")
             # The nightly build beside it.
             for command in (
-                [sys.executable, "scripts/land.py", "--start", str(START)],
+                [sys.executable, "scripts/land.py", "--start", str(today - DAYS)],
                 [str(Path(sys.executable).with_name("dbt")), "build"],
             ):
                 done = subprocess.run(
@@ -356,8 +361,8 @@ def test_kills_and_builds_beside_it_end_in_the_star_of_one_landing(
         assert commands.count("Command `cli build` succeeded") > 0
         assert commands.count("Command `cli parse` succeeded") <= 6
         at_once = lakehouses(rates)
-        end = TODAY + timedelta(days=1)
-        at_once.land(shop, shop.generator.song_tables(), START, end)
+        end = today + timedelta(days=1)
+        at_once.land(shop, shop.generator.song_tables(), today - DAYS, end)
         at_once.build()
         for name, query in STAR.items():
             assert lakehouse.published(query) == at_once.published(query), name

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from demo_sources import postgres, service
 from demo_sources.generator import Generator
 
 UNITS = PROJECT / "scripts" / "systemd"
-TODAY = datetime.now(timezone.utc).date()
 
 
 @contextmanager
@@ -86,10 +85,10 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
 
 
 def test_the_units_run_and_their_logs_are_json(
-    lakehouses: Callable[[Path], Lakehouse], rates: Path
+    lakehouses: Callable[[Path], Lakehouse], rates: Path, today: date
 ) -> None:
     lakehouse = lakehouses(rates)
-    generator = Generator(items=40, start=TODAY - timedelta(days=9), end=TODAY)
+    generator = Generator(items=40, start=today - timedelta(days=9), end=today)
     postgres.load_songs(lakehouse.postgres_dsn, generator.song_tables())
     target = lakehouse.home / "target"
     environment = lakehouse.environment(
@@ -198,12 +197,12 @@ def systemd(folder: Path, environment: dict[str, str]) -> Iterator[Callable[...,
 
 @pytest.mark.usefixtures("long_mode")
 def test_systemd_tries_to_land_again_and_builds_only_what_has_landed(
-    lakehouses: Callable[[Path], Lakehouse], rates: Path, tmp_path: Path
+    lakehouses: Callable[[Path], Lakehouse], rates: Path, today: date, tmp_path: Path
 ) -> None:
     if not Path("/lib/systemd/systemd").exists() or os.geteuid():
         pytest.skip("needs systemd, and root for its namespaces")
     lakehouse = lakehouses(rates)
-    generator = Generator(items=40, start=TODAY - timedelta(days=9), end=TODAY)
+    generator = Generator(items=40, start=today - timedelta(days=9), end=today)
     postgres.load_songs(lakehouse.postgres_dsn, generator.song_tables())
 
     def wait_for(condition: Callable[[], bool]) -> None:

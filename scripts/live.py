@@ -174,14 +174,14 @@ def main(every: float, build_every: float, whole_every: float) -> None:
         started = time.monotonic()
         try:
             refreshed = view.refresh()
-        except (DownloadError, LiveError, OSError, duckdb.Error) as error:
-            logger.warning("%.0f s behind: %s", time.monotonic() - last, error)
-        else:
             _report(refreshed, time.monotonic() - started)
             last = started
             builder.first_day = refreshed.days[0]
             if refreshed.is_new:
                 builder.is_needed.set()
+            view.get_ready()
+        except (DownloadError, LiveError, OSError, duckdb.Error) as error:
+            logger.warning("%.0f s behind: %s", time.monotonic() - last, error)
         _stop.wait(max(0.0, every - (time.monotonic() - started)))
     builder.end()
 

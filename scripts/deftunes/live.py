@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -203,6 +202,7 @@ class LiveView:
         self._connection.execute("set timezone = 'UTC'")
         _attach_lake(self._connection, settings.home)
         self._connection.execute("create schema fetched; create schema copied")
+        self._next = self._folder / ".next.duckdb"
         self._prepared = self._shown = ""
         self._digests: Mapping[date, str] = {}
         self._items = 0
@@ -211,6 +211,47 @@ class LiveView:
     def file(self) -> Path:
         """The file that readers open."""
         return self._settings.serving / LIVE
+
+    def get_ready(self, now: datetime | None = None) -> None:
+        """Copy what is published now, as the next file, before there is something new.
+
+        Beside a build that writes, the copy of a large file takes seconds. A refresh
+        that finds none has to wait for it.
+
+        Args:
+            now: the time (UTC) by which a day is today; the current time if None.
+
+        Raises:
+            LiveError: nothing is published.
+
+        """
+        published = self._published()
+        publication = published.parent.parent.name
+        if publication == self._prepared and self._next.exists():
+            return
+        self._folder.mkdir(0o750, exist_ok=True)
+        for each in self._folder.glob(".*.duckdb*"):
+            each.unlink()
+        copy = self._next.with_name(".copy.duckdb")
+        shutil.copy(published, copy)
+        with duckdb.connect(str(copy)) as connection:
+            connection.execute(_PREPARE)
+            self._create_reports(connection)
+            ((last_day,),) = connection.execute(
+                "select max(date) from quality.landed_days"
+            ).fetchall()
+        if publication != self._prepared:
+            for schema, name in self._inputs():
+                self._connection.execute(
+                    f"create or replace table copied.{name}"
+                    f" as from lake.{schema}.{name}"
+                )
+            today = (now or datetime.now(timezone.utc)).date()
+            oldest = today - timedelta(days=_MOST_DAYS - 1)
+            after = last_day + timedelta(days=1) if last_day else oldest
+            self._first_day = min(max(after, oldest), today)
+            self._prepared = publication
+        copy.rename(self._next)
 
     def refresh(self, now: datetime | None = None) -> Refreshed:
         """Ask the API for the days that are not published whole; show what is new.
@@ -227,11 +268,8 @@ class LiveView:
 
         """
         now = now or datetime.now(timezone.utc)
-        published = self._published()
-        publication = published.parent.parent.name
-        if publication != self._prepared or not self._base.exists():
-            self._first_day = self._prepare(published, now.date())
-            self._prepared = publication
+        if not self._prepared or not self._next.exists():
+            self.get_ready(now)
         count = (now.date() - self._first_day).days + 1
         days = tuple(now.date() - timedelta(days=each) for each in range(count)[::-1])
         tables = {day: api.sessions(self._access, day, _RETRY_POLICY) for day in days}
@@ -240,7 +278,7 @@ class LiveView:
             for day, table in tables.items()
         }
         is_new = digests != self._digests
-        is_shown = publication == self._shown and self.file.exists()
+        is_shown = self._prepared == self._shown and self.file.exists()
         if is_new or not is_shown:
             batches = {
                 Batch(
@@ -249,7 +287,7 @@ class LiveView:
                 for number, (day, rows) in enumerate(tables.items())
             }
             self._items = self._write(batches, now)
-            self._shown, self._digests = publication, digests
+            self._shown, self._digests = self._prepared, digests
         os.utime(self.file)
         return Refreshed(now, days, is_new, is_new or not is_shown, self._items)
 
@@ -265,34 +303,6 @@ class LiveView:
             raise LiveError(f"{link} does not exist. `dbt build` publishes it.")
         return link.resolve()
 
-    def _prepare(self, published: Path, today: date) -> date:
-        """Prepare for a publication; return the first day that is shown live.
-
-        Copies its file and what the models read of the lake. The copy gets the views,
-        without provisional rows.
-        """
-        self._folder.mkdir(0o750, exist_ok=True)
-        for each in self._folder.glob(".*"):
-            shutil.rmtree(each) if each.is_dir() else each.unlink()
-        shutil.copy(published, self._base)
-        with duckdb.connect(str(self._base)) as base:
-            base.execute(_PREPARE)
-            self._create_reports(base)
-            ((last_day,),) = base.execute(
-                "select max(date) from quality.landed_days"
-            ).fetchall()
-        for schema, name in self._inputs():
-            self._connection.execute(
-                f"create or replace table copied.{name} as from lake.{schema}.{name}"
-            )
-        oldest = today - timedelta(days=_MOST_DAYS - 1)
-        after = last_day + timedelta(days=1) if last_day else oldest
-        return min(max(after, oldest), today)
-
-    @property
-    def _base(self) -> Path:
-        return self._folder / ".published.duckdb"
-
     def _inputs(self) -> set[tuple[str, str]]:
         """Return the tables of the lake that the models read besides each other."""
         read = {
@@ -303,7 +313,7 @@ class LiveView:
         made = {*_CHAIN, "int_session_devices"}
         return {(schema, name) for schema, name in read if name not in made}
 
-    def _create_reports(self, base: DuckDBPyConnection) -> None:
+    def _create_reports(self, connection: DuckDBPyConnection) -> None:
         """Create the live variant of each report that is computed from the facts."""
         live = {*_FACTS}
         for name, sql in self._reports.items():
@@ -315,7 +325,7 @@ class LiveView:
             if not live & {found for _, found in _RELATION.findall(sql)}:
                 continue
             try:
-                base.execute(
+                connection.execute(
                     f"create view reports.{name}_live as {_RELATION.sub(place, sql)}"
                 )
             except duckdb.Error as error:
@@ -327,12 +337,14 @@ class LiveView:
     def _write(self, batches: Mapping[Batch, pa.Table], now: datetime) -> int:
         """Write the file with these deliveries; return the number of items."""
         self._make_rows(batches)
-        with TemporaryDirectory(prefix=".next-", dir=self._folder) as folder:
-            file = Path(folder, LIVE.name)
-            shutil.copy(self._base, file)
-            with _attached(self._connection, file):
+        try:
+            with _attached(self._connection, self._next):
                 items = self._fill(now)
-            file.replace(self.file)
+        except BaseException:
+            # It may be filled in part.
+            self._next.unlink(missing_ok=True)
+            raise
+        self._next.replace(self.file)
         return items
 
     def _make_rows(self, batches: Mapping[Batch, pa.Table]) -> None:
